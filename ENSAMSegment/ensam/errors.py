@@ -21,3 +21,7 @@ class CheckpointError(InputError):
 
 class ChallengeFileError(InputError):
     """A challenge case (.npz) that is damaged or holds what such a file must not hold."""
+
+
+class OutputError(InputError):
+    """A result that can't be written where the user asked for it."""

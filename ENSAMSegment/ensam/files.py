@@ -1,0 +1,42 @@
+"""Writing a result whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ensam.errors import OutputError
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """A temporary file in the folder of `path` that takes its place when the block ends well.
+
+    The temporary name has the same full suffix, since writers choose the format by it. When the block
+    fails, what was at `path` stays as it was and the temporary file is removed.
+    Raises `OutputError` when the operating system refuses to write.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise not_written(path, error.strerror) from error
+    finally:
+        # Whatever stopped the writing is being reported; a file that can't be removed must not hide it.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def not_written(path: Path, reason: str | None) -> OutputError:
+    """The error for a file that could not be written, with the operating system's reason if it gave one."""
+    because = f" ({reason})" if reason else ""
+    return OutputError(
+        f"'{path.name}' can't be written in '{path.parent}'{because}: choose a folder that you may write to "
+        "and that has room."
+    )

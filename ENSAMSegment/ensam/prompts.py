@@ -1,0 +1,261 @@
+"""What the user says about an object: at most one box and any number of points, in RAS millimetres.
+
+A `PromptSet` is a value: the same prompts in another order are the same set, so that a mask depends on
+the prompts alone and never on their history.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensam.errors import PromptError
+from ensam.files import replacing
+
+Vector = tuple[float, float, float]
+
+JSON_VERSION = 1
+IDENTITY_AXES: tuple[Vector, Vector, Vector] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+_AXES_TOLERANCE = 1e-4
+_LABELS = {"foreground": True, "background": False}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A click: `position_ras` in mm, on the object (`foreground`) or beside it.
+
+    Raises `PromptError` when a coordinate is not a finite number.
+    """
+
+    position_ras: Vector
+    foreground: bool
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "position_ras", _vector(self.position_ras, "A point's position"))
+        object.__setattr__(self, "foreground", bool(self.foreground))
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box round the object, in any orientation.
+
+    `center_ras` in mm; `size_mm[i]` is the full length along the unit direction `axes_ras[i]`.
+    Raises `PromptError` when a number is not finite, the box is empty, or the axes are not orthonormal.
+    """
+
+    center_ras: Vector
+    size_mm: Vector
+    axes_ras: tuple[Vector, Vector, Vector] = IDENTITY_AXES
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "center_ras", _vector(self.center_ras, "The box's centre"))
+        object.__setattr__(self, "size_mm", _vector(self.size_mm, "The box's size"))
+        axes = tuple(_vector(axis, "Each axis of the box") for axis in self.axes_ras)
+        object.__setattr__(self, "axes_ras", axes)
+        if min(self.size_mm) <= 0:
+            raise PromptError("The box is empty: give it a length above 0 mm along each of its axes.")
+        if len(axes) != 3 or not _is_orthonormal(np.array(axes)):
+            raise PromptError("The box's axes are not three unit directions at right angles: draw it again.")
+
+    @classmethod
+    def from_bounds_ras(cls, lower: Sequence[float], upper: Sequence[float]) -> Box:
+        """The box along R, A and S between two opposite corners in mm, `lower` below `upper` on each axis."""
+        low = np.array(_vector(lower, "The box's lower corner"))
+        high = np.array(_vector(upper, "The box's upper corner"))
+        # Halving first keeps the centre finite for any two finite corners.
+        return cls(tuple(low / 2 + high / 2), tuple(high - low))
+
+    def corners_ras(self) -> np.ndarray:
+        """The eight corners in mm, (8, 3) float64."""
+        signs = np.array(np.meshgrid(*[(-0.5, 0.5)] * 3, indexing="ij")).reshape(3, 8).T
+        return np.array(self.center_ras) + (signs * np.array(self.size_mm)) @ np.array(self.axes_ras)
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """All prompts of one object. Points are kept sorted and once each, whatever order they came in.
+
+    Raises `PromptError` when one position is marked both foreground and background.
+    """
+
+    box: Box | None = None
+    points: tuple[Point, ...] = ()
+
+    def __post_init__(self) -> None:
+        points = sorted(set(self.points), key=lambda point: (point.position_ras, point.foreground))
+        for point, following in pairwise(points):
+            if point.position_ras == following.position_ras:
+                place = ", ".join(f"{value:.1f}" for value in point.position_ras)
+                raise PromptError(
+                    f"The point at R, A, S = {place} mm is marked both foreground and background: delete one."
+                )
+        object.__setattr__(self, "points", tuple(points))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is neither a box nor a point."""
+        return self.box is None and not self.points
+
+    @property
+    def foreground_ras(self) -> np.ndarray:
+        """Positions of the foreground points in mm, (N, 3) float64."""
+        return self._positions(foreground=True)
+
+    @property
+    def background_ras(self) -> np.ndarray:
+        """Positions of the background points in mm, (N, 3) float64."""
+        return self._positions(foreground=False)
+
+    def with_point(self, point: Point) -> PromptSet:
+        """The same prompts and one point more."""
+        return replace(self, points=(*self.points, point))
+
+    def _positions(self, foreground: bool) -> np.ndarray:
+        chosen = [point.position_ras for point in self.points if point.foreground == foreground]
+        return np.array(chosen, dtype=np.float64).reshape(-1, 3)
+
+
+@dataclass(frozen=True)
+class SegmentPrompts:
+    """The prompts of the segment called `name`.
+
+    Raises `PromptError` when the name isn't one line of text.
+    """
+
+    name: str
+    prompts: PromptSet
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
+            raise PromptError("Each segment needs a name of one line of text.")
+
+
+def to_json(segments: Iterable[SegmentPrompts]) -> str:
+    """The prompts as JSON text, version 1; `from_json` gives back equal values."""
+    document = {"version": JSON_VERSION, "segments": [_segment_to_dict(segment) for segment in segments]}
+    return json.dumps(document, ensure_ascii=False, allow_nan=False)
+
+
+def from_json(text: str) -> tuple[SegmentPrompts, ...]:
+    """The prompts that a JSON text of version 1 holds. Raises `PromptError` for anything else."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PromptError("The prompts are not JSON: use a file that ENSAM wrote.") from error
+    _check_keys(document, "The prompts document", required={"version", "segments"})
+    version = document["version"]
+    if type(version) is not int or version != JSON_VERSION:
+        raise PromptError(
+            f"The prompts have a format version other than {JSON_VERSION}: update ENSAM or save them again."
+        )
+    segments = tuple(
+        _segment_from_dict(item, f"Segment {number}")
+        for number, item in enumerate(_list(document["segments"], "'segments'"), start=1)
+    )
+    names = [segment.name for segment in segments]
+    for name in names:
+        if names.count(name) > 1:
+            raise PromptError(f"Two segments are called '{name}': give each segment a name of its own.")
+    return segments
+
+
+def read_prompts(path: Path | str) -> tuple[SegmentPrompts, ...]:
+    """The prompts in a JSON file. Raises `PromptError` when it can't be read or isn't valid."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise PromptError(f"The prompts file '{path.name}' can't be opened: check that it exists.") from error
+    except UnicodeDecodeError as error:
+        raise PromptError(f"The prompts file '{path.name}' isn't text: use one that ENSAM wrote.") from error
+    return from_json(text)
+
+
+def write_prompts(path: Path | str, segments: Iterable[SegmentPrompts]) -> None:
+    """Write the prompts as a JSON file, whole or not at all. Raises `OutputError`."""
+    text = to_json(segments)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _segment_to_dict(segment: SegmentPrompts) -> dict[str, Any]:
+    box = segment.prompts.box
+    return {
+        "name": segment.name,
+        "box": box and {"center_ras": box.center_ras, "size_mm": box.size_mm, "axes_ras": box.axes_ras},
+        "points": [
+            {"position_ras": point.position_ras, "label": "foreground" if point.foreground else "background"}
+            for point in segment.prompts.points
+        ],
+    }
+
+
+def _segment_from_dict(item: Any, where: str) -> SegmentPrompts:
+    # Unknown keys are refused: a misspelt 'points' would otherwise lose the user's clicks in silence.
+    _check_keys(item, where, required={"name"}, optional={"box", "points"})
+    name = item["name"]
+    if not isinstance(name, str):
+        raise PromptError(f"{where} has a name that is not text: give it a name.")
+    box = None if item.get("box") is None else _box_from_dict(item["box"], f"The box of '{name}'")
+    points = [
+        _point_from_dict(entry, f"Point {number} of '{name}'")
+        for number, entry in enumerate(_list(item.get("points", []), f"'points' of '{name}'"), start=1)
+    ]
+    return SegmentPrompts(name, PromptSet(box, tuple(points)))
+
+
+def _box_from_dict(item: Any, where: str) -> Box:
+    _check_keys(item, where, required={"center_ras", "size_mm", "axes_ras"})
+    center = _vector(item["center_ras"], f"{where}: 'center_ras'")
+    size = _vector(item["size_mm"], f"{where}: 'size_mm'")
+    axes = [_vector(axis, f"{where}: each of 'axes_ras'") for axis in _list(item["axes_ras"], "'axes_ras'")]
+    return Box(center, size, tuple(axes))
+
+
+def _point_from_dict(item: Any, where: str) -> Point:
+    _check_keys(item, where, required={"position_ras", "label"})
+    label = item["label"]
+    if not isinstance(label, str) or label not in _LABELS:
+        raise PromptError(f"{where} has the label '{label}': use 'foreground' or 'background'.")
+    return Point(_vector(item["position_ras"], f"{where}: 'position_ras'"), _LABELS[label])
+
+
+def _check_keys(item: Any, where: str, required: set[str], optional: Iterable[str] = ()) -> None:
+    if not isinstance(item, dict):
+        raise PromptError(f"{where} is not a JSON object: use a file that ENSAM wrote.")
+    missing = sorted(required - item.keys())
+    if missing:
+        raise PromptError(f"{where} lacks '{missing[0]}': add it.")
+    unknown = sorted(item.keys() - required - set(optional))
+    if unknown:
+        raise PromptError(f"{where} has the unknown key '{unknown[0]}': remove it or mend its spelling.")
+
+
+def _list(item: Any, where: str) -> list[Any]:
+    if not isinstance(item, list):
+        raise PromptError(f"{where} is not a JSON list: use a file that ENSAM wrote.")
+    return item
+
+
+def _vector(values: Any, what: str) -> Vector:
+    """Three finite floats. A negative zero becomes zero, so that equal values are also written alike."""
+    try:
+        numbers = tuple(math.nan if isinstance(value, str | bool) else float(value) + 0.0 for value in values)
+    except (TypeError, ValueError, OverflowError):
+        numbers = ()
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+        raise PromptError(f"{what} must be three finite numbers.")
+    return numbers
+
+
+def _is_orthonormal(axes: np.ndarray) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = axes @ axes.T
+    return np.allclose(gram, np.eye(3), rtol=0, atol=_AXES_TOLERANCE)
