@@ -1,0 +1,213 @@
+"""The image to segment, and files of images and of labels."""
+
+from __future__ import annotations
+
+import colorsys
+import gzip
+import hashlib
+import math
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ensam.errors import OutputError, VolumeError
+from ensam.files import not_written, replacing
+from ensam.geometry import Grid
+
+OUTPUT_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii", ".mha")
+_CHUNK_BYTES = 1 << 20
+_GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A 3D scalar image: `array` (z, y, x) of numbers on `grid`, with the `name` its user knows it by.
+
+    The array isn't copied and must not change afterwards: its fingerprint is taken once.
+    Raises `VolumeError` when the image isn't 3D or has a single slice along an axis, its values aren't
+    real numbers, some aren't finite, or all are the same.
+    """
+
+    array: np.ndarray
+    grid: Grid
+    name: str
+
+    def __post_init__(self) -> None:
+        array = self.array.view()
+        array.flags.writeable = False
+        object.__setattr__(self, "array", array)
+        if array.ndim != 3:
+            raise VolumeError(f"'{self.name}' has {array.ndim} dimensions: choose a single 3D image.")
+        if array.shape != self.grid.shape:
+            raise ValueError(f"The array has the shape {array.shape} and the grid {self.grid.shape}.")
+        if min(array.shape) < 2:
+            raise VolumeError(f"'{self.name}' has a single slice: ENSAM needs a 3D volume.")
+        if array.dtype.kind not in "iuf":
+            raise VolumeError(f"'{self.name}' doesn't hold real numbers: choose a greyscale image.")
+        lowest, highest = array.min(), array.max()
+        if not (np.isfinite(lowest) and np.isfinite(highest)):
+            count = array.size - np.count_nonzero(np.isfinite(array))
+            raise VolumeError(
+                f"'{self.name}' has {count} voxels that aren't finite numbers: replace them, say by 0."
+            )
+        if lowest == highest:
+            raise VolumeError(f"'{self.name}' has the same value in every voxel: choose another image.")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the voxel values, their type and the grid; volumes with the same one segment alike."""
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(repr((self.array.shape, self.array.dtype.str)).encode())
+        digest.update(self.grid.ijk_to_ras.tobytes())
+        digest.update(np.ascontiguousarray(self.array).reshape(-1).data)
+        return digest.hexdigest()
+
+
+def read_volume(path: Path | str) -> Volume:
+    """The image in a file that SimpleITK reads (NIfTI, NRRD, MetaImage and others), named after the file.
+
+    Raises `VolumeError` when the file is missing, damaged, or not a 3D greyscale image.
+    While ITK reads, the process's standard error is closed to it: its libraries print there by themselves.
+    """
+    path = Path(path)
+    if not os.path.isfile(path):
+        raise VolumeError(f"There is no image file '{path}': check the path.")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    damaged = f"'{path.name}' can't be read: check that it is a complete 3D image, for example NRRD or NIfTI."
+    try:
+        with _silent_itk():
+            reader.ReadImageInformation()
+            dimension, components = reader.GetDimension(), reader.GetNumberOfComponents()
+            image = reader.Execute() if dimension == 3 and components == 1 else None
+    except (RuntimeError, MemoryError) as error:
+        raise VolumeError(damaged) from error
+    if dimension < 3:
+        raise VolumeError(f"'{path.name}' has a single slice: ENSAM needs a 3D volume.")
+    if dimension > 3:
+        raise VolumeError(f"'{path.name}' has {dimension} dimensions: save one of its 3D images by itself.")
+    if image is None:
+        raise VolumeError(f"'{path.name}' has {components} values a voxel: choose a greyscale image.")
+    if not _nifti_is_complete(path, image):
+        raise VolumeError(damaged)
+    return Volume(sitk.GetArrayFromImage(image), Grid.from_itk(image), path.name)
+
+
+def check_output_path(path: Path | str) -> None:
+    """Raise `OutputError` when `write_labels` could not write to `path`; call it before any long work."""
+    path = Path(path)
+    if not path.name.lower().endswith(OUTPUT_SUFFIXES):
+        raise OutputError(f"'{path.name}' must end in one of {', '.join(OUTPUT_SUFFIXES)}: change its name.")
+    if os.path.isdir(path):
+        raise OutputError(f"'{path}' is a folder: give the name of a file.")
+    if not os.path.isdir(path.parent):
+        raise OutputError(f"There is no folder '{path.parent}': create it or choose another.")
+    if not os.access(path.parent, os.W_OK):
+        raise not_written(path, None)
+
+
+def write_labels(path: Path | str, labels: np.ndarray, grid: Grid, names: Sequence[str]) -> None:
+    """Write a label image, compressed where the format can be, whole or not at all.
+
+    `labels` is (z, y, x) uint8 or uint16 on `grid`, 0 the background and k the object `names[k - 1]`.
+    The suffix chooses the format, one of `OUTPUT_SUFFIXES`; in `.seg.nrrd` 3D Slicer finds a segmentation
+    with these names. What was written is read back: ITK does not notice a full disk in every format.
+    Raises `OutputError`, or `VolumeError` for a sheared grid.
+    """
+    path = Path(path)
+    check_output_path(path)
+    if labels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"Labels are uint8 or uint16, not {labels.dtype}.")
+    if labels.max(initial=0) > len(names):
+        raise ValueError(f"The label {labels.max()} has no name.")
+    image = grid.to_itk(labels)
+    if path.name.lower().endswith(".seg.nrrd"):
+        for key, value in _segmentation_metadata(grid.shape, names).items():
+            image.SetMetaData(key, value)
+    with replacing(path) as temporary:
+        try:
+            with _silent_itk():
+                sitk.WriteImage(image, str(temporary), useCompression=True)
+                written = sitk.ReadImage(str(temporary))
+        except RuntimeError as error:
+            raise not_written(path, None) from error
+        complete = _nifti_is_complete(temporary, written)
+        if not complete or not np.array_equal(sitk.GetArrayViewFromImage(written), labels):
+            raise not_written(path, None)
+
+
+def _segmentation_metadata(shape: tuple[int, int, int], names: Sequence[str]) -> dict[str, str]:
+    """The header fields by which 3D Slicer knows a label image for a segmentation."""
+    # Slicer cuts a layer to the extent of its first segment, so that each segment states the whole layer.
+    extent = " ".join(f"0 {length - 1}" for length in reversed(shape))
+    metadata = {
+        # Slicer before 5.2 knows the source representation as the master representation.
+        "Segmentation_MasterRepresentation": "Binary labelmap",
+        "Segmentation_SourceRepresentation": "Binary labelmap",
+        "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
+        "Segmentation_ConversionParameters": "",
+        "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+    }
+    for index, name in enumerate(names):
+        # Steps of the golden ratio round the colour wheel keep any number of colours apart.
+        color = colorsys.hsv_to_rgb(index / _GOLDEN_RATIO % 1, 0.6, 0.9)
+        fields = {
+            "ID": f"Segment_{index + 1}",
+            "Name": name,
+            "NameAutoGenerated": "0",
+            "Color": " ".join(f"{channel:.4f}" for channel in color),
+            "ColorAutoGenerated": "1",
+            "LabelValue": str(index + 1),
+            "Layer": "0",
+            "Extent": extent,
+            "Tags": "|",
+        }
+        metadata |= {f"Segment{index}_{field}": value for field, value in fields.items()}
+    return metadata
+
+
+def _nifti_is_complete(path: Path, image: sitk.Image) -> bool:
+    """Whether a NIfTI file holds all of its voxels; True for other formats, where ITK checks this itself."""
+    name = path.name.lower()
+    if not name.endswith((".nii", ".nii.gz")) or not image.HasMetaDataKey("vox_offset"):
+        return True
+    voxel_bytes = math.prod(image.GetSize()) * int(image.GetMetaData("bitpix")) // 8
+    expected = int(float(image.GetMetaData("vox_offset"))) + voxel_bytes
+    if name.endswith(".nii"):
+        return path.stat().st_size >= expected
+    size = 0
+    try:
+        with gzip.open(path) as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                size += len(chunk)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return False
+    return size >= expected
+
+
+@contextmanager
+def _silent_itk() -> Iterator[None]:
+    """Keep ITK and its C libraries from printing on standard error: the errors raised say it all."""
+    warnings = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        kept = os.dup(2)
+    except OSError:
+        kept = None  # A windowed process has no standard error.
+    try:
+        if kept is not None:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        if kept is not None:
+            os.dup2(kept, 2)
+            os.close(kept)
+        sitk.ProcessObject.SetGlobalWarningDisplay(warnings)
