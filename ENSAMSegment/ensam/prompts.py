@@ -133,8 +133,7 @@ class SegmentPrompts:
     prompts: PromptSet
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
-            raise PromptError("Each segment needs a name of one line of text.")
+        _check_name(self.name)
 
 
 def to_json(segments: Iterable[SegmentPrompts]) -> str:
@@ -201,8 +200,7 @@ def _segment_from_dict(item: Any, where: str) -> SegmentPrompts:
     # Unknown keys are refused: a misspelt 'points' would otherwise lose the user's clicks in silence.
     _check_keys(item, where, required={"name"}, optional={"box", "points"})
     name = item["name"]
-    if not isinstance(name, str):
-        raise PromptError(f"{where} has a name that is not text: give it a name.")
+    _check_name(name)
     box = None if item.get("box") is None else _box_from_dict(item["box"], f"The box of '{name}'")
     points = [
         _point_from_dict(entry, f"Point {number} of '{name}'")
@@ -223,8 +221,13 @@ def _point_from_dict(item: Any, where: str) -> Point:
     _check_keys(item, where, required={"position_ras", "label"})
     label = item["label"]
     if not isinstance(label, str) or label not in _LABELS:
-        raise PromptError(f"{where} has the label '{label}': use 'foreground' or 'background'.")
+        raise PromptError(f"{where} has the label {label!r}: use 'foreground' or 'background'.")
     return Point(_vector(item["position_ras"], f"{where}: 'position_ras'"), _LABELS[label])
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise PromptError("Each segment needs a name of one line of text.")
 
 
 def _check_keys(item: Any, where: str, required: set[str], optional: Iterable[str] = ()) -> None:
@@ -235,7 +238,7 @@ def _check_keys(item: Any, where: str, required: set[str], optional: Iterable[st
         raise PromptError(f"{where} lacks '{missing[0]}': add it.")
     unknown = sorted(item.keys() - required - set(optional))
     if unknown:
-        raise PromptError(f"{where} has the unknown key '{unknown[0]}': remove it or mend its spelling.")
+        raise PromptError(f"{where} has the unknown key {unknown[0]!r}: remove it or mend its spelling.")
 
 
 def _list(item: Any, where: str) -> list[Any]:
