@@ -1,0 +1,81 @@
+"""A scene and the nodes that the tests of the MRML adapters begin with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+# An installation without slicer-core runs the other tests.
+pytest.importorskip("slicer", reason="slicer-core is not installed")
+
+from ENSAMSegmentLib.segments import SegmentWriter, add_segmentation
+
+from .nodes import add_segment_editor, add_transform, add_volume
+from .slicer_core_scene import create_scene
+
+SHAPE = (20, 30, 40)
+
+
+def affine(angles_deg=(0.0, 0.0, 0.0), scales=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0)):
+    """Scale, then turn about x, y and z, then move: 4x4."""
+    matrix = np.eye(4)
+    for axis, angle in enumerate(np.radians(angles_deg)):
+        turn = np.eye(4)
+        first, second = (axis + 1) % 3, (axis + 2) % 3
+        turn[[first, second], [first, second]] = np.cos(angle)
+        turn[second, first], turn[first, second] = np.sin(angle), -np.sin(angle)
+        matrix = turn @ matrix
+    matrix[:3, :3] *= scales
+    matrix[:3, 3] = origin
+    return matrix
+
+
+STRAIGHT = affine(scales=(0.8, 0.8, 3.0), origin=(-10, 5, 40))
+OBLIQUE = affine((20, -35, 50), (0.7, 1.1, 2.5), (12, -30, 7))
+LEFT_HANDED = affine((10, 5, -15), (-0.7, 0.9, 1.6), (12, -30, 7))
+
+
+@pytest.fixture
+def an_mrml_scene():
+    with create_scene() as application:
+        yield application.GetMRMLScene()
+
+
+@pytest.fixture(params=[STRAIGHT, OBLIQUE, LEFT_HANDED], ids=["straight", "oblique", "left-handed"])
+def any_ijk_to_ras(request):
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["in the world", "under a transform"])
+def a_volume_node(request, an_mrml_scene, any_ijk_to_ras):
+    voxels = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
+    node = add_volume(an_mrml_scene, voxels, any_ijk_to_ras, "CT chest")
+    if request.param:
+        transform = add_transform(an_mrml_scene, affine((0, 30, 10), (1, 1, 1), (5, 6, 7)))
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    return node
+
+
+@pytest.fixture
+def a_straight_volume_node(an_mrml_scene):
+    voxels = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
+    return add_volume(an_mrml_scene, voxels, STRAIGHT, "CT chest")
+
+
+@pytest.fixture
+def a_segment_editor(an_mrml_scene):
+    return add_segment_editor(an_mrml_scene)
+
+
+@pytest.fixture
+def a_writer(a_segment_editor):
+    return SegmentWriter(a_segment_editor)
+
+
+@pytest.fixture
+def two_neighbours(a_straight_volume_node):
+    """A segmentation with two segments, both empty, that share a labelmap."""
+    node = add_segmentation(a_straight_volume_node, "organs")
+    for name in ("liver", "kidney"):
+        node.GetSegmentation().AddEmptySegment(name, name)
+    return node

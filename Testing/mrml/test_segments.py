@@ -1,0 +1,300 @@
+"""Masks into segments and out of them, and what must stay as it was."""
+
+import numpy as np
+import pytest
+import slicer
+import slicer.util
+import vtk
+from ensam.errors import InputError
+from ENSAMSegmentLib.segments import MaskCrop, SegmentWriter, add_segmentation, read_segment
+
+from .conftest import OBLIQUE, SHAPE, affine
+from .nodes import add_segment_editor, add_transform, add_volume
+
+
+def _ball(center, radius):
+    """A ball in voxels on the whole grid."""
+    zyx = np.indices(SHAPE).transpose(1, 2, 3, 0)
+    return ((zyx - center) ** 2).sum(axis=3) <= radius**2
+
+
+def _whole(crop):
+    """The crop laid back into the whole grid."""
+    full = np.zeros(SHAPE, bool)
+    full[tuple(slice(at, at + size) for at, size in zip(crop.offset, crop.mask.shape, strict=True))] = (
+        crop.mask
+    )
+    return full
+
+
+def _exported(segmentation, segment_id, volume):
+    """The segment as Slicer itself exports it to the volume's grid."""
+    return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment_id, volume).astype(bool)
+
+
+# Each voxel of the straight volume is eight of this grid.
+FINE = affine(scales=(0.4, 0.4, 1.5), origin=(-10.2, 4.8, 39.25))
+LIVER = _ball((8, 12, 14), 6)
+KIDNEY = _ball((10, 14, 26), 7) & ~LIVER
+
+
+@pytest.fixture
+def a_segmentation(a_volume_node):
+    node = add_segmentation(a_volume_node, "organs")
+    node.GetSegmentation().AddEmptySegment("liver", "liver")
+    return node
+
+
+@pytest.fixture
+def painted_neighbours(two_neighbours, a_writer, a_straight_volume_node):
+    """Two organs that touch, on one labelmap."""
+    a_writer.write(two_neighbours, "liver", a_straight_volume_node, LIVER, (0, 0, 0))
+    a_writer.write(two_neighbours, "kidney", a_straight_volume_node, KIDNEY, (0, 0, 0))
+    assert two_neighbours.GetSegmentation().GetNumberOfLayers() == 1
+    return two_neighbours
+
+
+def test_a_mask_lands_on_the_voxels_it_was_made_for(a_segmentation, a_writer, a_volume_node):
+    a_writer.write(a_segmentation, "liver", a_volume_node, LIVER[2:16, 5:20, 6:22], (2, 5, 6))
+
+    np.testing.assert_array_equal(_exported(a_segmentation, "liver", a_volume_node), LIVER)
+
+
+def test_a_segment_reads_back_as_it_was_written(a_segmentation, a_writer, a_volume_node):
+    a_writer.write(a_segmentation, "liver", a_volume_node, LIVER, (0, 0, 0))
+
+    crop = read_segment(a_segmentation, "liver", a_volume_node)
+
+    assert crop.mask.shape == (13, 13, 13)
+    np.testing.assert_array_equal(_whole(crop), LIVER)
+
+
+def test_a_second_mask_replaces_the_first(a_segmentation, a_writer, a_volume_node):
+    a_writer.write(a_segmentation, "liver", a_volume_node, LIVER, (0, 0, 0))
+    moved = _ball((11, 20, 30), 4)
+
+    a_writer.write(a_segmentation, "liver", a_volume_node, moved, (0, 0, 0))
+
+    np.testing.assert_array_equal(_exported(a_segmentation, "liver", a_volume_node), moved)
+
+
+def test_an_empty_mask_clears_the_segment(a_segmentation, a_writer, a_volume_node):
+    a_writer.write(a_segmentation, "liver", a_volume_node, LIVER, (0, 0, 0))
+
+    a_writer.write(a_segmentation, "liver", a_volume_node, np.zeros((4, 4, 4), bool), (3, 3, 3))
+
+    assert read_segment(a_segmentation, "liver", a_volume_node).mask.size == 0
+
+
+def test_a_mask_reaches_the_volumes_last_voxels(a_segmentation, a_writer, a_volume_node):
+    a_writer.write(a_segmentation, "liver", a_volume_node, np.ones((2, 30, 40), bool), (18, 0, 0))
+
+    assert _exported(a_segmentation, "liver", a_volume_node)[18:].all()
+
+
+def test_the_segmentation_may_lie_under_another_transform(an_mrml_scene, a_writer, a_volume_node):
+    segmentation = add_segmentation(a_volume_node, "organs")
+    segmentation.GetSegmentation().AddEmptySegment("liver")
+    flip = add_transform(an_mrml_scene, affine((0, 0, 90), (1, 1, 1), (40, 50, 60)))
+    segmentation.SetAndObserveTransformNodeID(flip.GetID())
+
+    a_writer.write(segmentation, "liver", a_volume_node, LIVER, (0, 0, 0))
+
+    # The grids don't meet, so each voxel may be half a voxel off.
+    crop = read_segment(segmentation, "liver", a_volume_node)
+    assert _dice(_whole(crop), LIVER) > 0.8
+
+
+def _dice(one, other):
+    return 2 * (one & other).sum() / (one.sum() + other.sum())
+
+
+def test_the_neighbour_on_the_same_labelmap_keeps_its_voxels(
+    painted_neighbours, a_writer, a_segment_editor, a_straight_volume_node
+):
+    a_segment_editor.GetSegmentEditorNode().SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
+
+    a_writer.write(painted_neighbours, "liver", a_straight_volume_node, _ball((9, 13, 18), 9), (0, 0, 0))
+
+    np.testing.assert_array_equal(_exported(painted_neighbours, "kidney", a_straight_volume_node), KIDNEY)
+    np.testing.assert_array_equal(
+        _exported(painted_neighbours, "liver", a_straight_volume_node), _ball((9, 13, 18), 9)
+    )
+
+
+def test_the_neighbour_gives_way_only_where_the_overwrite_mode_says_so(
+    painted_neighbours, a_writer, a_segment_editor, a_straight_volume_node
+):
+    everything = slicer.vtkMRMLSegmentEditorNode.OverwriteAllSegments
+    a_segment_editor.GetSegmentEditorNode().SetOverwriteMode(everything)
+    grown = _ball((9, 13, 18), 9)
+
+    a_writer.write(painted_neighbours, "liver", a_straight_volume_node, grown, (0, 0, 0))
+
+    kidney = _exported(painted_neighbours, "kidney", a_straight_volume_node)
+    np.testing.assert_array_equal(kidney, KIDNEY & ~grown)
+
+
+def test_one_undo_restores_every_segment(
+    painted_neighbours, a_writer, a_segment_editor, a_straight_volume_node
+):
+    a_writer.write(painted_neighbours, "liver", a_straight_volume_node, _ball((9, 13, 18), 9), (0, 0, 0))
+
+    a_segment_editor.Undo()
+
+    np.testing.assert_array_equal(_exported(painted_neighbours, "liver", a_straight_volume_node), LIVER)
+    np.testing.assert_array_equal(_exported(painted_neighbours, "kidney", a_straight_volume_node), KIDNEY)
+
+
+def test_only_the_editable_area_changes(
+    painted_neighbours, a_writer, a_segment_editor, a_straight_volume_node
+):
+    editor = a_segment_editor.GetSegmentEditorNode()
+    editor.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
+    editor.SetMaskSegmentID("kidney")
+    editor.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
+
+    a_writer.write(painted_neighbours, "liver", a_straight_volume_node, _ball((9, 13, 18), 9), (0, 0, 0))
+
+    liver = _exported(painted_neighbours, "liver", a_straight_volume_node)
+    np.testing.assert_array_equal(liver, LIVER | (KIDNEY & _ball((9, 13, 18), 9)))
+
+
+def test_only_voxels_in_the_intensity_range_change(
+    painted_neighbours, a_writer, a_segment_editor, a_straight_volume_node
+):
+    editor = a_segment_editor.GetSegmentEditorNode()
+    editor.SetSourceVolumeIntensityMask(True)
+    editor.SetSourceVolumeIntensityMaskRange(0, 8 * 30 * 40 - 1)  # the slices 0 to 7
+    small = np.ones((4, 2, 2), bool)
+
+    a_writer.write(painted_neighbours, "liver", a_straight_volume_node, small, (6, 12, 14))
+
+    # Old voxels in the range are cleared wherever they lie, also far from the new mask.
+    expected = LIVER.copy()
+    expected[:8] = False
+    expected[6:8, 12:14, 14:16] = True
+    np.testing.assert_array_equal(_exported(painted_neighbours, "liver", a_straight_volume_node), expected)
+
+
+def test_a_write_that_slicer_refuses_is_an_error(an_mrml_scene, two_neighbours, a_straight_volume_node):
+    # The labels have another grid than the reference geometry: there Slicer can't apply its intensity mask.
+    logic = add_segment_editor(an_mrml_scene)
+    writer = SegmentWriter(logic)
+    writer.write(two_neighbours, "liver", a_straight_volume_node, LIVER, (0, 0, 0))
+    other = add_volume(an_mrml_scene, np.zeros(SHAPE, np.int16), OBLIQUE, "other")
+    two_neighbours.SetReferenceImageGeometryParameterFromVolumeNode(other)
+    logic.GetSegmentEditorNode().SetSourceVolumeIntensityMask(True)
+
+    with pytest.raises(InputError, match=r"Slicer could not write the segment 'liver': .*same geometry"):
+        writer.write(two_neighbours, "liver", a_straight_volume_node, LIVER, (0, 0, 0))
+
+
+def test_a_segment_that_is_gone_is_refused(two_neighbours, a_writer, a_straight_volume_node):
+    with pytest.raises(InputError, match="'organs' has no segment 'spleen'"):
+        a_writer.write(two_neighbours, "spleen", a_straight_volume_node, LIVER, (0, 0, 0))
+
+
+def test_a_segmentation_of_surfaces_is_refused(an_mrml_scene, a_straight_volume_node):
+    segmentation = an_mrml_scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "surfaces")
+    segmentation.GetSegmentation().SetSourceRepresentationName("Closed surface")
+    segmentation.GetSegmentation().AddEmptySegment("liver")
+
+    with pytest.raises(InputError, match="'surfaces' is not kept as a binary labelmap"):
+        read_segment(segmentation, "liver", a_straight_volume_node)
+
+
+def test_a_warped_segmentation_is_refused(an_mrml_scene, two_neighbours, a_writer, a_straight_volume_node):
+    warp = an_mrml_scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "breathing")
+    warp.SetAndObserveTransformToParent(vtk.vtkThinPlateSplineTransform())
+    two_neighbours.SetAndObserveTransformNodeID(warp.GetID())
+
+    with pytest.raises(InputError, match="'organs' is warped by the non-linear transform 'breathing'"):
+        a_writer.write(two_neighbours, "liver", a_straight_volume_node, LIVER, (0, 0, 0))
+
+
+def test_a_segment_on_another_grid_reads_at_its_place(an_mrml_scene, a_writer, a_straight_volume_node):
+    coarse = add_volume(
+        an_mrml_scene,
+        np.zeros((10, 15, 20), np.int16),
+        affine(scales=(1.6, 1.6, 6.0), origin=(-9.6, 5.4, 41.5)),
+    )
+    segmentation = add_segmentation(coarse, "organs")
+    segmentation.GetSegmentation().AddEmptySegment("liver")
+    a_writer.write(segmentation, "liver", coarse, np.ones((2, 3, 4), bool), (1, 2, 3))
+
+    crop = read_segment(segmentation, "liver", a_straight_volume_node)
+
+    assert crop.offset == (2, 4, 6)
+    assert crop.mask.shape == (4, 6, 8)
+    assert crop.mask.all()
+
+
+def test_a_mask_written_to_another_grid_lands_at_its_place(an_mrml_scene, a_writer, a_straight_volume_node):
+    fine = add_volume(an_mrml_scene, np.zeros((40, 60, 80), np.int16), FINE)
+    segmentation = add_segmentation(fine, "organs")
+    segmentation.GetSegmentation().AddEmptySegment("liver")
+
+    a_writer.write(segmentation, "liver", a_straight_volume_node, LIVER, (0, 0, 0))
+
+    np.testing.assert_array_equal(_whole(read_segment(segmentation, "liver", a_straight_volume_node)), LIVER)
+    assert _exported(segmentation, "liver", fine).sum() == 8 * LIVER.sum()
+
+
+def test_a_second_mask_replaces_the_first_on_another_grid_too(
+    an_mrml_scene, a_writer, a_straight_volume_node
+):
+    fine = add_volume(an_mrml_scene, np.zeros((40, 60, 80), np.int16), FINE)
+    segmentation = add_segmentation(fine, "organs")
+    segmentation.GetSegmentation().AddEmptySegment("liver")
+    a_writer.write(segmentation, "liver", a_straight_volume_node, LIVER, (0, 0, 0))
+
+    a_writer.write(segmentation, "liver", a_straight_volume_node, KIDNEY, (0, 0, 0))
+
+    np.testing.assert_array_equal(_whole(read_segment(segmentation, "liver", a_straight_volume_node)), KIDNEY)
+
+
+def test_the_intensity_range_holds_on_another_grid_too(
+    an_mrml_scene, a_writer, a_segment_editor, a_straight_volume_node
+):
+    fine = add_volume(an_mrml_scene, np.zeros((40, 60, 80), np.int16), FINE)
+    segmentation = add_segmentation(fine, "organs")
+    segmentation.GetSegmentation().AddEmptySegment("liver")
+    a_segment_editor.GetSegmentEditorNode().SetSourceVolumeIntensityMask(True)
+    a_segment_editor.GetSegmentEditorNode().SetSourceVolumeIntensityMaskRange(0, 8 * 30 * 40 - 1)
+
+    a_writer.write(segmentation, "liver", a_straight_volume_node, LIVER, (0, 0, 0))
+
+    # Intensities are interpolated on the finer grid, so half a slice about the range's end is open.
+    written = _whole(read_segment(segmentation, "liver", a_straight_volume_node))
+    np.testing.assert_array_equal(written[:7], LIVER[:7])
+    assert not written[9:].any()
+
+
+def test_a_new_segmentation_has_the_volumes_grid_and_transform(a_volume_node):
+    segmentation = add_segmentation(a_volume_node, "organs")
+
+    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    assert segmentation.GetNodeReference(role) is a_volume_node
+    assert segmentation.GetTransformNodeID() == a_volume_node.GetTransformNodeID()
+
+
+def test_what_lies_outside_the_volume_is_not_read(an_mrml_scene, a_writer, a_straight_volume_node):
+    larger = add_volume(
+        an_mrml_scene, np.zeros((30, 40, 50), np.int16), affine(scales=(0.8, 0.8, 3.0), origin=(-14, 1, 25))
+    )
+    segmentation = add_segmentation(larger, "organs")
+    segmentation.GetSegmentation().AddEmptySegment("liver")
+    a_writer.write(segmentation, "liver", larger, np.ones((30, 40, 50), bool), (0, 0, 0))
+
+    crop = read_segment(segmentation, "liver", a_straight_volume_node)
+
+    assert crop.offset == (0, 0, 0)
+    assert crop.mask.shape == SHAPE
+
+
+def test_trimming_keeps_the_place_of_every_voxel():
+    crop = MaskCrop(LIVER[1:, 2:, 3:], (1, 2, 3)).trimmed()
+
+    assert crop.mask.shape == (13, 13, 13)
+    np.testing.assert_array_equal(_whole(crop), LIVER)
