@@ -1,0 +1,247 @@
+"""Images are checked before anything is computed on them, and label files are written whole or not at all."""
+
+import os
+import resource
+import signal
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from ensam.errors import OutputError, VolumeError
+from ensam.geometry import Grid
+from ensam.volume import OUTPUT_SUFFIXES, Volume, check_output_path, read_volume, write_labels
+
+SHAPE = (4, 5, 6)
+OBLIQUE = np.array([[0, -2, 0, 10], [0.6, 0, -2.4, 20], [0.8, 0, 1.8, 30], [0, 0, 0, 1.0]])
+
+
+@pytest.fixture
+def an_array():
+    return np.random.default_rng(0).integers(-1000, 1000, SHAPE).astype(np.int16)
+
+
+@pytest.fixture
+def a_grid():
+    return Grid(SHAPE, OBLIQUE)
+
+
+@pytest.fixture
+def labels():
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[1:3, 1:4, 2:5] = 1
+    labels[3, 4, 5] = 2
+    return labels
+
+
+@pytest.fixture
+def no_room():
+    """No file may grow beyond 400 bytes, as on a full disk."""
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_volume_cannot_be_changed_through_its_array(an_array, a_grid):
+    volume = Volume(an_array, a_grid, "CT")
+    with pytest.raises(ValueError, match="read-only"):
+        volume.array[0, 0, 0] = 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a[0], "2 dimensions"),
+        (lambda a: np.stack([a, a], axis=-1), "4 dimensions"),
+        (lambda a: a.astype(complex), "real numbers"),
+        (lambda a: a > 0, "real numbers"),
+        (lambda a: a.astype(object), "real numbers"),
+        (lambda a: np.where(a == a.max(), np.nan, a), "1 voxels that aren't finite"),
+        (lambda a: np.where(a > 0, np.inf, a), "voxels that aren't finite"),
+        (lambda a: np.full_like(a, 7), "same value in every voxel"),
+    ],
+    ids=["2D", "4D", "complex", "bool", "object", "nan", "infinite", "constant"],
+)
+def test_an_image_that_cannot_be_segmented_is_refused_by_name(an_array, a_grid, change, message):
+    with pytest.raises(VolumeError, match=message) as raised:
+        Volume(change(an_array), a_grid, "CT chest")
+    assert str(raised.value).startswith("'CT chest' ")
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_image_of_one_slice_is_refused(an_array, axis):
+    array = an_array.take([0], axis=axis)
+    with pytest.raises(VolumeError, match="'CT' has a single slice: ENSAM needs a 3D volume"):
+        Volume(array, Grid(array.shape, OBLIQUE), "CT")
+
+
+def test_array_and_grid_of_different_shapes_are_a_programming_error(an_array):
+    with pytest.raises(ValueError, match="shape"):
+        Volume(an_array, Grid(SHAPE[::-1], OBLIQUE), "CT")
+
+
+def test_the_fingerprint_follows_values_type_and_grid_but_not_name_or_memory_layout(an_array, a_grid):
+    fingerprint = Volume(an_array, a_grid, "CT").fingerprint
+    changed = an_array.copy()
+    changed[3, 4, 5] += 1
+    moved = Grid(SHAPE, OBLIQUE * [[2], [2], [2], [1]])
+    assert Volume(np.asfortranarray(an_array), Grid(SHAPE, OBLIQUE), "MR").fingerprint == fingerprint
+    assert Volume(changed, a_grid, "CT").fingerprint != fingerprint
+    assert Volume(an_array.view(np.uint16), a_grid, "CT").fingerprint != fingerprint
+    assert Volume(an_array, moved, "CT").fingerprint != fingerprint
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".nii", ".mha"])
+def test_an_image_file_gives_array_grid_and_name(tmp_path, an_array, a_grid, suffix):
+    path = tmp_path / f"CT chest{suffix}"
+    sitk.WriteImage(a_grid.to_itk(an_array), str(path))
+    volume = read_volume(path)
+    assert np.array_equal(volume.array, an_array)
+    assert np.allclose(volume.grid.ijk_to_ras, OBLIQUE, atol=1e-5)
+    assert volume.name == path.name
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".nii", ".mha"])
+@pytest.mark.parametrize("kept", [0, 60, 0.5, 0.98], ids=["empty", "part of the header", "half", "most"])
+def test_a_truncated_file_is_refused_in_one_quiet_sentence(tmp_path, an_array, a_grid, suffix, kept, capfd):
+    path = tmp_path / f"CT{suffix}"
+    sitk.WriteImage(a_grid.to_itk(an_array), str(path))
+    data = path.read_bytes()
+    path.write_bytes(data[: kept if kept >= 1 else int(kept * len(data))])
+    with pytest.raises(VolumeError, match=r"^'CT\S+' can't be read: [^\n]*\.$"):
+        read_volume(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_standard_error_works_again_after_reading(tmp_path, capfd):
+    (tmp_path / "CT.mha").write_text("NDims = 3\n")
+    with pytest.raises(VolumeError):
+        read_volume(tmp_path / "CT.mha")
+    os.write(2, b"still here")
+    assert capfd.readouterr().err == "still here"
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    for path in (tmp_path / "missing.nrrd", tmp_path):
+        with pytest.raises(VolumeError, match="There is no image file"):
+            read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (sitk.Image([4, 5], sitk.sitkUInt8), "single slice"),
+        (sitk.Image([4, 5, 1], sitk.sitkUInt8), "single slice"),
+        (sitk.Image([4, 5, 6, 2], sitk.sitkUInt8), "4 dimensions"),
+        (sitk.Image([4, 5, 6], sitk.sitkVectorUInt8, 3), "3 values a voxel"),
+        (sitk.Image([4, 5, 6], sitk.sitkUInt8), "same value"),
+    ],
+    ids=["2D", "one slice", "4D", "colour", "constant"],
+)
+def test_a_file_that_is_not_a_3d_greyscale_image_is_refused(tmp_path, image, message):
+    sitk.WriteImage(image, str(tmp_path / "image.nrrd"))
+    with pytest.raises(VolumeError, match=message):
+        read_volume(tmp_path / "image.nrrd")
+
+
+@pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_labels_read_back_as_they_were_written(tmp_path, labels, a_grid, suffix, dtype):
+    path = tmp_path / f"1.2.840{suffix}"
+    write_labels(path, labels.astype(dtype), a_grid, ["liver", "cyst"])
+    image = sitk.ReadImage(str(path))
+    assert np.array_equal(sitk.GetArrayFromImage(image), labels)
+    assert np.allclose(Grid.from_itk(image).ijk_to_ras, OBLIQUE, atol=1e-5)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".seg.nrrd", ".nrrd", ".nii.gz", ".mha"])
+def test_labels_are_compressed(tmp_path, suffix):
+    labels = np.zeros((40, 50, 60), np.uint8)
+    write_labels(tmp_path / f"labels{suffix}", labels, Grid(labels.shape, np.eye(4)), [])
+    assert (tmp_path / f"labels{suffix}").stat().st_size < labels.size / 10
+
+
+def test_a_seg_nrrd_has_the_fields_by_which_slicer_knows_its_segments(tmp_path, labels, a_grid):
+    write_labels(tmp_path / "case.seg.nrrd", labels, a_grid, ["Léber", "cyst"])
+    image = sitk.ReadImage(str(tmp_path / "case.seg.nrrd"))
+    fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys() if key.startswith("Segment")}
+    colors = [fields.pop(f"Segment{index}_Color") for index in (0, 1)]
+    assert colors[0] != colors[1]
+    assert all(0 <= float(channel) <= 1 for color in colors for channel in color.split(" "))
+    assert fields == {
+        "Segmentation_MasterRepresentation": "Binary labelmap",
+        "Segmentation_SourceRepresentation": "Binary labelmap",
+        "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
+        "Segmentation_ConversionParameters": "",
+        "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+        "Segment0_ID": "Segment_1",
+        "Segment0_Name": "Léber",
+        "Segment0_NameAutoGenerated": "0",
+        "Segment0_ColorAutoGenerated": "1",
+        "Segment0_LabelValue": "1",
+        "Segment0_Layer": "0",
+        "Segment0_Extent": "0 5 0 4 0 3",
+        "Segment0_Tags": "|",
+        "Segment1_ID": "Segment_2",
+        "Segment1_Name": "cyst",
+        "Segment1_NameAutoGenerated": "0",
+        "Segment1_ColorAutoGenerated": "1",
+        "Segment1_LabelValue": "2",
+        "Segment1_Layer": "0",
+        "Segment1_Extent": "0 5 0 4 0 3",
+        "Segment1_Tags": "|",
+    }
+
+
+def test_a_plain_nrrd_is_no_segmentation(tmp_path, labels, a_grid):
+    write_labels(tmp_path / "case.nrrd", labels, a_grid, ["liver", "cyst"])
+    keys = sitk.ReadImage(str(tmp_path / "case.nrrd")).GetMetaDataKeys()
+    assert not any(key.startswith("Segment") for key in keys)
+
+
+@pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
+def test_a_full_disk_ends_in_one_quiet_sentence_and_keeps_the_old_file(tmp_path, suffix, no_room, capfd):
+    labels = np.random.default_rng(0).integers(0, 3, (10, 20, 30)).astype(np.uint8)
+    path = tmp_path / f"labels{suffix}"
+    path.write_bytes(b"old")
+    with pytest.raises(OutputError, match=r"can't be written in [^\n]*that has room\.$"):
+        write_labels(path, labels, Grid(labels.shape, np.eye(4)), ["a", "b"])
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["labels.png", "labels", "labels.seg", "labels.nrrd.gz"])
+def test_a_format_that_cannot_be_written_is_refused_with_the_possible_ones(tmp_path, name):
+    with pytest.raises(OutputError, match=r"\.seg\.nrrd, \.nrrd, \.nii\.gz, \.nii, \.mha"):
+        check_output_path(tmp_path / name)
+
+
+def test_a_place_that_cannot_be_written_to_is_known_before_any_work(tmp_path, labels, a_grid, monkeypatch):
+    check_output_path(tmp_path / "LABELS.NII.GZ")
+    with pytest.raises(OutputError, match="There is no folder"):
+        check_output_path(tmp_path / "missing" / "a.nrrd")
+    (tmp_path / "a.nrrd").mkdir()
+    with pytest.raises(OutputError, match="is a folder"):
+        write_labels(tmp_path / "a.nrrd", labels, a_grid, ["liver", "cyst"])
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(OutputError, match="may write to"):
+        check_output_path(tmp_path / "b.nrrd")
+
+
+def test_a_sheared_grid_is_refused_and_nothing_is_written(tmp_path, labels):
+    sheared = np.eye(4)
+    sheared[0, 1] = 0.3
+    with pytest.raises(VolumeError, match="sheared"):
+        write_labels(tmp_path / "a.nrrd", labels, Grid(SHAPE, sheared), ["liver", "cyst"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_labels_of_another_type_or_without_a_name_are_a_programming_error(tmp_path, labels, a_grid):
+    with pytest.raises(ValueError, match="uint8 or uint16"):
+        write_labels(tmp_path / "a.nrrd", labels.astype(np.int32), a_grid, ["liver", "cyst"])
+    with pytest.raises(ValueError, match="label 2 has no name"):
+        write_labels(tmp_path / "a.nrrd", labels, a_grid, ["liver"])
