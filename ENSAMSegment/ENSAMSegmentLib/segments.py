@@ -38,6 +38,13 @@ class MaskCrop:
             offset[axis] += start
         return MaskCrop(mask, tuple(offset))
 
+    def laid_out(self, shape: tuple[int, int, int]) -> np.ndarray:
+        """Give the mask on the volume's whole grid of that shape, bool (z, y, x)."""
+        whole = np.zeros(shape, bool)
+        inside = (slice(at, at + size) for at, size in zip(self.offset, self.mask.shape, strict=True))
+        whole[tuple(inside)] = self.mask
+        return whole
+
 
 def add_segmentation(volume: slicer.vtkMRMLScalarVolumeNode, name: str) -> slicer.vtkMRMLSegmentationNode:
     """Add an empty segmentation to the volume's scene, on the volume's grid and under its transform."""

@@ -35,6 +35,17 @@ OBLIQUE = affine((20, -35, 50), (0.7, 1.1, 2.5), (12, -30, 7))
 LEFT_HANDED = affine((10, 5, -15), (-0.7, 0.9, 1.6), (12, -30, 7))
 
 
+def ball(center, radius):
+    """A ball in voxels on the whole grid."""
+    zyx = np.indices(SHAPE).transpose(1, 2, 3, 0)
+    return ((zyx - center) ** 2).sum(axis=3) <= radius**2
+
+
+# Two organs that touch.
+LIVER = ball((8, 12, 14), 6)
+KIDNEY = ball((10, 14, 26), 7) & ~LIVER
+
+
 @pytest.fixture
 def an_mrml_scene():
     with create_scene() as application:
