@@ -1,0 +1,31 @@
+"""The SegResNet image encoder. It never sees a prompt, so its features serve every click in a window."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ensam.network.config import NetworkConfig
+from ensam.network.layers import ResidualBlock, convolution
+
+
+class ImageEncoder(nn.Module):
+    """Residual levels, each but the first entered by a strided convolution (paper, section on the encoder)."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.stem = convolution(1, config.widths[0])
+        self.levels = nn.ModuleList()
+        previous = None
+        for width, count in zip(config.widths, config.blocks, strict=True):
+            enter = [] if previous is None else [convolution(previous, width, stride=2)]
+            self.levels.append(nn.Sequential(*enter, *(ResidualBlock(width, config.groups) for _ in range(count))))
+            previous = width
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """image (N, 1, Z, Y, X) in 0..1, axes multiples of the stride -> features of each level, finest first."""
+        x = self.stem(image)
+        features = []
+        for level in self.levels:
+            x = level(x)
+            features.append(x)
+        return features

@@ -1,0 +1,113 @@
+"""The ENSAM network: encode a window once, decode it for every prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ensam.network.attention import InteractionBlock, PositionEncoding, unit
+from ensam.network.config import NetworkConfig
+from ensam.network.image_encoder import ImageEncoder
+from ensam.network.mask_decoder import MaskDecoder
+from ensam.network.prompt_encoder import PromptEncoder, PromptTensors, draw_maps
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """All that a window's decoder needs of the image: prepared once, used for every prompt and object.
+
+    latent (1, C, z, y, x); prepared: one tensor a decoder level, finest first; positions: what the attention
+    needs of the latent grid (rotations or features), (1, z*y*x, ...); shape: the unpadded (Z, Y, X).
+    """
+
+    latent: Tensor
+    prepared: tuple[Tensor, ...]
+    positions: Tensor | None
+    shape: tuple[int, int, int]
+
+    @property
+    def nbytes(self) -> int:
+        tensors = [self.latent, *self.prepared, *([] if self.positions is None else [self.positions])]
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+
+class ENSAM(nn.Module):
+    """Image encoder, prompt encoder, interaction on the hypersphere and mask decoder."""
+
+    def __init__(self, config: NetworkConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or NetworkConfig()
+        self.image_encoder = ImageEncoder(self.config)
+        self.prompt_encoder = PromptEncoder(self.config)
+        self.position = PositionEncoding(self.config)
+        self.interaction = nn.ModuleList(
+            InteractionBlock(self.config) for _ in range(self.config.interaction_blocks)
+        )
+        self.mask_decoder = MaskDecoder(self.config)
+
+    def forward(self, image: Tensor, prompts: PromptTensors) -> Tensor:
+        """One window (1, 1, Z, Y, X) in 0..1 and N objects' prompts -> logits (N, 1, Z, Y, X)."""
+        return self.decode(self.encode(image), prompts)
+
+    def encode(self, image: Tensor) -> ImageFeatures:
+        """image (1, 1, Z, Y, X) in 0..1, any size: zero-padded to a multiple of the stride."""
+        shape = tuple(image.shape[2:])
+        features = self.image_encoder(self._pad(image))
+        latent = features[-1]
+        grid = torch.meshgrid(
+            *(torch.arange(s, device=image.device, dtype=torch.float32) for s in latent.shape[2:]), indexing="ij"
+        )
+        stride = self.config.stride
+        centres = (torch.stack(grid, dim=-1).flatten(0, 2) + 0.5) * stride - 0.5
+        positions = self.position(self._normalised(centres, shape))
+        return ImageFeatures(
+            latent,
+            tuple(self.mask_decoder.prepare(features[:-1])),
+            None if positions is None else positions[None],
+            shape,
+        )
+
+    def decode(self, features: ImageFeatures, prompts: PromptTensors) -> Tensor:
+        """The features of one window and the prompts of N objects in it -> logits (N, 1, Z, Y, X), float32."""
+        padded = tuple(s * self.config.stride for s in features.latent.shape[2:])
+        if prompts.previous is not None:
+            prompts = PromptTensors(**{**prompts.__dict__, "previous": self._pad(prompts.previous)})
+        latent = self._interact(features, prompts)
+        levels = len(self.config.widths)
+        maps = draw_maps(prompts, padded, levels) if self.config.dense_prompts else None
+        logits = self.mask_decoder(latent, list(features.prepared), maps)
+        z, y, x = features.shape
+        return logits[..., :z, :y, :x]
+
+    def _interact(self, features: ImageFeatures, prompts: PromptTensors) -> Tensor:
+        latent = features.latent
+        objects = prompts.boxes.shape[0]
+        embedding = latent.expand(objects, -1, -1, -1, -1)
+        previous = self.prompt_encoder.embed_previous(prompts)
+        if previous is not None:
+            embedding = embedding + previous
+        tokens, voxels, mask = self.prompt_encoder.tokens(prompts)
+        token_positions = self.position(self._normalised(voxels, features.shape))
+        image = embedding.flatten(2).transpose(1, 2)
+        normalised = self.config.attention == "normalised"
+        if normalised:
+            image = unit(image)
+        for block in self.interaction:
+            tokens, image = block(tokens, image, token_positions, features.positions, mask)
+        # On the sphere a channel is about 1 / sqrt(C); the decoder's convolutions expect about 1.
+        scale = latent.shape[1] ** 0.5 if normalised else 1.0
+        return (image * scale).transpose(1, 2).unflatten(2, latent.shape[2:]).to(latent.dtype)
+
+    def _pad(self, x: Tensor) -> Tensor:
+        stride = self.config.stride
+        missing = [-s % stride for s in x.shape[2:]]
+        return F.pad(x, [n for m in reversed(missing) for n in (0, m)]) if any(missing) else x
+
+    @staticmethod
+    def _normalised(voxels: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Window voxels -> coordinates with the window's centre at 0 and its longest half axis 1."""
+        size = torch.tensor(shape, dtype=torch.float32, device=voxels.device)
+        return (voxels.float() - (size - 1) / 2) / (size.max() / 2)

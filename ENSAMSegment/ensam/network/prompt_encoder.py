@@ -1,0 +1,129 @@
+"""Prompts as the network takes them: tokens with positions, and (ours) small maps for the decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ensam.network.attention import unit
+from ensam.network.config import NetworkConfig
+
+# The channels of the dense maps. The ellipsoid that fills the box is the best guess that knows no image.
+MAPS = ("box", "ellipsoid", "foreground", "background", "previous")
+BALL_SIGMA = 1.5  # of a click's Gaussian ball, in voxels of the level it is drawn at
+
+
+@dataclass(frozen=True)
+class PromptTensors:
+    """The prompts of N objects in one window, in voxels of the window with voxel centres at integers.
+
+    boxes (N, 2, 3): lower and upper faces, (z, y, x); has_box (N,) bool.
+    points (N, P, 3), padded; foreground (N, P) and background (N, P) bool, both False for padding.
+    previous (N, 1, Z, Y, X): logits of the last result on the window's grid; has_previous (N,) bool.
+    """
+
+    boxes: Tensor
+    has_box: Tensor
+    points: Tensor
+    foreground: Tensor
+    background: Tensor
+    previous: Tensor | None = None
+    has_previous: Tensor | None = None
+
+    def previous_map(self) -> Tensor | None:
+        """The previous logits squeezed into -1..1, zero where an object has none: (N, 1, Z, Y, X)."""
+        if self.previous is None:
+            return None
+        bounded = torch.tanh(self.previous / 2)
+        return bounded if self.has_previous is None else bounded * self.has_previous.view(-1, 1, 1, 1, 1)
+
+
+class PromptEncoder(nn.Module):
+    """Prompt tokens (unit vectors: a box is a pair, a click is one) and the previous result's embedding."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        width = config.widths[-1]
+        self.kinds = nn.Embedding(4, width)  # box low corner, box high corner, foreground, background
+        steps = len(config.widths) - 1
+        narrow = [1, *(16 * 2**i for i in range(steps - 1)), width]
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip(narrow, narrow[1:], strict=False):
+            layers += [nn.Conv3d(inputs, outputs, 2, stride=2), nn.ReLU()]
+        self.previous = nn.Sequential(*layers[:-1])
+
+    def tokens(self, prompts: PromptTensors) -> tuple[Tensor, Tensor, Tensor]:
+        """-> tokens (N, 2 + P, C) of unit length, their voxel positions (N, 2 + P, 3), mask (N, 2 + P)."""
+        kinds = unit(self.kinds.weight)
+        n, p = prompts.foreground.shape
+        corners = kinds[:2].expand(n, 2, -1)
+        clicks = torch.where(prompts.background[..., None], kinds[3], kinds[2])
+        mask = torch.cat(
+            (prompts.has_box[:, None].expand(n, 2), prompts.foreground | prompts.background), dim=1
+        )
+        return torch.cat((corners, clicks), dim=1), torch.cat((prompts.boxes, prompts.points), dim=1), mask
+
+    def embed_previous(self, prompts: PromptTensors) -> Tensor | None:
+        """-> (N, C, z, y, x) on the latent grid, zero for objects without a previous result."""
+        previous = prompts.previous_map()
+        if previous is None:
+            return None
+        embedded = self.previous(previous)
+        if prompts.has_previous is not None:
+            embedded = embedded * prompts.has_previous.view(-1, 1, 1, 1, 1)
+        return embedded
+
+
+def draw_maps(prompts: PromptTensors, shape: tuple[int, int, int], levels: int) -> list[Tensor]:
+    """The dense maps (N, len(MAPS), Z, Y, X) for each level of the decoder, finest first.
+
+    shape: the window's (Z, Y, X). Every map is a product or a sum over the axes, so drawing costs little.
+    """
+    previous = prompts.previous_map()
+    maps = []
+    for level in range(levels):
+        step = 2**level
+        size = tuple(s // step for s in shape)
+        if previous is not None and level > 0:
+            previous = F.avg_pool3d(previous, 2)
+        box, ellipsoid = _draw_boxes(prompts, size, step)
+        planes = [box, ellipsoid, *(_draw_balls(prompts, m, size, step) for m in ("foreground", "background"))]
+        planes.append(torch.zeros_like(box) if previous is None else previous[:, 0].to(box.dtype))
+        maps.append(torch.stack(planes, dim=1))
+    return maps
+
+
+def _centres(count: int, step: int, like: Tensor) -> Tensor:
+    """Centres of a level's voxels along one axis, in voxels of the window."""
+    return (torch.arange(count, device=like.device, dtype=torch.float32) + 0.5) * step - 0.5
+
+
+def _draw_boxes(prompts: PromptTensors, size: tuple[int, ...], step: int) -> tuple[Tensor, Tensor]:
+    """Occupancy in 0..1 and 1 - r^2 of the ellipsoid filling the box, cut at -1: (N, Z, Y, X) each."""
+    occupancies, squares = [], []
+    for axis, count in enumerate(size):
+        x = _centres(count, step, prompts.boxes)
+        low, high = prompts.boxes[:, 0, axis, None].float(), prompts.boxes[:, 1, axis, None].float()
+        overlap = torch.minimum(high, x + step / 2) - torch.maximum(low, x - step / 2)
+        occupancies.append((overlap / step).clamp(0, 1))
+        squares.append(((x - (low + high) / 2) / ((high - low) / 2).clamp_min(0.5)).square())
+    present = prompts.has_box.view(-1, 1, 1, 1).float()
+    box = torch.einsum("nz,ny,nx->nzyx", *occupancies) * present
+    z, y, x = squares
+    radius = z[:, :, None, None] + y[:, None, :, None] + x[:, None, None, :]
+    return box, (1 - radius).clamp_min(-1) * present
+
+
+def _draw_balls(prompts: PromptTensors, kind: str, size: tuple[int, ...], step: int) -> Tensor:
+    """Gaussian balls round the clicks of one kind, at most 1: (N, Z, Y, X)."""
+    sigma = BALL_SIGMA * step
+    axes = []
+    for axis, count in enumerate(size):
+        distance = _centres(count, step, prompts.points) - prompts.points[:, :, axis, None].float()
+        axes.append(torch.exp(-0.5 * (distance / sigma).square()))
+    weight = getattr(prompts, kind).float()
+    balls = torch.einsum("npz,npy,npx->nzyx", axes[0] * weight[..., None], axes[1], axes[2])
+    return balls.clamp_max(1)

@@ -1,0 +1,187 @@
+"""From a volume to what the network sees: the grey range, the window, its resampling.
+
+Training and inference both go through here, so that the network meets in use what it met in training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from ensam.errors import InputError
+
+# The paper's CT windows: width and level in Hounsfield units.
+CT_WINDOWS = {
+    "soft tissue": (400.0, 40.0),
+    "lung": (1500.0, -160.0),
+    "brain": (80.0, 40.0),
+    "bone": (1800.0, 400.0),
+}
+PERCENTILES = (0.5, 99.5)  # the paper's clip for everything but CT
+MARGIN_SHARE = 0.25  # of the prompts' extent, on every side
+MARGIN_VOXELS = 8.0  # at least, so that a small object keeps its surroundings
+
+IntensityChoice = Literal["auto", "percentile", "soft tissue", "lung", "brain", "bone"]
+
+
+@dataclass(frozen=True)
+class IntensityRange:
+    """The grey values mapped to 0 and 1, and the reason in words for the user."""
+
+    lower: float
+    upper: float
+    reason: str
+
+
+def looks_like_ct(array: NDArray) -> bool:
+    """Whether the values are Hounsfield units: air near -1000 beside tissue, nothing far below.
+
+    Only a guess: files rarely carry their modality. What was guessed is said in IntensityRange.reason.
+    """
+    sample = array[:: max(1, array.shape[0] // 32), ::4, ::4]
+    low, high = float(sample.min()), float(sample.max())
+    # A crop inside the body holds no air, but fat near -100 and soft tissue near 50 still give it away.
+    middle = float(np.median(sample))
+    # A volume masked with zeros is an MR whose intensities were centred, not CT.
+    masked = float((sample == 0).mean()) > 0.2
+    return -3100 <= low <= -100 and 100 <= high <= 35000 and -1100 <= middle <= 400 and not masked
+
+
+def percentile_range(array: NDArray) -> IntensityRange:
+    """The paper's clip of everything that is not CT: the 0.5 to 99.5 percentile of the whole volume."""
+    lower, upper = (float(v) for v in np.percentile(array, PERCENTILES))
+    if upper <= lower:  # fewer than one voxel in 200 differs: the object may be just those
+        lower, upper = float(array.min()), float(array.max())
+    return IntensityRange(lower, upper, f"grey values {lower:.4g} to {upper:.4g} (0.5 to 99.5 percentile)")
+
+
+def ct_range(name: str, reason: str = "chosen by you") -> IntensityRange:
+    width, level = CT_WINDOWS[name]
+    return IntensityRange(level - width / 2, level + width / 2, f"CT window '{name}' ({reason})")
+
+
+def automatic_ct_window(values: NDArray) -> str:
+    """The CT window that suits the values inside the user's box.
+
+    Air-filled: lung. Half of it denser than contrast-filled vessels: bone. Nothing but brain tissue and
+    fluid, without the fat that surrounds every other organ: brain. Otherwise soft tissue.
+    """
+    low, middle, high = np.percentile(values, (5, 50, 95))
+    if middle < -300:
+        return "lung"
+    if middle > 250:
+        return "bone"
+    if low > -10 and high < 85:
+        return "brain"
+    return "soft tissue"
+
+
+def intensity_range(
+    array: NDArray, choice: IntensityChoice = "auto", box: tuple[slice, slice, slice] | None = None
+) -> IntensityRange:
+    """The grey range for a volume (z, y, x). `box` (voxels) is what an automatic CT choice looks at.
+
+    Raises InputError for a choice that does not exist.
+    """
+    if choice in CT_WINDOWS:
+        return ct_range(choice)
+    if choice not in ("auto", "percentile"):
+        raise InputError(
+            f"There is no intensity window '{choice}': choose auto, percentile, {', '.join(CT_WINDOWS)}."
+        )
+    if choice == "percentile" or not looks_like_ct(array):
+        return percentile_range(array)
+    if box is None:
+        return ct_range("soft tissue", "the values look like Hounsfield units, and there is no box")
+    return ct_range(automatic_ct_window(array[box]), "chosen by the values in the box")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of the volume and the grid it is resampled to.
+
+    lower, upper: first voxel and one past the last, (z, y, x); shape: voxels after resampling, never more
+    than upper - lower.
+    """
+
+    lower: tuple[int, int, int]
+    upper: tuple[int, int, int]
+    shape: tuple[int, int, int]
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        return tuple(slice(a, b) for a, b in zip(self.lower, self.upper, strict=True))
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Voxels of the volume that the window covers, (z, y, x)."""
+        return tuple(b - a for a, b in zip(self.lower, self.upper, strict=True))
+
+    def from_volume(self, voxels: NDArray) -> NDArray:
+        """Volume voxel coordinates (..., 3) -> window voxel coordinates, centres at integers."""
+        scale = np.divide(self.shape, self.size)
+        return (np.asarray(voxels, float) - self.lower + 0.5) * scale - 0.5
+
+
+def fit_to_budget(size: Sequence[int], spacing: Sequence[float], budget: int) -> tuple[int, int, int]:
+    """Voxels (z, y, x) of a grid for `size` voxels of `spacing` mm that holds at most `budget` voxels.
+
+    The finest axes are thinned first, towards equal spacing, and none is ever refined.
+    """
+    extent = np.multiply(size, spacing)
+
+    def shape(step: float) -> tuple[int, int, int]:
+        counts = np.floor(extent / np.maximum(spacing, step) + 1e-6).astype(int)
+        return tuple(int(n) for n in np.clip(counts, 1, size))
+
+    low, high = 0.0, float(extent.max())
+    if math.prod(shape(low)) <= budget:
+        return shape(low)
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if math.prod(shape(middle)) <= budget else (middle, high)
+    return shape(high)
+
+
+def place_window(
+    lower: NDArray,
+    upper: NDArray,
+    volume_shape: Sequence[int],
+    spacing: Sequence[float],
+    budget: int,
+    margin: float | NDArray | None = None,
+) -> Window:
+    """The window round the prompts' extent lower..upper (voxels, (z, y, x)), cut to the volume.
+
+    margin: voxels on every side; by default a quarter of the extent and at least eight voxels.
+    """
+    lower, upper = np.asarray(lower, float), np.asarray(upper, float)
+    if margin is None:
+        margin = np.maximum(MARGIN_SHARE * (upper - lower), MARGIN_VOXELS)
+    first = np.clip(np.floor(lower - margin + 0.5), 0, np.subtract(volume_shape, 1)).astype(int)
+    last = np.clip(np.ceil(upper + margin + 0.5), first + 1, volume_shape).astype(int)
+    bounds = tuple(int(v) for v in first), tuple(int(v) for v in last)
+    return Window(*bounds, fit_to_budget(last - first, spacing, budget))
+
+
+def extract(array: NDArray, window: Window, intensity: IntensityRange) -> Tensor:
+    """The window's image (1, 1, Z, Y, X), float32 in 0..1, in the paper's 256 steps.
+
+    The mean over the covered voxels, not a sample among them, so that thinning does not alias.
+    """
+    part = torch.from_numpy(np.ascontiguousarray(array[window.slices], dtype=np.float32))
+    scaled = ((part - intensity.lower) / (intensity.upper - intensity.lower)).clamp_(0, 1)
+    return resample(scaled[None, None], window.shape).mul_(255).round_().div_(255)
+
+
+def resample(image: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """(N, C, Z, Y, X) thinned to `shape` by averaging."""
+    return image.clone() if tuple(image.shape[2:]) == tuple(shape) else F.adaptive_avg_pool3d(image, shape)
