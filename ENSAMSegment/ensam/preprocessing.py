@@ -134,13 +134,15 @@ class Window:
 def fit_to_budget(size: Sequence[int], spacing: Sequence[float], budget: int) -> tuple[int, int, int]:
     """Voxels (z, y, x) of a grid for `size` voxels of `spacing` mm that holds at most `budget` voxels.
 
-    The finest axes are thinned first, towards equal spacing, and none is ever refined.
+    The finest axes are thinned first, towards equal spacing; none is ever refined, nor thinned below eight
+    voxels, the edge of one voxel of the latent.
     """
     extent = np.multiply(size, spacing)
+    least = np.minimum(size, 8)
 
     def shape(step: float) -> tuple[int, int, int]:
         counts = np.floor(extent / np.maximum(spacing, step) + 1e-6).astype(int)
-        return tuple(int(n) for n in np.clip(counts, 1, size))
+        return tuple(int(n) for n in np.clip(counts, least, size))
 
     low, high = 0.0, float(extent.max())
     if math.prod(shape(low)) <= budget:

@@ -156,6 +156,8 @@ class WindowSampler(IterableDataset):
         extent = upper - lower
         margin = rng.uniform(0.05, 0.5) * extent + rng.uniform(1, 16)
         window = place_window(lower, upper, case.image.shape, case.spacing, budget, margin)
+        if min(window.shape) < 8:
+            return None
         image = self._grey(case, window, box, rng)
         if image is None:
             return None
