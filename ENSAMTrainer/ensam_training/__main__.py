@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-
 from ensam.errors import InputError
 from ensam.network import NetworkConfig
+
 from ensam_training.datasets import read_case
 from ensam_training.training import TrainingConfig, train
 

@@ -19,7 +19,7 @@ def bounds(mask: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def simulate_box(mask: NDArray, rng: np.random.Generator, middle_slice: bool = False) -> NDArray:
-    """Faces (2, 3) of a hand-drawn box in voxels: the mask's bounds, each face off by -5 to 15 % of the extent.
+    """Faces (2, 3) of a hand-drawn box in voxels: the mask's bounds, each off by -5 to 15 % of the extent.
 
     middle_slice: the challenge's box, in-plane as large as the object is in its middle slice alone.
     """

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor, nn
-
 from ensam.network.attention import LieRE
 from ensam.network.mask_decoder import MaskDecoder
 from ensam.network.prompt_encoder import PromptEncoder
+from torch import Tensor, nn
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from ensam.network.layers import ResidualBlock, convolution
 
 
 class ImageEncoder(nn.Module):
-    """Residual levels, each but the first entered by a strided convolution (paper, section on the encoder)."""
+    """Residual levels, each but the first entered by a strided convolution (paper, its encoder)."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -18,11 +18,12 @@ class ImageEncoder(nn.Module):
         previous = None
         for width, count in zip(config.widths, config.blocks, strict=True):
             enter = [] if previous is None else [convolution(previous, width, stride=2)]
-            self.levels.append(nn.Sequential(*enter, *(ResidualBlock(width, config.groups) for _ in range(count))))
+            residual = (ResidualBlock(width, config.groups) for _ in range(count))
+            self.levels.append(nn.Sequential(*enter, *residual))
             previous = width
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """image (N, 1, Z, Y, X) in 0..1, axes multiples of the stride -> features of each level, finest first."""
+        """image (N, 1, Z, Y, X) in 0..1, axes multiples of the stride -> features by level, finest first."""
         x = self.stem(image)
         features = []
         for level in self.levels:

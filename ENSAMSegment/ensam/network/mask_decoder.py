@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -49,7 +51,7 @@ class MaskDecoder(nn.Module):
         widths, dense = config.widths, config.dense_prompts
         self.levels = nn.ModuleList(
             DecoderLevel(deep, width, config.groups, dense)
-            for width, deep in zip(widths[:-1], widths[1:], strict=True)
+            for width, deep in pairwise(widths)
         )
         self.draw = convolution(len(MAPS), widths[-1]) if dense else None
         self.norm = NormReLU(widths[0], config.groups)

@@ -57,9 +57,8 @@ class ENSAM(nn.Module):
         shape = tuple(image.shape[2:])
         features = self.image_encoder(self._pad(image))
         latent = features[-1]
-        grid = torch.meshgrid(
-            *(torch.arange(s, device=image.device, dtype=torch.float32) for s in latent.shape[2:]), indexing="ij"
-        )
+        axes = (torch.arange(s, device=image.device, dtype=torch.float32) for s in latent.shape[2:])
+        grid = torch.meshgrid(*axes, indexing="ij")
         stride = self.config.stride
         centres = (torch.stack(grid, dim=-1).flatten(0, 2) + 0.5) * stride - 0.5
         positions = self.position(self._normalised(centres, shape))
@@ -71,7 +70,7 @@ class ENSAM(nn.Module):
         )
 
     def decode(self, features: ImageFeatures, prompts: PromptTensors) -> Tensor:
-        """The features of one window and the prompts of N objects in it -> logits (N, 1, Z, Y, X), float32."""
+        """One window's features and the prompts of N objects in it -> logits (N, 1, Z, Y, X), float32."""
         padded = tuple(s * self.config.stride for s in features.latent.shape[2:])
         if prompts.previous is not None:
             prompts = PromptTensors(**{**prompts.__dict__, "previous": self._pad(prompts.previous)})
