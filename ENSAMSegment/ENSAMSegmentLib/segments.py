@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import slicer
 import vtk
 from ensam.errors import InputError
+from ensam.masks import MaskCrop
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .volumes import grid_from_node, matrix_from_array
 
 _LABELMAP = "Binary labelmap"
-
-
-@dataclass(frozen=True, eq=False)
-class MaskCrop:
-    """A part of a mask on a volume's grid; all outside of it is background.
-
-    Attributes:
-        mask: bool (z, y, x).
-        offset: Where the mask's first voxel lies in the volume, (z, y, x).
-    """
-
-    mask: np.ndarray
-    offset: tuple[int, int, int]
-
-    def trimmed(self) -> MaskCrop:
-        """Cut to the bounding box of the foreground; an empty mask becomes one of shape (0, 0, 0)."""
-        mask, offset = self.mask, list(self.offset)
-        # Axis by axis on what is left: a segment is small in a labelmap that it shares with others.
-        for axis in range(3):
-            hits = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-            start, stop = (int(hits[0]), int(hits[-1]) + 1) if hits.size else (0, 0)
-            mask = mask[(slice(None),) * axis + (slice(start, stop),)]
-            offset[axis] += start
-        return MaskCrop(mask, tuple(offset))
-
-    def laid_out(self, shape: tuple[int, int, int]) -> np.ndarray:
-        """Give the mask on the volume's whole grid of that shape, bool (z, y, x)."""
-        whole = np.zeros(shape, bool)
-        inside = (slice(at, at + size) for at, size in zip(self.offset, self.mask.shape, strict=True))
-        whole[tuple(inside)] = self.mask
-        return whole
 
 
 def add_segmentation(volume: slicer.vtkMRMLScalarVolumeNode, name: str) -> slicer.vtkMRMLSegmentationNode:

@@ -6,6 +6,7 @@ h <- Norm(h + alpha (Norm(block(h)) - h)) with a learned alpha. Positions follow
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -18,6 +19,12 @@ from ensam.network.config import NetworkConfig
 def unit(x: Tensor, dim: int = -1) -> Tensor:
     """x scaled to length 1 along `dim`, in float32: a half-precision norm drifts off the sphere."""
     return F.normalize(x.float(), dim=dim)
+
+
+def full_precision(x: Tensor) -> AbstractContextManager:
+    """Autocast off for x's device: rotations in half precision would not be rotations."""
+    # The meta device, on which costs are counted, knows no autocast.
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 class LieRE(nn.Module):
@@ -36,7 +43,7 @@ class LieRE(nn.Module):
         """positions (..., 3) in (z, y, x) -> rotations (..., heads, width, width), float32."""
         upper = torch.triu(self.generators.float(), diagonal=1)
         skew = upper - upper.transpose(-1, -2)
-        with torch.autocast(positions.device.type, enabled=False):
+        with full_precision(positions):
             return torch.matrix_exp(torch.einsum("...a,haij->...hij", positions.float(), skew))
 
 
@@ -127,7 +134,7 @@ def rotate(x: Tensor, rotations: Tensor | None) -> Tensor:
     """x (N, T, heads, width) turned by rotations (N or 1, T, heads, width, width), in float32."""
     if rotations is None:
         return x
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         return torch.matmul(rotations, x.float().unsqueeze(-1)).squeeze(-1)
 
 

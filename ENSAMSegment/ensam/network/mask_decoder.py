@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ensam.network.attention import full_precision
 from ensam.network.config import NetworkConfig
 from ensam.network.layers import NormReLU, convolution, upsample
 from ensam.network.prompt_encoder import MAPS
@@ -75,6 +76,6 @@ class MaskDecoder(nn.Module):
             x = self.levels[index](x, prepared[index], None if maps is None else maps[index])
         logits = self.head(self.norm(x)).float()
         if self.prior is not None and maps is not None:
-            with torch.autocast(logits.device.type, enabled=False):
+            with full_precision(logits):
                 logits = logits + torch.einsum("nczyx,c->nzyx", maps[0].float(), self.prior)[:, None]
         return logits

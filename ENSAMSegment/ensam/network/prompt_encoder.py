@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -33,6 +37,31 @@ class PromptTensors:
     previous: Tensor | None = None
     has_previous: Tensor | None = None
 
+    @classmethod
+    def of_objects(
+        cls,
+        boxes: Sequence[ArrayLike | None],
+        clicks: Sequence[Sequence[tuple[ArrayLike, bool]]],
+        previous: Tensor | None = None,
+        has_previous: Tensor | None = None,
+    ) -> PromptTensors:
+        """From each object's box, faces (2, 3) or None, and its clicks ((z, y, x), is it foreground)."""
+        count, most = len(boxes), max(1, *(len(own) for own in clicks), 1)
+        faces, points = torch.zeros(count, 2, 3), torch.zeros(count, most, 3)
+        foreground = torch.zeros(count, most, dtype=torch.bool)
+        background = torch.zeros(count, most, dtype=torch.bool)
+        for i, (box, own) in enumerate(zip(boxes, clicks, strict=True)):
+            if box is not None:
+                faces[i] = torch.as_tensor(np.asarray(box, np.float32))
+            for j, (voxel, positive) in enumerate(own):
+                points[i, j] = torch.as_tensor(np.asarray(voxel, np.float32))
+                foreground[i, j], background[i, j] = positive, not positive
+        has_box = torch.tensor([box is not None for box in boxes])
+        return cls(faces, has_box, points, foreground, background, previous, has_previous)
+
+    def to(self, device: torch.device) -> PromptTensors:
+        return PromptTensors(*(None if v is None else v.to(device) for v in self.__dict__.values()))
+
     def previous_map(self) -> Tensor | None:
         """The previous logits squeezed into -1..1, zero where an object has none: (N, 1, Z, Y, X)."""
         if self.previous is None:
@@ -51,14 +80,14 @@ class PromptEncoder(nn.Module):
         steps = len(config.widths) - 1
         narrow = [1, *(16 * 2**i for i in range(steps - 1)), width]
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(narrow, narrow[1:], strict=False):
+        for inputs, outputs in pairwise(narrow):
             layers += [nn.Conv3d(inputs, outputs, 2, stride=2), nn.ReLU()]
         self.previous = nn.Sequential(*layers[:-1])
 
     def tokens(self, prompts: PromptTensors) -> tuple[Tensor, Tensor, Tensor]:
         """-> tokens (N, 2 + P, C) of unit length, their voxel positions (N, 2 + P, 3), mask (N, 2 + P)."""
         kinds = unit(self.kinds.weight)
-        n, p = prompts.foreground.shape
+        n = prompts.foreground.shape[0]
         corners = kinds[:2].expand(n, 2, -1)
         clicks = torch.where(prompts.background[..., None], kinds[3], kinds[2])
         mask = torch.cat(
@@ -90,7 +119,8 @@ def draw_maps(prompts: PromptTensors, shape: tuple[int, int, int], levels: int) 
         if previous is not None and level > 0:
             previous = F.avg_pool3d(previous, 2)
         box, ellipsoid = _draw_boxes(prompts, size, step)
-        planes = [box, ellipsoid, *(_draw_balls(prompts, m, size, step) for m in ("foreground", "background"))]
+        balls = (_draw_balls(prompts, kind, size, step) for kind in ("foreground", "background"))
+        planes = [box, ellipsoid, *balls]
         planes.append(torch.zeros_like(box) if previous is None else previous[:, 0].to(box.dtype))
         maps.append(torch.stack(planes, dim=1))
     return maps

@@ -1,0 +1,93 @@
+"""The command line: python -m ensam, installed as ensam.
+
+Exit codes: 0 done, 2 the input is wrong (one line on standard error says what to do), 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ensam.errors import InputError
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line, like every other error."""
+
+    def error(self, message: str) -> None:
+        raise InputError(f"{message[:1].upper()}{message[1:]} (see {self.prog} --help).")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and gives the exit code."""
+    try:
+        options = _parser().parse_args(arguments)
+        # torch takes seconds to import: a wrong argument is answered before.
+        from ensam import commands
+
+        return getattr(commands, options.command.replace("-", "_"))(options)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="ensam", description="Interactive segmentation of 3D medical images.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    one = commands.add_parser("segment", help="segment one volume")
+    one.add_argument("volume", type=Path)
+    one.add_argument("--prompts", type=Path, metavar="JSON", help="a prompts file, one or more segments")
+    one.add_argument("--box", type=float, nargs=6, metavar=("R", "A", "S", "R2", "A2", "S2"),
+                     help="two opposite corners in RAS mm")  # fmt: skip
+    for flag, kind in (("--fg", "foreground"), ("--bg", "background")):
+        one.add_argument(flag, type=float, nargs=3, action="append", default=[], metavar=("R", "A", "S"),
+                         help=f"a {kind} click in RAS mm; repeatable")  # fmt: skip
+    one.add_argument("--name", default="segment", help="the segment's name for --box and --fg (%(default)s)")
+    one.add_argument("-o", "--output", type=Path, required=True, help=".seg.nrrd, .nrrd, .nii.gz or .mha")
+    _add_model_options(one)
+    _add_intensity(one)
+
+    batch = commands.add_parser("batch", help="segment each line of a CSV with columns volume, prompts")
+    batch.add_argument("manifest", type=Path)
+    batch.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    _add_model_options(batch)
+    _add_intensity(batch)
+
+    npz = commands.add_parser("predict-npz", help="answer the cases of the CVPR 2025 challenge")
+    npz.add_argument("--input", type=Path, required=True, metavar="DIR")
+    npz.add_argument("--output", type=Path, required=True, metavar="DIR")
+    _add_model_options(npz)
+
+    info = commands.add_parser("info", help="what a checkpoint is and what it costs")
+    info.add_argument("checkpoint", type=Path, nargs="?")
+    info.add_argument("--json", action="store_true", help="for programs")
+
+    bench = commands.add_parser("bench", help="what a first prompt and a click cost on this computer")
+    bench.add_argument("--edge", type=int, default=96, help="edge of the cubic window in voxels (%(default)s)")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    _add_model_options(bench)
+    return parser
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", type=Path, help="weights; by default those that ship with ENSAM")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (%(default)s)")
+
+
+def _add_intensity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--intensity",
+        default="auto",
+        help="auto, percentile, or a CT window: 'soft tissue', lung, brain, bone (%(default)s)",
+    )
+
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Weights with their card: one safetensors file. No pickle is ever read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ensam.errors import CheckpointError
+from ensam.files import replacing
+from ensam.network import ENSAM, NetworkConfig
+
+FORMAT = "ensam-1"
+STARTER = Path(__file__).resolve().parent.parent / "Resources" / "Models" / "ensam-starter.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A trained network's weights and what is known about them.
+
+    card: architecture, voxel_budget (largest window in voxels), training data and licences, metrics, date.
+    digest: a hash of the file, so that features of one checkpoint are never used with another.
+    """
+
+    config: NetworkConfig
+    voxel_budget: int
+    card: dict[str, Any]
+    digest: str
+    state: dict[str, Tensor] = field(repr=False)
+
+    def network(self) -> ENSAM:
+        """The network with these weights in float32, ready for inference."""
+        network = ENSAM(self.config)
+        network.load_state_dict(self.state)
+        return network.float().eval().requires_grad_(False)
+
+
+def save_checkpoint(path: Path | str, network: ENSAM, voxel_budget: int, card: Mapping[str, Any]) -> None:
+    """Writes the weights in half precision and, for people to read, the card beside them.
+
+    Raises OutputError.
+    """
+    path = Path(path)
+    full = {"architecture": network.config.to_dict(), "voxel_budget": int(voxel_budget), **card}
+    text = json.dumps(full, indent=2, ensure_ascii=False)
+    state = {name: t.detach().half().contiguous() for name, t in network.state_dict().items()}
+    with replacing(path) as temporary:
+        save_file(state, temporary, {"format": FORMAT, "card": text})
+        temporary.chmod(0o644)  # safetensors lets nobody but the owner read
+    with replacing(path.with_suffix(".json")) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
+    """The checkpoint in a file, by default the one that ships with ENSAM. Raises CheckpointError."""
+    path = STARTER if path is None else Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint '{path}': check the path.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"'{path.name}' is not a readable safetensors file: download or export it again."
+        ) from error
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"'{path.name}' is not an ENSAM checkpoint: choose one that ENSAM has written.")
+    damaged = f"'{path.name}' holds weights of another architecture than its card says: export it again."
+    try:
+        card = json.loads(metadata["card"])
+        config = NetworkConfig.from_dict(card["architecture"])
+        budget = int(card["voxel_budget"])
+        with torch.device("meta"):
+            expected = {name: t.shape for name, t in ENSAM(config).state_dict().items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(damaged) from error
+    if expected != {name: t.shape for name, t in state.items()} or budget < 8**3:
+        raise CheckpointError(damaged)
+    if not all(bool(t.isfinite().all()) for t in state.values()):
+        raise CheckpointError(f"'{path.name}' holds weights that are not finite numbers: export it again.")
+    return Checkpoint(config, budget, card, digest, state)

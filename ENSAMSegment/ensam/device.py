@@ -1,0 +1,48 @@
+"""Where the network runs and in which precision."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from ensam.errors import InputError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name, or the best there is. Raises InputError if this machine lacks it."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    if name not in DEVICES:
+        raise InputError(f"There is no device '{name}': choose one of {', '.join(DEVICES)}.")
+    if not available[name]:
+        raise InputError(f"This computer has no usable '{name}' device: choose auto or cpu.")
+    return torch.device(name)
+
+
+def autocast(device: torch.device, shape: tuple[int, ...]) -> AbstractContextManager:
+    """Half precision where the device computes faster in it, for a window of that shape (Z, Y, X).
+
+    A CPU without matrix units is far slower in bfloat16. Windows a single latent voxel thick stay in
+    float32: torch 2.13's bfloat16 kernels gave not-a-number there on a CPU with AMX.
+    """
+    if device.type == "cuda":
+        bf16 = torch.cuda.is_bf16_supported()
+        return torch.autocast("cuda", torch.bfloat16 if bf16 else torch.float16)
+    if device.type == "mps":
+        return torch.autocast("mps", torch.float16)
+    return torch.autocast("cpu", torch.bfloat16, enabled=has_matrix_units() and min(shape) > 8)
+
+
+def has_matrix_units() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices in hardware (AMX)."""
+    return torch.cpu._is_amx_tile_supported()
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch failed for want of memory; on a CPU and on MPS it raises a plain RuntimeError."""
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "allocate memory" in text

@@ -1,0 +1,40 @@
+"""Masks as they travel: cut out of the volume they belong to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class MaskCrop:
+    """A part of a mask on a volume's grid; all outside of it is background.
+
+    mask: bool (z, y, x); offset: where its first voxel lies in the volume, (z, y, x).
+    """
+
+    mask: np.ndarray
+    offset: tuple[int, int, int]
+
+    def trimmed(self) -> MaskCrop:
+        """Cut to the bounding box of the foreground; an empty mask becomes one of shape (0, 0, 0)."""
+        mask, offset = self.mask, list(self.offset)
+        # Axis by axis on what is left: a segment is small in a labelmap that it shares with others.
+        for axis in range(3):
+            hits = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+            start, stop = (int(hits[0]), int(hits[-1]) + 1) if hits.size else (0, 0)
+            mask = mask[(slice(None),) * axis + (slice(start, stop),)]
+            offset[axis] += start
+        return MaskCrop(mask, tuple(offset))
+
+    def laid_out(self, shape: tuple[int, int, int]) -> np.ndarray:
+        """The mask on the volume's whole grid of that shape, bool (z, y, x)."""
+        whole = np.zeros(shape, bool)
+        whole[self.slices] = self.mask
+        return whole
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """Where the crop lies in the volume."""
+        return tuple(slice(at, at + size) for at, size in zip(self.offset, self.mask.shape, strict=True))

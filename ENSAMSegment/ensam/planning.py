@@ -1,0 +1,141 @@
+"""What the network will look at for given prompts: the window and the grey range, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensam.errors import PromptError
+from ensam.masks import MaskCrop
+from ensam.preprocessing import (
+    MARGIN_SHARE,
+    MARGIN_VOXELS,
+    IntensityChoice,
+    IntensityRange,
+    Window,
+    fit_to_budget,
+    intensity_range,
+)
+from ensam.prompts import PromptSet
+from ensam.volume import Volume
+
+# Objects share a window as long as none is seen coarser than this many times its own window's voxel size.
+COARSENING = 1.25
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectPrompts:
+    """The prompts of one object in voxels of the volume, (z, y, x): box faces (2, 3) cut to the volume or
+    None, and clicks ((z, y, x), is it foreground)."""
+
+    box: NDArray | None
+    clicks: tuple[tuple[NDArray, bool], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A window of the volume and the grey range to show it in."""
+
+    window: Window
+    intensity: IntensityRange
+
+
+def to_voxels(volume: Volume, prompts: PromptSet) -> ObjectPrompts:
+    """Prompts in voxels of the volume. Raises PromptError for prompts that can't be used on it."""
+    grid = volume.grid
+    if prompts.box is None and not len(prompts.foreground_ras):
+        raise PromptError("There is nothing to segment yet: draw a box or click a foreground point.")
+    clicks = []
+    for point in prompts.points:
+        voxel = grid.ras_to_zyx(np.array(point.position_ras))
+        if not grid.contains_zyx(voxel):
+            place = ", ".join(f"{v:.1f}" for v in point.position_ras)
+            raise PromptError(f"The point at ({place}) lies outside '{volume.name}': move or delete it.")
+        clicks.append((voxel, point.foreground))
+    if prompts.box is None:
+        return ObjectPrompts(None, tuple(clicks))
+    lower, upper = grid.box_bounds_zyx(prompts.box)
+    faces = np.clip(np.stack((lower, upper)), -0.5, np.array(grid.shape) - 0.5)
+    if np.any(faces[1] - faces[0] <= 0):
+        raise PromptError(f"The box lies outside '{volume.name}': move it onto the image.")
+    return ObjectPrompts(faces, tuple(clicks))
+
+
+def make_plan(
+    volume: Volume,
+    objects: Sequence[ObjectPrompts],
+    budget: int,
+    choice: IntensityChoice = "auto",
+    previous: MaskCrop | None = None,
+) -> Plan:
+    """One window for all the objects: each one's box and margin, grown to hold every click and what is there
+    already, and scaled to the budget. The grey range follows the first box."""
+    box = next((one.box for one in objects if one.box is not None), None)
+    intensity = intensity_range(volume.array, choice, None if box is None else _slices(box))
+    return Plan(_window(volume, objects, budget, previous), intensity)
+
+
+def group_objects(volume: Volume, objects: Sequence[ObjectPrompts], budget: int) -> list[list[int]]:
+    """Indices of the objects that share a window, and so an encoder pass, in their order.
+
+    Objects far apart would be seen too coarsely in one window of the budget's size.
+    """
+
+    def coarseness(members: Sequence[ObjectPrompts]) -> float:
+        window = _window(volume, members, budget, None)
+        return float(np.max(np.divide(window.size, window.shape)))
+
+    own = [coarseness([one]) for one in objects]
+    groups: list[list[int]] = []
+    for index in range(len(objects)):
+        for group in groups:
+            members = [*group, index]
+            shared = coarseness([objects[i] for i in members])
+            if all(shared <= COARSENING * own[i] for i in members):
+                group.append(index)
+                break
+        else:
+            groups.append([index])
+    return groups
+
+
+def _window(
+    volume: Volume, objects: Sequence[ObjectPrompts], budget: int, previous: MaskCrop | None
+) -> Window:
+    grid = volume.grid
+    bounds = [_object_bounds(volume, one, budget) for one in objects]
+    if previous is not None and previous.mask.size:
+        bounds.append((np.array(previous.offset), np.array(previous.offset) + previous.mask.shape))
+    lower = np.clip(np.min([b[0] for b in bounds], axis=0), 0, np.subtract(grid.shape, 1)).astype(int)
+    upper = np.clip(np.max([b[1] for b in bounds], axis=0), lower + 1, grid.shape).astype(int)
+    shape = fit_to_budget(upper - lower, grid.spacing_zyx, budget)
+    return Window(tuple(int(v) for v in lower), tuple(int(v) for v in upper), shape)
+
+
+def _slices(faces: NDArray) -> tuple[slice, slice, slice]:
+    """The voxels of the volume whose centres lie in a box, at least one along each axis."""
+    first = np.maximum(np.ceil(faces[0] - 1e-6), 0).astype(int)
+    last = np.maximum(np.floor(faces[1] + 1e-6).astype(int) + 1, first + 1)
+    return tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
+
+
+def _object_bounds(volume: Volume, one: ObjectPrompts, budget: int) -> tuple[NDArray, NDArray]:
+    """First voxel and one past the last that one object's window needs."""
+    points = np.array([voxel for voxel, _ in one.clicks]).reshape(-1, 3)
+    if one.box is None:
+        # Nothing tells the object's size: as much of the neighbourhood as the budget shows at about full
+        # resolution, as a cube in millimetres.
+        spacing = np.array(volume.grid.spacing_zyx)
+        margin = budget ** (1 / 3) / 2 * float(np.prod(spacing)) ** (1 / 3) / spacing
+        lower, upper = points.min(axis=0) - margin, points.max(axis=0) + margin
+    else:
+        margin = np.maximum(MARGIN_SHARE * (one.box[1] - one.box[0]), MARGIN_VOXELS)
+        lower, upper = one.box[0] - margin, one.box[1] + margin
+        if len(points):
+            lower = np.minimum(lower, points.min(axis=0) - MARGIN_VOXELS)
+            upper = np.maximum(upper, points.max(axis=0) + MARGIN_VOXELS)
+    # A hair's breadth of rounding must not move the window, or the features would be computed again.
+    return np.floor(lower + 0.5 + 1e-6).astype(int), np.ceil(upper + 0.5 - 1e-6).astype(int)
