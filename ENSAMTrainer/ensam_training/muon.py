@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import torch
-from ensam.network.attention import LieRE
+from ensam.network.attention import PositionEncoding
 from ensam.network.mask_decoder import MaskDecoder
 from ensam.network.prompt_encoder import PromptEncoder
 from torch import Tensor, nn
@@ -60,12 +60,12 @@ class Muon(torch.optim.Optimizer):
 
 
 def split_parameters(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """(for Muon, for AdamW). AdamW gets vectors and scalars, the embedding table, LieRE's generators and
-    the last layer: an orthogonal update is meant for a map between hidden spaces, which these are not."""
+    """(for Muon, for AdamW). AdamW gets vectors and scalars, the embedding table, the positions'
+    generators or frequencies and the last layer: an orthogonal update is meant for a map between hidden spaces, which these are not."""
     special: set[int] = set()
     for module in network.modules():
-        if isinstance(module, LieRE):
-            special.add(id(module.generators))
+        if isinstance(module, PositionEncoding):
+            special.update(id(p) for p in module.parameters())
         elif isinstance(module, PromptEncoder):
             special.add(id(module.kinds.weight))
         elif isinstance(module, MaskDecoder):

@@ -15,7 +15,8 @@ from ensam.network.attention import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pure.tiny import TINY, tiny_network
+
+from .tiny_network import TINY, tiny_network
 
 HEADS, WIDTH = 2, 8
 fast = settings(deadline=None, max_examples=30)

@@ -8,9 +8,10 @@ import torch
 from ensam.network import ENSAM, ImageFeatures, NetworkConfig, PromptTensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pure.tiny import BOX, TINY, image_of, previous_of, prompts_of, tiny_network
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
+
+from .tiny_network import BOX, TINY, image_of, previous_of, prompts_of, tiny_network
 
 SHAPE = (13, 16, 11)
 ON, OFF = ((5, 6, 4), True), ((10, 2, 9), False)

@@ -7,7 +7,8 @@ import torch
 from ensam.network.prompt_encoder import MAPS, draw_maps
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pure.tiny import BOX, previous_of, prompts_of
+
+from .tiny_network import BOX, previous_of, prompts_of
 
 SHAPE, LEVELS = (16, 24, 8), 4
 fast = settings(deadline=None, max_examples=40)
