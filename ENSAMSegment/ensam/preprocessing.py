@@ -179,7 +179,7 @@ def extract(array: NDArray, window: Window, intensity: IntensityRange) -> Tensor
 
     The mean over the covered voxels, not a sample among them, so that thinning does not alias.
     """
-    part = torch.from_numpy(np.ascontiguousarray(array[window.slices], dtype=np.float32))
+    part = torch.from_numpy(array[window.slices].astype(np.float32))  # a copy: it is changed below
     width = (intensity.upper - intensity.lower) or 1.0  # a constant volume has none, and is dark
     scaled = ((part - intensity.lower) / width).clamp_(0, 1)
     return resample(scaled[None, None], window.shape).mul_(255).round_().div_(255)

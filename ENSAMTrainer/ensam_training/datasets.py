@@ -9,10 +9,6 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 import torch
-from numpy.typing import NDArray
-from scipy import ndimage
-from torch.utils.data import IterableDataset
-
 from ensam.errors import InputError
 from ensam.preprocessing import (
     CT_WINDOWS,
@@ -26,9 +22,16 @@ from ensam.preprocessing import (
     place_window,
     resample,
 )
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch.utils.data import IterableDataset
+
 from ensam_training.augmentation import augment_intensity, random_orientation
 from ensam_training.synthetic import make_case
 
+# Edges of training windows. A processor's convolution kernels are compiled anew for every shape, which
+# takes longer than a step, so that windows are thinned to a few shapes and their axes sorted by length.
+EDGES = (16, 24, 32, 40, 48, 64)
 MINIMUM_VOXELS = 20  # of an object, in the volume and in a window
 _INSIDE = 0.6  # share of another object that must lie in the window for it to be asked for as well
 
@@ -135,7 +138,7 @@ class WindowSampler(IterableDataset):
 
     def _synthetic(self, budget: int, rng: np.random.Generator) -> Sample | None:
         aspect = rng.uniform(0.7, 1.4, 3)
-        shape = tuple(int(s) for s in np.maximum(12, np.cbrt(budget / aspect.prod()) * aspect))
+        shape = snap(np.maximum(EDGES[0], np.cbrt(budget / aspect.prod()) * aspect))
         image, labels = make_case(shape, rng)
         masks = [labels == i for i in np.unique(labels[labels > 0])]
         rng.shuffle(masks)
@@ -156,8 +159,9 @@ class WindowSampler(IterableDataset):
         extent = upper - lower
         margin = rng.uniform(0.05, 0.5) * extent + rng.uniform(1, 16)
         window = place_window(lower, upper, case.image.shape, case.spacing, budget, margin)
-        if min(window.shape) < 8:
+        if min(window.shape) < EDGES[0]:  # no depth to learn from
             return None
+        window = Window(window.lower, window.upper, snap(window.shape))
         image = self._grey(case, window, box, rng)
         if image is None:
             return None
@@ -193,6 +197,8 @@ class WindowSampler(IterableDataset):
         if not len(targets):
             return None
         image, targets = random_orientation(rng, image, targets)
+        order = np.argsort(image.shape, kind="stable")
+        image, targets = image.transpose(order), targets.transpose(0, *(order + 1))
         return Sample(
             np.ascontiguousarray(image, np.float32)[None, None],
             np.ascontiguousarray(targets, np.float32)[:, None],
@@ -207,6 +213,11 @@ def validation_window(case: Case, label: int, budget: int) -> tuple[Window, NDAr
     window = place_window(lower, upper, case.image.shape, case.spacing, budget)
     grey = intensity_range(case.image, "auto", box)
     return window, case.labels[window.slices] == label, extract(case.image, window, grey)
+
+
+def snap(shape: Sequence[float]) -> tuple[int, int, int]:
+    """Each axis cut to the largest of EDGES that it reaches."""
+    return tuple(max((e for e in EDGES if e <= n), default=EDGES[0]) for n in shape)
 
 
 def _union(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, slice, slice]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import torch
+from ensam.device import has_matrix_units
 from ensam.network.attention import PositionEncoding
 from ensam.network.mask_decoder import MaskDecoder
 from ensam.network.prompt_encoder import PromptEncoder
@@ -36,6 +37,8 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             if any(p.ndim < 2 for p in group["params"]):
                 raise ValueError("Muon takes parameters of two or more dims; give the others to AdamW")
+        # The iteration only has to bring singular values near 1, for which half precision is enough.
+        self.dtype = torch.bfloat16 if torch.cuda.is_available() or has_matrix_units() else torch.float32
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
@@ -52,16 +55,17 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(parameter)
                 momentum = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
                 direction = parameter.grad.lerp(momentum, group["momentum"])
-                update = orthogonalise(direction.flatten(1))
+                update = orthogonalise(direction.flatten(1).to(self.dtype))
                 # Wide and tall matrices get the same step per entry of their output.
                 gain = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
-                parameter.add_(update.view_as(parameter), alpha=-group["lr"] * gain)
+                parameter.add_(update.to(parameter.dtype).view_as(parameter), alpha=-group["lr"] * gain)
         return loss
 
 
 def split_parameters(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     """(for Muon, for AdamW). AdamW gets vectors and scalars, the embedding table, the positions'
-    generators or frequencies and the last layer: an orthogonal update is meant for a map between hidden spaces, which these are not."""
+    generators or frequencies and the last layer: an orthogonal update is meant for a map between hidden
+    spaces, which these are not."""
     special: set[int] = set()
     for module in network.modules():
         if isinstance(module, PositionEncoding):

@@ -6,18 +6,18 @@ import csv
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from ensam.device import has_matrix_units
+from ensam.network import ENSAM, NetworkConfig, PromptTensors, renormalise_
+from ensam.preprocessing import resample
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from ensam.network import ENSAM, NetworkConfig, PromptTensors, renormalise_
-from ensam.preprocessing import resample
 from ensam_training.datasets import Case, Sample, WindowSampler, validation_window
 from ensam_training.interaction import Click, simulate_box, simulate_click
 from ensam_training.losses import segmentation_loss
@@ -37,7 +37,7 @@ class TrainingConfig:
     accumulate: int = 1
     ema: float = 0.999
     synthetic_share: float = 0.2
-    validate_every_minutes: float = 10.0
+    validate_every_minutes: float = 20.0
     seed: int = 0
 
 
@@ -71,28 +71,7 @@ class Prompts:
             self.clicks[index].append(click)
 
     def tensors(self, previous: Tensor | None = None, has_previous: Tensor | None = None) -> PromptTensors:
-        return make_prompts(self.boxes, self.clicks, previous, has_previous)
-
-
-def make_prompts(
-    boxes: Sequence[np.ndarray | None],
-    clicks: Sequence[Sequence[Click]],
-    previous: Tensor | None = None,
-    has_previous: Tensor | None = None,
-) -> PromptTensors:
-    """Boxes (2, 3) or None and clicks of N objects, in window voxels -> the network's tensors."""
-    n, most = len(boxes), max(1, *(len(c) for c in clicks)) if len(clicks) > 1 else max(1, len(clicks[0]))
-    points = torch.zeros(n, most, 3)
-    foreground, background = torch.zeros(n, most, dtype=torch.bool), torch.zeros(n, most, dtype=torch.bool)
-    for i, own in enumerate(clicks):
-        for j, (voxel, positive) in enumerate(own):
-            points[i, j] = torch.tensor(voxel, dtype=torch.float32)
-            foreground[i, j], background[i, j] = positive, not positive
-    faces = torch.stack(
-        [torch.zeros(2, 3) if b is None else torch.from_numpy(np.asarray(b, np.float32)) for b in boxes]
-    )
-    has_box = torch.tensor([b is not None for b in boxes])
-    return PromptTensors(faces, has_box, points, foreground, background, previous, has_previous)
+        return PromptTensors.of_objects(self.boxes, self.clicks, previous, has_previous)
 
 
 class Trainer:
@@ -100,7 +79,7 @@ class Trainer:
 
     def __init__(self, network: ENSAM, config: TrainingConfig) -> None:
         self.network, self.config = network, config
-        self.amp = torch.cpu._is_amx_tile_supported()
+        self.amp = has_matrix_units()
         network.image_encoder.to(memory_format=torch.channels_last_3d)
         network.mask_decoder.to(memory_format=torch.channels_last_3d)
         renormalise_(network)
@@ -110,7 +89,7 @@ class Trainer:
             torch.optim.AdamW(rest, lr=config.adam_lr, betas=(0.9, 0.98), weight_decay=0.0),
         ]
         self.average = {name: p.detach().clone() for name, p in network.named_parameters()}
-        self.step_count, self.seconds = 0, 0.0
+        self.step_count, self.skipped, self.seconds = 0, 0, 0.0
         self.rng = np.random.default_rng(config.seed)
 
     def rate(self) -> float:
@@ -144,6 +123,12 @@ class Trainer:
             loss, rounds = self.losses(sample)
             (loss / len(samples)).backward()
             parts.append(rounds)
+        if not np.isfinite(parts).all():
+            # One window whose half-precision kernels failed must not cost the run its weights.
+            self.skipped += 1
+            for optimiser in self.optimisers:
+                optimiser.zero_grad(set_to_none=True)
+            return parts[0]
         nn.utils.clip_grad_norm_(self.optimisers[1].param_groups[0]["params"], 1.0)
         for optimiser, lr in zip(self.optimisers, (self.config.muon_lr, self.config.adam_lr), strict=True):
             optimiser.param_groups[0]["lr"] = lr * rate
@@ -196,21 +181,21 @@ def validate(
 ) -> list[float]:
     """Mean Dice after the box and after each click, on the volume's grid, without a previous result."""
     scores = []
-    amp = torch.cpu._is_amx_tile_supported()
+    amp = has_matrix_units()
     for case in cases:
         rng = np.random.default_rng(0)
         names = list(case.objects)
         for label in names if len(names) <= objects_per_case else rng.choice(names, objects_per_case, False):
             window, mask, image = validation_window(case, int(label), budget)
-            truth = (resample(torch.from_numpy(mask[None, None].astype(np.float32)), window.shape) >= 0.5)[0, 0]
-            truth = truth.numpy()
+            share = resample(torch.from_numpy(mask[None, None].astype(np.float32)), window.shape)
+            truth = share[0, 0].numpy() >= 0.5
             if not truth.any():
                 continue
             box, own, row = simulate_box(truth, rng), [], []
             with torch.autocast("cpu", torch.bfloat16, enabled=amp):
                 features = network.encode(image.to(memory_format=torch.channels_last_3d))
                 for _ in range(clicks + 1):
-                    logits = network.decode(features, make_prompts([box], [own]))
+                    logits = network.decode(features, PromptTensors.of_objects([box], [own]))
                     fine = F.interpolate(logits, size=window.size, mode="trilinear")[0, 0].gt(0).numpy()
                     row.append(2 * (fine & mask).sum() / max(1, fine.sum() + mask.sum()))
                     click = simulate_click(truth, logits[0, 0].gt(0).numpy())
@@ -247,9 +232,9 @@ def train(
     while trainer.seconds < 60 * config.minutes:
         recent.append(trainer.step([next(loader) for _ in range(config.accumulate)]))
         if trainer.step_count % 50 == 0:
-            means = np.mean(recent, axis=0).round(4).tolist()
+            means = np.nanmean(recent, axis=0).round(4).tolist()
             log.writerow([trainer.step_count, round(trainer.seconds), *means])
-            print(f"step {trainer.step_count} {trainer.seconds:.0f}s loss {means}", flush=True)
+            print(f"step {trainer.step_count} {trainer.seconds:.0f}s loss {means} skipped {trainer.skipped}", flush=True)
             recent = []
         done = trainer.seconds >= 60 * config.minutes
         if done or trainer.seconds - validated > 60 * config.validate_every_minutes:
@@ -265,7 +250,3 @@ def train(
             saved = trainer.seconds
             trainer.save(folder / "state.pt")
     return trainer
-
-
-def describe(config: TrainingConfig) -> dict[str, Any]:
-    return asdict(config)

@@ -1,37 +1,39 @@
-"""Tiny networks and their inputs for the tests that ask what the network does, not how well."""
+"""A tiny random checkpoint and a volume to try it on. What they segment means nothing; how is what counts."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import torch
-from ensam.network import ENSAM, NetworkConfig, PromptTensors
-from torch import nn
+from ensam.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from ensam.geometry import Grid
+from ensam.network import ENSAM, NetworkConfig
+from ensam.volume import Volume
 
-# Four levels like the shipped network, so that sizes are padded to multiples of 8, and nothing else like it.
-TINY = {"widths": (8, 8, 8, 16), "blocks": (1, 1, 1, 1), "heads": 2, "mlp_width": 16}
-BOX = ((2.0, 3.0, 1.0), (9.0, 11.0, 8.0))
+TINY = NetworkConfig(widths=(8, 16, 16), blocks=(1, 1, 1), groups=4, heads=2, mlp_width=16)
+BUDGET = 24**3
 
 
-def tiny_network(seed=0, **changes):
-    """A network whose every vector has been moved, so that no part hides behind an initial zero or one."""
+def write_checkpoint(path: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
-    network = ENSAM(NetworkConfig(**{**TINY, **changes})).eval()
-    for parameter in network.parameters():
-        if parameter.ndim == 1:
-            nn.init.normal_(parameter, float(parameter.detach().mean()), 0.2)
-    nn.init.normal_(network.mask_decoder.head.weight)
-    return network
+    network = ENSAM(TINY)
+    torch.nn.init.normal_(network.mask_decoder.head.weight)
+    save_checkpoint(path, network, BUDGET, {"name": f"tiny {seed}"})
+    return path
 
 
-def prompts_of(*objects, previous=None, has_previous=None):
-    """Prompts of objects, each a box or None and clicks ((z, y, x), is it foreground)."""
-    boxes, clicks = zip(*objects, strict=True)
-    return PromptTensors.of_objects(boxes, clicks, previous, has_previous)
+def tiny_checkpoint(folder: Path, seed: int = 0) -> Checkpoint:
+    return load_checkpoint(write_checkpoint(folder / f"tiny{seed}.safetensors", seed))
 
 
-def image_of(shape, seed=0):
-    return torch.rand(1, 1, *shape, generator=torch.Generator().manual_seed(seed))
-
-
-def previous_of(count, shape, seed=1):
-    """Logits of a last result that nobody would believe."""
-    return 3 * torch.randn(count, 1, *shape, generator=torch.Generator().manual_seed(seed))
+def blob_volume(shape: tuple[int, int, int] = (40, 48, 56), seed: int = 0, name: str = "blob") -> Volume:
+    """A bright ball in noise, 2 x 1 x 1 mm, with its first voxel at RAS (10, 20, 30)."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.indices(shape)
+    centre = np.array(shape) / 2
+    ball = (z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2 < 64
+    array = (100 * ball + rng.normal(0, 5, shape)).astype(np.float32)
+    matrix = np.diag([1.0, 1.0, 2.0, 1.0])
+    matrix[:3, 3] = 10, 20, 30
+    return Volume(array, Grid(shape, matrix), name)

@@ -1,0 +1,35 @@
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/ready
+# The versions that the tests and figures of this repository were made with.
+PACKAGES := torch==2.13.0 numpy==2.4.6 SimpleITK==2.5.7 safetensors==0.8.0 scipy==1.17.1 tqdm==4.70.1 \
+	matplotlib==3.11.2 scikit-image==0.26.0 slicer-core==5.12.4.0 pytest==9.2.0 hypothesis==6.170.15 ruff==0.17.6
+
+.PHONY: setup demo test lint bench
+
+setup: $(STAMP)
+
+$(STAMP): Makefile pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PACKAGES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+demo: setup graphics
+	$(BIN)/python Testing/demo.py
+
+test: setup graphics lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: setup
+	$(BIN)/ensam bench --edge 96
+
+# Off-screen drawing needs Mesa's EGL. It is installed where that is possible; elsewhere the demo says so.
+.PHONY: graphics
+graphics:
+	@if ! ldconfig -p | grep -q libEGL_mesa && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends libegl1 libgl1-mesa-dri; fi

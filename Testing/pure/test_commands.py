@@ -1,0 +1,261 @@
+"""The command line: masks in files, bad input in one sentence, nothing half written."""
+
+from __future__ import annotations
+
+import csv
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from ensam import commands
+from ensam.__main__ import main
+from ensam.challenge import boxes_from_labels, write_case
+from ensam.prompts import PromptSet, SegmentPrompts, write_prompts
+
+from .test_session import box_of, point_at
+from .tiny import blob_volume, write_checkpoint
+
+
+class Files:
+    """A folder with all that a run needs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.volume_value = blob_volume()
+        self.volume = folder / "blob.nrrd"
+        sitk.WriteImage(self.volume_value.grid.to_itk(self.volume_value.array), str(self.volume))
+        self.checkpoint = write_checkpoint(folder / "tiny.safetensors")
+        self.output = folder / "out.seg.nrrd"
+        box = box_of(self.volume_value, (12, 16, 20), (27, 31, 35))
+        other = box_of(self.volume_value, (14, 18, 24), (29, 33, 39))
+        self.prompts = folder / "prompts.json"
+        write_prompts(
+            self.prompts,
+            [
+                SegmentPrompts("ball", PromptSet(box, (point_at(self.volume_value, (20, 24, 28)),))),
+                SegmentPrompts("other", PromptSet(other)),
+            ],
+        )
+
+    def arguments(self, **changes) -> list[str]:
+        values = {"volume": self.volume, "--prompts": self.prompts, "-o": self.output,
+                  "--checkpoint": self.checkpoint, "--device": "cpu"} | changes  # fmt: skip
+        flags = [str(v) for k, pair in values.items() if k != "volume" and pair is not None for v in (k, pair)]
+        return ["segment", str(values["volume"]), *flags]
+
+    def left_behind(self) -> set[str]:
+        return {p.name for p in self.folder.iterdir()} - self._start
+
+    def remember(self) -> None:
+        self._start = {p.name for p in self.folder.iterdir()}
+
+
+@pytest.fixture
+def files(tmp_path):
+    made = Files(tmp_path)
+    made.remember()
+    return made
+
+
+def test_segments_are_written_on_the_volumes_grid(files, capsys):
+    assert main(files.arguments()) == 0
+    image = sitk.ReadImage(str(files.output))
+    assert image.GetSize() == sitk.ReadImage(str(files.volume)).GetSize()
+    assert image.GetMetaData("Segment1_Name") == "other"
+    assert set(np.unique(sitk.GetArrayFromImage(image))) == {0, 1, 2}
+    printed = capsys.readouterr().out
+    assert "ball:" in printed and "mL" in printed and "percentile" in printed
+
+
+def test_box_and_clicks_can_be_given_on_the_command_line(files):
+    arguments = files.arguments(**{"--prompts": None, "-o": files.folder / "out.nii.gz"})
+    lower, upper = (files.volume_value.grid.zyx_to_ras(np.array(v)) for v in ((12, 16, 20), (27, 31, 35)))
+    arguments += ["--box", *map(str, (*lower, *upper)), "--fg", *map(str, (lower + upper) / 2)]
+    assert main(arguments) == 0
+    assert sitk.GetArrayFromImage(sitk.ReadImage(str(files.folder / "out.nii.gz"))).any()
+
+
+def bad_inputs():
+    def nan(f):
+        array = f.volume_value.array.copy()
+        array[3, 4, 5] = np.nan
+        return {"volume": image(f, array)}
+
+    def image(f, array, vector=False):
+        path = f.folder / "bad.nrrd"
+        sitk.WriteImage(sitk.GetImageFromArray(array, isVector=vector), str(path))
+        return path
+
+    def prompts(f, text):
+        path = f.folder / "bad.json"
+        path.write_text(text)
+        return {"--prompts": path}
+
+    def garbage(f):
+        path = f.folder / "bad.nii.gz"
+        path.write_bytes(b"not an image")
+        return {"volume": path}
+
+    def damaged_checkpoint(f):
+        path = f.folder / "bad.safetensors"
+        path.write_bytes(f.checkpoint.read_bytes()[:1000])
+        return {"--checkpoint": path}
+
+    def segment(**values):
+        return json.dumps({"version": 1, "segments": [{"name": "a", **values}]})
+
+    far = {"box": {"center_ras": [999, 0, 0], "size_mm": [5, 5, 5],
+                   "axes_ras": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}}  # fmt: skip
+    empty = {"box": {**far["box"], "size_mm": [0, 5, 5]}}
+    label = {"points": [{"position_ras": [20, 40, 60], "label": "maybe"}]}
+    outside = {"points": [{"position_ras": [-500, 0, 0], "label": "foreground"}]}
+    return {
+        "point outside the volume": (lambda f: prompts(f, segment(**outside)), "lies outside"),
+        "box outside the volume": (lambda f: prompts(f, segment(**far)), "lies outside"),
+        "empty box": (lambda f: prompts(f, segment(**empty)), "mm"),
+        "unknown label": (lambda f: prompts(f, segment(**label)), "foreground"),
+        "no prompts at all": (lambda f: {"--prompts": None}, "nothing to segment"),
+        "not-a-number voxels": (nan, "aren't finite"),
+        "one slice": (lambda f: {"volume": image(f, f.volume_value.array[:1])}, "single slice"),
+        "vector volume": (lambda f: {"volume": image(f, np.ones((8, 8, 8, 3)), True)}, "3 values a voxel"),
+        "4D volume": (lambda f: {"volume": image(f, np.ones((2, 8, 8, 8)))}, "4 dimensions"),
+        "constant volume": (lambda f: {"volume": image(f, np.ones((8, 8, 8)))}, "same value"),
+        "unreadable file": (garbage, "can't be read"),
+        "missing file": (lambda f: {"volume": f.folder / "none.nrrd"}, "no image file"),
+        "damaged checkpoint": (damaged_checkpoint, "not a readable safetensors"),
+        "output of an unknown kind": (lambda f: {"-o": f.folder / "out.png"}, "must end in"),
+        "output folder missing": (lambda f: {"-o": f.folder / "no" / "out.nrrd"}, "no folder"),
+        "unknown device": (lambda f: {"--device": "tpu"}, "no device"),
+        "unknown intensity window": (lambda f: {"--intensity": "liver"}, "no intensity window"),
+    }
+
+
+@pytest.mark.parametrize("kind", bad_inputs())
+def test_bad_input_ends_in_one_sentence_and_exit_code_2(files, kind, capsys):
+    make, expected = bad_inputs()[kind]
+    changes = make(files)
+    files.remember()
+    assert main(files.arguments(**changes)) == 2
+    captured = capsys.readouterr()
+    assert expected in captured.err
+    assert len(captured.err.strip().splitlines()) == 1 and "Traceback" not in captured.err
+    assert files.left_behind() == set()
+
+
+def test_an_unusable_argument_is_one_line_as_well(capsys):
+    assert main(["segment"]) == 2
+    error = capsys.readouterr().err
+    assert "required" in error and len(error.strip().splitlines()) == 1
+
+
+def test_a_disk_without_room_leaves_nothing_half_written(files):
+    def no_room():
+        # The kernel refuses every byte past the limit, as it does on a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "ensam", *files.arguments()], capture_output=True, text=True, preexec_fn=no_room
+    )
+    assert done.returncode == 2, done.stderr
+    assert "can't be written" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert files.left_behind() == set()
+
+
+def write_manifest(files, lines):
+    path = files.folder / "manifest.csv"
+    path.write_text("volume,prompts\n" + "".join(f"{v},{p}\n" for v, p in lines))
+    return path
+
+
+def run_batch(files, manifest):
+    folder = files.folder / "results"
+    code = main(["batch", str(manifest), "-o", str(folder), "--checkpoint", str(files.checkpoint)])
+    with (folder / "summary.csv").open(newline="") as file:
+        return code, folder, list(csv.DictReader(file))
+
+
+def test_a_batch_records_a_failing_case_and_goes_on(files, capsys):
+    (files.folder / "second.json").write_bytes(files.prompts.read_bytes())
+    manifest = write_manifest(
+        files, [("none.nrrd", "prompts.json"), ("blob.nrrd", "second.json")]
+    )
+    code, folder, rows = run_batch(files, manifest)
+    assert code == 2
+    assert (folder / "second.seg.nrrd").is_file() and not (folder / "prompts.seg.nrrd").exists()
+    assert "no image file" in rows[0]["error"]
+    assert [r["segment"] for r in rows[1:]] == ["ball", "other"]
+    assert all(float(r["volume_ml"]) > 0 and float(r["seconds"]) >= 0 and not r["error"] for r in rows[1:])
+
+
+def test_a_batch_started_again_does_only_what_is_missing(files, monkeypatch):
+    (files.folder / "second.json").write_bytes(files.prompts.read_bytes())
+    manifest = write_manifest(files, [("none.nrrd", "prompts.json"), ("blob.nrrd", "second.json")])
+    run_batch(files, manifest)
+    (files.folder / "none.nrrd").write_bytes(files.volume.read_bytes())
+    read = []
+    original = commands.read_volume
+    monkeypatch.setattr(commands, "read_volume", lambda path: read.append(path.name) or original(path))
+    code, folder, rows = run_batch(files, manifest)
+    assert code == 0 and read == ["none.nrrd"]
+    assert len(rows) == 4 and (folder / "prompts.seg.nrrd").is_file()
+
+
+def test_a_manifest_without_its_columns_is_refused(files, capsys):
+    path = files.folder / "manifest.csv"
+    path.write_text("image,prompts\na,b\n")
+    assert main(["batch", str(path), "-o", str(files.folder / "r")]) == 2
+    assert "columns volume and prompts" in capsys.readouterr().err
+
+
+def challenge_folder(files):
+    labels = np.zeros(files.volume_value.grid.shape, np.uint8)
+    labels[12:28, 16:32, 20:36] = 1
+    labels[30:36, 30:40, 30:40] = 2
+    image = np.clip(files.volume_value.array + 50, 0, 255).astype(np.uint8)
+    folder = files.folder / "cases"
+    folder.mkdir()
+    clicks = [{"fg": [[20, 24, 28]], "bg": []}, {"fg": [], "bg": [[2, 2, 2]]}]
+    write_case(folder / "a.npz", image, (1.0, 1.0, 2.0), boxes_from_labels(labels))
+    write_case(folder / "c.npz", image, (1.0, 1.0, 2.0), None, clicks)
+    return folder
+
+
+def test_challenge_cases_are_answered_and_a_damaged_one_is_reported(files, capsys):
+    folder = challenge_folder(files)
+    (folder / "b.npz").write_bytes((folder / "a.npz").read_bytes()[:-200])
+    out = files.folder / "answers"
+    arguments = ["predict-npz", "--input", str(folder), "--output", str(out)]
+    assert main([*arguments, "--checkpoint", str(files.checkpoint)]) == 2
+    assert "b.npz" in capsys.readouterr().err
+    assert sorted(p.name for p in out.iterdir()) == ["a.npz", "c.npz"]
+    answers = {name: np.load(out / name)["segs"] for name in ("a.npz", "c.npz")}
+    for segs in answers.values():
+        assert segs.dtype == np.uint8 and segs.shape == files.volume_value.grid.shape
+    assert set(np.unique(answers["a.npz"])) == {0, 1, 2}
+    assert set(np.unique(answers["c.npz"])) == {0, 1}  # the second object has no foreground prompt yet
+
+
+def test_info_tells_what_a_checkpoint_is_and_costs(files, capsys):
+    assert main(["info", str(files.checkpoint), "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert set(values) == {"parameters", "gflop_encode_128", "gflop_decode_128", "voxel_budget", "card"}
+    assert values["card"]["name"] == "tiny 0" and values["parameters"] > 1000
+    assert main(["info", str(files.checkpoint)]) == 0
+    assert "GFLOP" in capsys.readouterr().out
+
+
+def test_bench_measures_a_click_against_a_first_prompt(files, capsys):
+    path = files.folder / "bench.json"
+    arguments = ["bench", "--edge", "24", "--checkpoint", str(files.checkpoint), "--json", str(path)]
+    assert main(arguments) == 0
+    values = json.loads(path.read_text())
+    assert values["window"] == [24, 24, 24]
+    assert 0 < values["decode_s"] <= values["click_s"]
+    assert values["click_ratio"] == pytest.approx(
+        values["click_s"] / (values["encode_s"] + values["decode_s"]), rel=0.05
+    )

@@ -1,0 +1,284 @@
+"""The session: encode once, answer every prompt, the same answer for the same prompts."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from ensam import session as session_module
+from ensam.errors import InputError, PromptError
+from ensam.masks import MaskCrop
+from ensam.network import ENSAM
+from ensam.planning import group_objects, make_plan, to_voxels
+from ensam.prompts import Box, Point, PromptSet
+from ensam.session import InteractiveSession
+from ensam.volume import Volume
+
+from .tiny import BUDGET, blob_volume, tiny_checkpoint
+
+
+def box_of(volume: Volume, lower: tuple, upper: tuple) -> Box:
+    """The box over the voxels lower..upper, (z, y, x), faces at voxel edges."""
+    corners = volume.grid.zyx_to_ras(np.array([lower, upper], float) + [[-0.5], [0.5]])
+    return Box.from_bounds_ras(corners.min(axis=0), corners.max(axis=0))
+
+
+def point_at(volume: Volume, voxel: tuple, foreground: bool = True) -> Point:
+    return Point(tuple(float(v) for v in volume.grid.zyx_to_ras(np.array(voxel, float))), foreground)
+
+
+@pytest.fixture(scope="module")
+def a_checkpoint(tmp_path_factory):
+    return tiny_checkpoint(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def a_volume():
+    return blob_volume()
+
+
+@pytest.fixture
+def a_session(a_checkpoint, a_volume):
+    session = InteractiveSession(a_checkpoint, "cpu")
+    session.set_volume(a_volume)
+    return session
+
+
+@pytest.fixture
+def a_box(a_volume):
+    return box_of(a_volume, (12, 16, 20), (27, 31, 35))
+
+
+@pytest.fixture
+def encoder_calls(monkeypatch):
+    """Every run of the image encoder, counted."""
+    calls = []
+    encode = ENSAM.encode
+    monkeypatch.setattr(ENSAM, "encode", lambda self, image: calls.append(image.shape) or encode(self, image))
+    return calls
+
+
+def test_a_click_in_an_unchanged_window_runs_no_encoder(a_session, a_volume, a_box, encoder_calls):
+    first = a_session.segment(PromptSet(a_box))
+    clicked = a_session.segment(PromptSet(a_box, (point_at(a_volume, (20, 24, 28)),)))
+    moved = a_session.segment(PromptSet(a_box, (point_at(a_volume, (14, 20, 30), False),)))
+    assert len(encoder_calls) == 1
+    assert first.encoder_ran and not clicked.encoder_ran and not moved.encoder_ran
+    assert clicked.timings.encode_s == 0 < clicked.timings.decode_s <= clicked.timings.total_s
+    assert not np.array_equal(first.logits, clicked.logits)
+
+
+def test_a_click_outside_the_window_grows_it_and_pays_for_the_encoder(a_session, a_volume, a_box):
+    first = a_session.segment(PromptSet(a_box))
+    far = a_session.segment(PromptSet(a_box, (point_at(a_volume, (39, 47, 55), False),)))
+    assert far.encoder_ran
+    assert np.all(np.add(far.offset, far.mask.shape) >= np.add(first.offset, first.mask.shape))
+    assert np.add(far.offset, far.mask.shape).tolist() == list(a_volume.grid.shape)
+
+
+def test_the_same_prompts_give_the_same_mask_whatever_came_before(a_checkpoint, a_session, a_volume, a_box):
+    clicks = [point_at(a_volume, (20, 24, 28)), point_at(a_volume, (13, 18, 22), False)]
+    fresh = a_session.segment(PromptSet(a_box, tuple(clicks)))
+    used = InteractiveSession(a_checkpoint, "cpu")
+    used.set_volume(blob_volume(seed=1))
+    used.segment(PromptSet(a_box))
+    used.set_volume(a_volume)
+    for prompts in (PromptSet(a_box), PromptSet(a_box, (clicks[1],))):
+        used.segment(prompts)
+    again = used.segment(PromptSet(a_box, tuple(reversed(clicks))))
+    assert np.array_equal(fresh.logits, again.logits) and fresh.offset == again.offset
+
+
+def test_the_answer_is_on_the_volumes_grid(a_session, a_volume, a_box):
+    result = a_session.segment(PromptSet(a_box))
+    assert result.mask.dtype == bool and result.mask.shape == result.logits.shape
+    assert result.laid_out(a_volume.grid.shape).sum() == result.mask.sum() > 0
+
+
+def test_a_transformed_volume_gives_the_same_mask_for_prompts_moved_with_it(a_session, a_volume, a_box):
+    turn = np.array([[0.0, -1, 0, 5], [1, 0, 0, -7], [0, 0, 1, 3], [0, 0, 0, 1]])
+    plain = a_session.segment(PromptSet(a_box, (point_at(a_volume, (20, 24, 28)),)))
+    moved = Volume(a_volume.array, a_volume.grid.transformed(turn), "moved")
+    axes = np.array(a_box.axes_ras) @ turn[:3, :3].T
+    centre = turn[:3, :3] @ np.array(a_box.center_ras) + turn[:3, 3]
+    box = Box(tuple(centre), a_box.size_mm, tuple(map(tuple, axes)))
+    a_session.set_volume(moved)
+    result = a_session.segment(PromptSet(box, (point_at(moved, (20, 24, 28)),)))
+    assert result.offset == plain.offset
+    assert np.allclose(result.logits, plain.logits, atol=1e-3)
+
+
+def test_an_existing_mask_is_gone_on_from_and_stays_in_the_window(a_session, a_volume, a_box):
+    painted = np.zeros((3, 4, 5), bool)
+    painted[1:, 1:3, 2:4] = True
+    far_off = MaskCrop(painted, (0, 0, 0))
+    alone = a_session.segment(PromptSet(a_box))
+    result = a_session.segment(PromptSet(a_box), far_off)
+    assert result.offset == (1, 1, 2)
+    assert result.encoder_ran
+    near = MaskCrop(np.ones((4, 4, 4), bool), (20, 22, 24))
+    assert not np.array_equal(a_session.segment(PromptSet(a_box), near).logits, alone.logits)
+
+
+def test_an_empty_existing_mask_changes_nothing(a_session, a_box):
+    empty = MaskCrop(np.zeros((4, 4, 4), bool), (0, 0, 0))
+    alone = a_session.segment(PromptSet(a_box))
+    assert np.array_equal(a_session.segment(PromptSet(a_box), empty).logits, alone.logits)
+
+
+def test_features_stay_within_the_memory_bound_and_the_oldest_go_first(a_checkpoint, a_volume):
+    boxes = [box_of(a_volume, (z, 8, 8), (z + 8, 20, 20)) for z in (8, 14, 20)]
+    session = InteractiveSession(a_checkpoint, "cpu")
+    session.set_volume(a_volume)
+    session.segment(PromptSet(boxes[0]))
+    session.cache.limit = int(2.5 * session.cache.nbytes)
+    for box in (boxes[1], boxes[0], boxes[2]):
+        session.segment(PromptSet(box))
+    assert session.cache.nbytes <= session.cache.limit
+    assert not session.segment(PromptSet(boxes[0])).encoder_ran
+    assert session.segment(PromptSet(boxes[1])).encoder_ran
+
+
+def test_near_objects_share_one_encoder_pass_and_never_overlap(a_session, a_volume, encoder_calls):
+    prompts = [
+        PromptSet(box_of(a_volume, (12, 14, 14), (24, 30, 30))),
+        PromptSet(box_of(a_volume, (14, 18, 18), (26, 34, 34))),
+        PromptSet(box_of(a_volume, (12, 16, 20), (24, 32, 36))),
+    ]
+    results = a_session.segment_all(prompts)
+    assert len(encoder_calls) == 1 and len(results) == 3
+    total = sum(result.laid_out(a_volume.grid.shape).astype(int) for result in results)
+    assert total.max() == 1
+    assert all(result.mask.any() for result in results)
+
+
+def test_every_object_keeps_a_voxel_even_if_all_ask_for_the_same(a_session, a_box):
+    results = a_session.segment_all([PromptSet(a_box)] * 3)
+    assert [bool(r.mask.any()) for r in results] == [True] * 3
+
+
+def test_distant_objects_get_windows_of_their_own():
+    volume = blob_volume((40, 120, 120))
+    near = [(2, 2, 2), (2, 8, 8)]
+    far = (20, 90, 90)
+    objects = [
+        to_voxels(volume, PromptSet(box_of(volume, at, tuple(np.add(at, 12))))) for at in (*near, far)
+    ]
+    assert group_objects(volume, objects, BUDGET) == [[0, 1], [2]]
+
+
+def test_one_object_among_several_is_what_it_would_be_alone(a_session, a_box, a_volume):
+    alone = a_session.segment(PromptSet(a_box))
+    (together,) = a_session.segment_all([PromptSet(a_box)])
+    assert np.array_equal(alone.mask, together.mask)
+
+
+def test_an_object_the_network_does_not_see_still_gets_one_voxel_in_its_box(a_session, a_box, monkeypatch):
+    decode = ENSAM.decode
+    monkeypatch.setattr(ENSAM, "decode", lambda self, *given: decode(self, *given) - 1000)
+    result = a_session.segment(PromptSet(a_box))
+    (voxel,) = np.argwhere(result.mask)
+    assert np.all(voxel + result.offset >= (12, 16, 20)) and np.all(voxel + result.offset <= (27, 31, 35))
+
+
+def test_points_alone_are_enough_if_one_is_foreground(a_session, a_volume):
+    result = a_session.segment(PromptSet(None, (point_at(a_volume, (20, 24, 28)),)))
+    assert result.mask.any()
+    with pytest.raises(PromptError, match="draw a box or click a foreground"):
+        a_session.segment(PromptSet(None, (point_at(a_volume, (20, 24, 28), False),)))
+    with pytest.raises(PromptError, match="draw a box or click a foreground"):
+        a_session.segment(PromptSet())
+
+
+def test_prompts_outside_the_volume_are_refused_by_name(a_session, a_box):
+    with pytest.raises(PromptError, match=r"point at \(500.0, 0.0, 0.0\) lies outside 'blob'"):
+        a_session.segment(PromptSet(a_box, (Point((500.0, 0.0, 0.0), True),)))
+    with pytest.raises(PromptError, match="box lies outside 'blob'"):
+        a_session.segment(PromptSet(Box((900.0, 900.0, 900.0), (5.0, 5.0, 5.0))))
+
+
+def test_without_a_volume_the_user_is_told_to_choose_one(a_checkpoint):
+    with pytest.raises(InputError, match="choose one first"):
+        InteractiveSession(a_checkpoint, "cpu").segment(PromptSet(Box((0, 0, 0), (1, 1, 1))))
+
+
+def test_the_notes_say_which_window_and_grey_values_were_used(a_session, a_box):
+    notes = a_session.segment(PromptSet(a_box)).notes
+    assert any("percentile" in note for note in notes)
+    assert any("window of" in note and "cpu" in note for note in notes)
+
+
+def test_out_of_memory_falls_back_to_a_smaller_window_and_says_so(a_checkpoint, a_volume, monkeypatch):
+    checkpoint = type(a_checkpoint)(a_checkpoint.config, 4 * BUDGET, {}, "digest", a_checkpoint.state)
+    session = InteractiveSession(checkpoint, "cpu")
+    session.set_volume(a_volume)
+    encode = ENSAM.encode
+
+    def hungry(self, image):
+        if image.numel() > 1.5 * BUDGET:
+            raise torch.OutOfMemoryError("out of memory")
+        return encode(self, image)
+
+    monkeypatch.setattr(ENSAM, "encode", hungry)
+    result = session.segment(PromptSet(box_of(a_volume, (2, 2, 2), (38, 46, 54))))
+    assert result.notes[0].startswith("Memory ran out") and result.mask.any()
+
+
+def test_out_of_memory_without_end_is_one_clear_sentence(a_session, a_box, monkeypatch):
+    def starving(self, image):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ...")
+
+    monkeypatch.setattr(ENSAM, "encode", starving)
+    with pytest.raises(InputError, match="too little free memory"):
+        a_session.segment(PromptSet(a_box))
+
+
+def test_a_defect_is_not_taken_for_a_lack_of_memory(a_session, a_box, monkeypatch):
+    def broken(self, image):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(ENSAM, "encode", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        a_session.segment(PromptSet(a_box))
+
+
+def test_threads_wait_for_each_other_and_get_their_own_answers(a_session, a_volume):
+    boxes = [box_of(a_volume, (10, y, 16), (26, y + 14, 34)) for y in (8, 14, 20, 26)]
+    expected = [a_session.segment(PromptSet(box)).logits for box in boxes]
+    barrier = threading.Barrier(4)
+
+    def ask(box):
+        barrier.wait()
+        return a_session.segment(PromptSet(box)).logits
+
+    with ThreadPoolExecutor(4) as pool:
+        for want, got in zip(expected, pool.map(ask, boxes), strict=True):
+            assert np.array_equal(want, got)
+
+
+def test_the_plan_holds_box_and_clicks_and_keeps_the_budget(a_volume, a_box):
+    prompts = PromptSet(a_box, (point_at(a_volume, (1, 2, 3), False),))
+    window = make_plan(a_volume, [to_voxels(a_volume, prompts)], BUDGET).window
+    assert np.prod(window.shape) <= BUDGET
+    assert window.lower == (0, 0, 0)
+    assert np.all(np.array(window.upper) >= (28 + 8, 32 + 8, 36 + 8))
+
+
+def test_a_device_that_is_not_there_is_refused(a_checkpoint):
+    with pytest.raises(InputError, match="choose one of auto, cpu, cuda, mps"):
+        InteractiveSession(a_checkpoint, "tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="no usable 'cuda' device"):
+            InteractiveSession(a_checkpoint, "cuda")
+
+
+def test_a_click_changes_the_window_only_when_it_must(a_session, a_volume, a_box):
+    session_module_budget = a_session.checkpoint.voxel_budget
+    assert session_module_budget == BUDGET
+    inside = to_voxels(a_volume, PromptSet(a_box, (point_at(a_volume, (26, 30, 34)),)))
+    alone = to_voxels(a_volume, PromptSet(a_box))
+    assert make_plan(a_volume, [inside], BUDGET) == make_plan(a_volume, [alone], BUDGET)
+    assert session_module.SMALLEST_BUDGET <= BUDGET
