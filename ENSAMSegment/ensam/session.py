@@ -100,14 +100,14 @@ class InteractiveSession:
         self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint)
         self.intensity = intensity
         self.cache = FeatureCache(cache_bytes)
-        self._volume: Volume | None = None
+        self.volume: Volume | None = None
         self._lock = threading.RLock()
         self._move_to(choose_device(device))
 
     def set_volume(self, volume: Volume) -> None:
         """The volume to segment from now on. Features of others stay, within the memory bound."""
         with self._lock:
-            self._volume = volume
+            self.volume = volume
 
     def segment(self, prompts: PromptSet, previous: MaskCrop | None = None) -> Segmentation:
         """One object. `previous`: an existing mask to go on from, the user's or another tool's.
@@ -144,9 +144,9 @@ class InteractiveSession:
             return merge_objects([r for r in results if r is not None])
 
     def _current(self) -> Volume:
-        if self._volume is None:
+        if self.volume is None:
             raise InputError("There is no volume to segment: choose one first.")
-        return self._volume
+        return self.volume
 
     def _answer(
         self, objects: Sequence[ObjectPrompts], budget: int, previous: MaskCrop | None, started: float

@@ -234,7 +234,10 @@ def train(
         if trainer.step_count % 50 == 0:
             means = np.nanmean(recent, axis=0).round(4).tolist()
             log.writerow([trainer.step_count, round(trainer.seconds), *means])
-            print(f"step {trainer.step_count} {trainer.seconds:.0f}s loss {means} skipped {trainer.skipped}", flush=True)
+            print(
+                f"step {trainer.step_count} {trainer.seconds:.0f}s loss {means} skipped {trainer.skipped}",
+                flush=True,
+            )
             recent = []
         done = trainer.seconds >= 60 * config.minutes
         if done or trainer.seconds - validated > 60 * config.validate_every_minutes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +73,7 @@ class ENSAM(nn.Module):
         """One window's features and the prompts of N objects in it -> logits (N, 1, Z, Y, X), float32."""
         padded = tuple(s * self.config.stride for s in features.latent.shape[2:])
         if prompts.previous is not None:
-            prompts = PromptTensors(**{**prompts.__dict__, "previous": self._pad(prompts.previous)})
+            prompts = replace(prompts, previous=self._pad(prompts.previous))
         latent = self._interact(features, prompts)
         levels = len(self.config.widths)
         maps = draw_maps(prompts, padded, levels) if self.config.dense_prompts else None

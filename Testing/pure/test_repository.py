@@ -1,0 +1,98 @@
+"""Promises about the repository itself."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ensam.checkpoint import STARTER, load_checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+ENSAM = ROOT / "ENSAMSegment" / "ensam"
+TRAINING = ROOT / "ENSAMTrainer" / "ensam_training"
+ADAPTERS = ROOT / "ENSAMSegment" / "ENSAMSegmentLib"
+
+
+def imports_of(path: Path) -> set[str]:
+    """Top-level names of everything that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize(
+    ("folder", "forbidden"),
+    [
+        (ENSAM, {"slicer", "vtk", "qt", "ctk", "ensam_training", "ENSAMSegmentLib"}),
+        (TRAINING, {"slicer", "vtk", "qt", "ctk", "ENSAMSegmentLib"}),
+        (ADAPTERS, {"qt", "ctk", "ensam_training"}),
+    ],
+    ids=["ensam", "ensam_training", "ENSAMSegmentLib"],
+)
+def test_imports_go_one_way(folder, forbidden):
+    files = sorted(folder.rglob("*.py"))
+    assert files
+    assert {str(f.relative_to(ROOT)): imports_of(f) & forbidden for f in files} == {
+        str(f.relative_to(ROOT)): set() for f in files
+    }
+
+
+def test_no_pickle_is_ever_loaded():
+    for folder in (ENSAM, TRAINING, ADAPTERS):
+        for path in folder.rglob("*.py"):
+            text = path.read_text()
+            assert not re.search(r"allow_pickle\s*=\s*True|pickle\.loads?\(|Unpickler", text), path
+            for call in re.findall(r"torch\.load\([^)]*\)", text):
+                assert "weights_only=True" in call, path
+
+
+def test_no_handler_swallows_everything():
+    for folder in (ENSAM, TRAINING, ADAPTERS):
+        for path in folder.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ExceptHandler):
+                    assert node.type is not None, path
+                    assert not (isinstance(node.type, ast.Name) and node.type.id == "Exception"), path
+
+
+def test_the_starter_weights_are_small_and_tell_where_they_come_from():
+    checkpoint = load_checkpoint()
+    assert STARTER.stat().st_size <= 12_000_000
+    assert 5_400_000 <= sum(t.numel() for t in checkpoint.state.values()) <= 5_600_000
+    card = checkpoint.card
+    assert {"licence", "intended_use", "training_data", "metrics", "date", "code_version"} <= set(card)
+    assert all({"dataset", "cases", "licence", "source"} <= set(entry) for entry in card["training_data"])
+    assert json.loads(STARTER.with_suffix(".json").read_text()) == card
+
+
+def test_the_sample_case_carries_its_licence_and_was_not_trained_on():
+    case = json.loads((ROOT / "Resources" / "SampleCase" / "case.json").read_text())
+    assert case["licence"].startswith("CC0")
+    assert "CC0" in (ROOT / "Resources" / "SampleCase" / "LICENCE.md").read_text()
+    held_out = (ROOT / "ENSAMTrainer" / "Resources" / "starter-validation.txt").read_text().split()
+    assert "mr_fetalsb_GA30_op" in held_out
+
+
+def test_the_command_line_answers_a_wrong_argument_without_loading_torch():
+    code = "import sys; from ensam.__main__ import main; print(main(['segment']), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["2", "False"], done.stderr
+
+
+def test_every_command_in_the_readme_exists():
+    readme = (ROOT / "README.md").read_text()
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\bmake (\w+)", readme)) <= targets
+    for program, package in (("ensam", "ensam"), ("ensam-train", "ensam_training")):
+        named = set(re.findall(rf"^{program} ([\w-]+)", readme, re.MULTILINE))
+        done = subprocess.run([sys.executable, "-m", package, "--help"], capture_output=True, text=True)
+        assert named and all(name in done.stdout for name in named), done.stderr
