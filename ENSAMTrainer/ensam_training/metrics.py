@@ -20,7 +20,7 @@ def dice(truth: NDArray[np.bool_], answer: NDArray[np.bool_]) -> float:
     """
     _check(truth, answer)
     total = np.count_nonzero(truth) + np.count_nonzero(answer)
-    return 2 * np.count_nonzero(truth & answer) / total if total else 1.0
+    return float(2 * np.count_nonzero(truth & answer) / total) if total else 1.0
 
 
 def surface_dice(

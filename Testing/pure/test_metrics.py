@@ -72,7 +72,7 @@ def test_concentric_spheres_agree_once_the_tolerance_bridges_their_gap(gap_mm, s
 
 
 def test_a_surface_counts_by_its_area_and_not_by_its_voxels():
-    # A slab 2 mm thick seen in slices of 2 mm: its two faces agree, its far copy counts as much again.
+    # A slab that both have, and a far copy of it that only one has: two of the three surfaces agree.
     truth = np.zeros((40, 60, 60), bool)
     truth[5:7] = True
     answer = truth.copy()
