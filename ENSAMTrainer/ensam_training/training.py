@@ -89,7 +89,9 @@ class Trainer:
             torch.optim.AdamW(rest, lr=config.adam_lr, betas=(0.9, 0.98), weight_decay=0.0),
         ]
         self.average = {name: p.detach().clone() for name, p in network.named_parameters()}
-        self.step_count, self.skipped, self.seconds = 0, 0, 0.0
+        self.step_count, self.skipped = 0, 0
+        self.seconds = 0.0  # of this schedule
+        self.earlier_seconds = 0.0  # of the schedules that it goes on from
         self.rng = np.random.default_rng(config.seed)
 
     def rate(self) -> float:
@@ -160,6 +162,7 @@ class Trainer:
             "architecture": self.network.config.to_dict(),
             "step": self.step_count,
             "seconds": self.seconds,
+            "total_seconds": self.earlier_seconds + self.seconds,
         }
         beside = path.with_suffix(".part")
         torch.save(state, beside)
@@ -172,6 +175,7 @@ class Trainer:
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         self.step_count, self.seconds = state["step"], state["seconds"]
+        self.earlier_seconds = state["total_seconds"] - self.seconds
         self.rng = np.random.default_rng((self.config.seed, self.step_count))
 
 
@@ -221,7 +225,7 @@ def train(
         trainer.load(folder / "state.pt")
     elif start is not None:
         trainer.load(start)
-        trainer.seconds = 0.0
+        trainer.earlier_seconds, trainer.seconds = trainer.earlier_seconds + trainer.seconds, 0.0
     sampler = WindowSampler(
         training, config.budget, config.seed + trainer.step_count, config.synthetic_share
     )
