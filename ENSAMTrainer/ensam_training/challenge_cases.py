@@ -1,0 +1,119 @@
+"""Labelled cases in the challenge's form: .npz archives with the truth, `gts`, beside image and boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ensam.challenge import ChallengeCase, boxes_from_labels, read_case
+from ensam.errors import ChallengeFileError, InputError
+from ensam.files import replacing
+from ensam.npz import read_members
+from ensam.preprocessing import ct_range, percentile_range
+from numpy.typing import NDArray
+
+MAX_OBJECTS = 6
+MINIMUM_VOXELS = 100
+_CT_WINDOW = "soft tissue"
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledCase:
+    """A case as a method first gets it, and its truth: uint8 (z, y, x), the labels 1..K, each present."""
+
+    case: ChallengeCase
+    truth: NDArray[np.uint8]
+
+    @property
+    def count(self) -> int:
+        """The number K of its objects."""
+        return int(self.truth.max())
+
+    @property
+    def spacing_zyx(self) -> tuple[float, float, float]:
+        """Distance in mm between neighbouring voxels along z, y and x."""
+        return self.case.spacing[::-1]
+
+
+def make_challenge_case(
+    name: str,
+    image: NDArray,
+    labels: NDArray,
+    spacing_xyz: Sequence[float],
+    is_ct: bool,
+    max_objects: int = MAX_OBJECTS,
+) -> LabelledCase:
+    """A case from an image and integer labels, both (z, y, x), with spacing (x, y, z) in mm.
+
+    Grey values become 0..255: of CT the soft tissue window, of all else the 0.5 to 99.5 percentile. Of the
+    labels of at least `MINIMUM_VOXELS` the `max_objects` largest are kept, the lower one where two are
+    equal, and numbered 1..K in the order that they had. The boxes are exact.
+    Raises InputError when the shapes differ, no label is large enough, or the image is constant.
+    """
+    if image.shape != labels.shape:
+        raise InputError(f"The image and the labels of '{name}' have different shapes: resample one of them.")
+    values, counts = np.unique(labels, return_counts=True)
+    large = [(-n, v) for v, n in zip(values, counts, strict=True) if v > 0 and n >= MINIMUM_VOXELS]
+    if not large:
+        raise InputError(f"'{name}' has no label of {MINIMUM_VOXELS} voxels: leave the case out.")
+    kept = sorted(value for _, value in sorted(large)[:max_objects])
+    truth = np.zeros(labels.shape, np.uint8)
+    for number, value in enumerate(kept, start=1):
+        truth[labels == value] = number
+    grey = ct_range(_CT_WINDOW) if is_ct else percentile_range(image)
+    if not grey.lower < grey.upper:
+        raise InputError(f"'{name}' has the same value in every voxel: leave the case out.")
+    scaled = (image.astype(np.float32) - grey.lower) / (grey.upper - grey.lower)
+    case = ChallengeCase(
+        name,
+        np.round(255 * scaled.clip(0, 1)).astype(np.uint8),
+        tuple(float(length) for length in spacing_xyz),
+        tuple(boxes_from_labels(truth)),
+    )
+    return LabelledCase(case, truth)
+
+
+def write_labelled_case(path: Path | str, labelled: LabelledCase) -> None:
+    """Write image, truth, spacing and boxes, whole or not at all. Raises `OutputError`."""
+    case = labelled.case
+    members = {"imgs": case.image, "gts": labelled.truth, "spacing": np.array(case.spacing)}
+    if case.boxes is not None:
+        members["boxes"] = np.array([dict(box) for box in case.boxes], dtype=object)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **members)
+
+
+def read_labels(path: Path | str) -> NDArray[np.uint8]:
+    """The truth `gts` of a case, (z, y, x), its labels numbered 1..K in ascending order.
+
+    Raises `ChallengeFileError` when it is missing, isn't 3D uint8 or uint16, or has no label or over 255.
+    """
+    path = Path(path)
+    labels = read_members(path, ("gts",)).get("gts")
+    if not isinstance(labels, np.ndarray) or labels.dtype not in (np.uint8, np.uint16) or labels.ndim != 3:
+        raise ChallengeFileError(f"The challenge file '{path.name}' has no 3D labels 'gts': add its truth.")
+    present = np.bincount(labels.ravel(), minlength=1) > 0
+    present[0] = False
+    if not 1 <= present.sum() <= 255:
+        raise ChallengeFileError(
+            f"The challenge file '{path.name}' has {present.sum()} labels: use a case with 1 to 255 of them."
+        )
+    return np.where(present, present.cumsum(), 0).astype(np.uint8)[labels]
+
+
+def read_labelled_case(path: Path | str) -> LabelledCase:
+    """A case and its truth, without clicks or an earlier answer. Raises `ChallengeFileError`."""
+    path = Path(path)
+    case, truth = read_case(path), read_labels(path)
+    if case.image.shape != truth.shape:
+        raise ChallengeFileError(
+            f"The challenge file '{path.name}' has 'gts' of another shape than its image: make it again."
+        )
+    if case.boxes is not None and len(case.boxes) != truth.max():
+        raise ChallengeFileError(
+            f"The challenge file '{path.name}' has {len(case.boxes)} boxes for {truth.max()} labels: "
+            "make it again."
+        )
+    return LabelledCase(ChallengeCase(case.name, case.image, case.spacing, case.boxes), truth)
