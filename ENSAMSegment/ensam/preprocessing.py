@@ -132,7 +132,7 @@ class Window:
 
 
 def fit_to_budget(size: Sequence[int], spacing: Sequence[float], budget: int) -> tuple[int, int, int]:
-    """Voxels (z, y, x) of a grid for `size` voxels of `spacing` mm that holds at most `budget` voxels.
+    """Voxels (z, y, x) of a grid for `size` voxels of `spacing` mm that holds at most `budget` (512 or more).
 
     The finest axes are thinned first, towards equal spacing; none is ever refined, nor thinned below eight
     voxels, the edge of one voxel of the latent.

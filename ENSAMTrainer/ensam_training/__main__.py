@@ -61,8 +61,9 @@ def _train(options: argparse.Namespace) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     held_out = set(_names(options.validation))
-    folders = sorted(p for p in options.data.iterdir() if p.is_dir())
-    cases = [read_case(folder) for folder in folders]
+    if not options.data.is_dir():
+        raise InputError(f"There is no folder '{options.data}': check the path.")
+    cases = [read_case(folder) for folder in sorted(options.data.iterdir()) if folder.is_dir()]
     training = [c for c in cases if c.name not in held_out]
     validation = [c for c in cases if c.name in held_out]
     config = TrainingConfig(

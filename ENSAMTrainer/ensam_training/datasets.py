@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from ensam.errors import InputError
 from ensam.preprocessing import (
@@ -22,6 +21,7 @@ from ensam.preprocessing import (
     place_window,
     resample,
 )
+from ensam.volume import read_volume
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch.utils.data import IterableDataset
@@ -61,18 +61,14 @@ class Case:
 
 def read_case(folder: Path) -> Case:
     """A folder with image.nii.gz and label.nii.gz on one grid. Raises InputError."""
-    paths = folder / "image.nii.gz", folder / "label.nii.gz"
-    for path in paths:
-        if not path.is_file():
-            raise InputError(f"'{folder.name}' has no {path.name}: add it or leave the case out.")
-    image, label = (sitk.ReadImage(str(path)) for path in paths)
-    arrays = sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(label)
-    if arrays[0].shape != arrays[1].shape:
-        raise InputError(
-            f"In '{folder.name}' the image has the shape {arrays[0].shape} and the label {arrays[1].shape}: "
-            "resample one to the other."
-        )
-    return Case.from_arrays(folder.name, arrays[0], arrays[1].astype(np.int32), image.GetSpacing()[::-1])
+    image, label = (read_volume(folder / name) for name in ("image.nii.gz", "label.nii.gz"))
+    if image.array.shape != label.array.shape or not np.allclose(
+        image.grid.ijk_to_ras, label.grid.ijk_to_ras, atol=1e-2
+    ):
+        raise InputError(f"Image and label of '{folder.name}' lie on different grids: resample one of them.")
+    if label.array.dtype.kind not in "iu" or label.array.min() < 0:
+        raise InputError(f"The label of '{folder.name}' holds other values than 0, 1, 2, ...: export it again.")
+    return Case.from_arrays(folder.name, image.array, label.array.astype(np.int32), image.grid.spacing_zyx)
 
 
 def dataset_of(name: str) -> str:
@@ -110,12 +106,13 @@ class WindowSampler(IterableDataset):
     ) -> None:
         super().__init__()
         self.cases, self.budget, self.seed = list(cases), budget, seed
-        self.synthetic_share, self.objects = synthetic_share if cases else 1.0, objects
+        self.objects = objects
         groups: dict[str, list[Case]] = {}
         for case in self.cases:
             if case.objects:
                 groups.setdefault(dataset_of(case.name), []).append(case)
         self.groups = list(groups.values())
+        self.synthetic_share = synthetic_share if self.groups else 1.0
         weights = np.array([sum(len(c.objects) for c in group) ** 0.4 for group in self.groups])
         self.weights = weights / weights.sum() if len(weights) else weights
 

@@ -1,4 +1,4 @@
-"""From a training state to a checkpoint that can be shipped: averaged weights in half precision and a card."""
+"""From a training state to a checkpoint to ship: averaged weights in half precision and a card."""
 
 from __future__ import annotations
 

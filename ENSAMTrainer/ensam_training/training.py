@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ensam.device import has_matrix_units
+from ensam.device import autocast, has_matrix_units
+from ensam.errors import InputError
 from ensam.network import ENSAM, NetworkConfig, PromptTensors, renormalise_
 from ensam.preprocessing import resample
 from torch import Tensor, nn
@@ -23,10 +24,12 @@ from ensam_training.interaction import Click, simulate_box, simulate_click
 from ensam_training.losses import segmentation_loss
 from ensam_training.muon import Muon, split_parameters
 
+MOST_SKIPPED = 50  # steps in a row without finite gradients: then the weights are lost, not a window
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How long and how. Voxel budgets grow linearly from the first pair to the second over the run."""
+    """How long and how. A window's edge is drawn between those of the two voxel budgets."""
 
     minutes: float
     budget: tuple[int, int] = (24**3, 48**3)
@@ -125,25 +128,33 @@ class Trainer:
             loss, rounds = self.losses(sample)
             (loss / len(samples)).backward()
             parts.append(rounds)
-        if not np.isfinite(parts).all():
+        if self._gradients_are_finite():
+            self._update(rate)
+            self.step_count, self.skipped = self.step_count + 1, 0
+        else:
             # One window whose half-precision kernels failed must not cost the run its weights.
             self.skipped += 1
-            for optimiser in self.optimisers:
-                optimiser.zero_grad(set_to_none=True)
-            return parts[0]
+            if self.skipped > MOST_SKIPPED:
+                raise RuntimeError(f"{self.skipped} steps in a row had gradients that are not finite")
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        self.seconds += time.perf_counter() - started
+        return [float(np.mean([p[i] for p in parts])) for i in range(2)]
+
+    def _gradients_are_finite(self) -> bool:
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        return bool(torch.isfinite(nn.utils.get_total_norm(gradients)))
+
+    def _update(self, rate: float) -> None:
         nn.utils.clip_grad_norm_(self.optimisers[1].param_groups[0]["params"], 1.0)
         for optimiser, lr in zip(self.optimisers, (self.config.muon_lr, self.config.adam_lr), strict=True):
             optimiser.param_groups[0]["lr"] = lr * rate
             optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
         renormalise_(self.network)
-        self.step_count += 1
-        decay = min(self.config.ema, (1 + self.step_count) / (10 + self.step_count))
+        decay = min(self.config.ema, (2 + self.step_count) / (11 + self.step_count))
         with torch.no_grad():
             for name, parameter in self.network.named_parameters():
                 self.average[name].lerp_(parameter, 1 - decay)
-        self.seconds += time.perf_counter() - started
-        return [float(np.mean([p[i] for p in parts])) for i in range(2)]
 
     def averaged(self) -> ENSAM:
         """The network with the averaged weights, back on the sphere."""
@@ -183,9 +194,11 @@ class Trainer:
 def validate(
     network: ENSAM, cases: Sequence[Case], budget: int, objects_per_case: int = 3, clicks: int = 5
 ) -> list[float]:
-    """Mean Dice after the box and after each click, on the volume's grid, without a previous result."""
+    """Mean Dice after the box and after each click, on the volume's grid, without a previous result.
+
+    Raises InputError if the cases hold no object.
+    """
     scores = []
-    amp = has_matrix_units()
     for case in cases:
         rng = np.random.default_rng(0)
         names = list(case.objects)
@@ -196,7 +209,7 @@ def validate(
             if not truth.any():
                 continue
             box, own, row = simulate_box(truth, rng), [], []
-            with torch.autocast("cpu", torch.bfloat16, enabled=amp):
+            with autocast(torch.device("cpu"), window.shape):
                 features = network.encode(image.to(memory_format=torch.channels_last_3d))
                 for _ in range(clicks + 1):
                     logits = network.decode(features, PromptTensors.of_objects([box], [own]))
@@ -205,6 +218,8 @@ def validate(
                     click = simulate_click(truth, logits[0, 0].gt(0).numpy())
                     own += [] if click is None else [click]
             scores.append(row)
+    if not scores:
+        raise InputError("The validation cases hold no object: name cases with labels.")
     return np.mean(scores, axis=0).round(4).tolist()
 
 
@@ -230,14 +245,13 @@ def train(
         training, config.budget, config.seed + trainer.step_count, config.synthetic_share
     )
     loader = iter(DataLoader(sampler, batch_size=None, num_workers=1, prefetch_factor=16))
-    log = csv.writer((folder / "log.csv").open("a", newline=""))
-    best, saved, validated = 0.0, trainer.seconds, trainer.seconds
+    best, saved, validated = _best_so_far(folder / "validation.csv"), trainer.seconds, trainer.seconds
     recent: list[list[float]] = []
     while trainer.seconds < 60 * config.minutes:
         recent.append(trainer.step([next(loader) for _ in range(config.accumulate)]))
         if trainer.step_count % 50 == 0:
             means = np.nanmean(recent, axis=0).round(4).tolist()
-            log.writerow([trainer.step_count, round(trainer.seconds), *means])
+            _append(folder / "log.csv", [trainer.step_count, round(trainer.seconds), *means])
             print(
                 f"step {trainer.step_count} {trainer.seconds:.0f}s loss {means} skipped {trainer.skipped}",
                 flush=True,
@@ -248,8 +262,7 @@ def train(
             validated = trainer.seconds
             scores = validate(trainer.averaged(), validation, config.validation_budget)
             print(f"step {trainer.step_count} validation Dice {scores}", flush=True)
-            with (folder / "validation.csv").open("a", newline="") as file:
-                csv.writer(file).writerow([trainer.step_count, round(trainer.seconds), *scores])
+            _append(folder / "validation.csv", [trainer.step_count, round(trainer.seconds), *scores])
             if np.mean(scores) > best:
                 best = float(np.mean(scores))
                 torch.save({"network": trainer.averaged().state_dict(), "scores": scores}, folder / "best.pt")
@@ -257,3 +270,16 @@ def train(
             saved = trainer.seconds
             trainer.save(folder / "state.pt")
     return trainer
+
+
+def _append(path: Path, row: Sequence[float]) -> None:
+    with path.open("a", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerow(row)
+
+
+def _best_so_far(path: Path) -> float:
+    """The best mean Dice of the runs before, so that a resumed one does not replace better weights."""
+    if not path.is_file():
+        return 0.0
+    with path.open(newline="", encoding="utf-8") as file:
+        return max((float(np.mean([float(v) for v in row[2:]])) for row in csv.reader(file)), default=0.0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from ensam.network import ENSAM, NetworkConfig
+from ensam_training import training
 from ensam_training.datasets import Sample
 from ensam_training.losses import dice_loss, segmentation_loss
 from ensam_training.muon import Muon, orthogonalise, split_parameters
@@ -235,3 +236,26 @@ def test_the_average_lies_between_the_first_and_the_last_weights(a_sample):
     averaged = trainer.averaged().image_encoder.stem.weight.detach()
     assert 0 < (averaged - last).norm() < (first - last).norm()
     assert not trainer.averaged().training
+
+
+def test_a_step_whose_gradients_are_not_finite_leaves_the_weights_alone(a_sample, monkeypatch):
+    trainer = trainer_of()
+    before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
+    monkeypatch.setattr(
+        training, "segmentation_loss", lambda logits, target: (logits * float("nan")).mean()
+    )
+    trainer.step([a_sample])
+    after = trainer.network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert trainer.skipped == 1 and trainer.step_count == 0 and trainer.seconds > 0
+
+
+def test_weights_that_are_lost_end_the_run(a_sample, monkeypatch):
+    trainer = trainer_of()
+    monkeypatch.setattr(training, "MOST_SKIPPED", 1)
+    monkeypatch.setattr(
+        training, "segmentation_loss", lambda logits, target: (logits * float("nan")).mean()
+    )
+    trainer.step([a_sample])
+    with pytest.raises(RuntimeError, match="not finite"):
+        trainer.step([a_sample])
