@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="for programs")
 
     bench = commands.add_parser("bench", help="what a first prompt and a click cost on this computer")
-    bench.add_argument("--edge", type=int, default=96, help="edge of the cubic window in voxels (%(default)s)")
+    bench.add_argument("--edge", type=int, default=96, help="voxels along the cubic window (%(default)s)")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     _add_model_options(bench)
     return parser
@@ -86,7 +86,6 @@ def _add_intensity(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto, percentile, or a CT window: 'soft tissue', lung, brain, bone (%(default)s)",
     )
-
 
 
 if __name__ == "__main__":

@@ -168,9 +168,7 @@ def _segment(session: InteractiveSession, segments: Sequence[SegmentPrompts]) ->
     return session.segment_all([one.prompts for one in segments])
 
 
-def _segment_possible(
-    session: InteractiveSession, prompts: Sequence[PromptSet]
-) -> list[MaskCrop]:
+def _segment_possible(session: InteractiveSession, prompts: Sequence[PromptSet]) -> list[MaskCrop]:
     """The objects that have a box or a foreground click; the others stay empty until they get one."""
     usable = [i for i, one in enumerate(prompts) if one.box is not None or len(one.foreground_ras)]
     answers: list[MaskCrop] = [MaskCrop(np.zeros((0, 0, 0), bool), (0, 0, 0))] * len(prompts)

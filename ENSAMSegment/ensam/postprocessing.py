@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from ensam.session import Segmentation
 
 
-def ensure_voxel(
-    logits: NDArray[np.float32], region: tuple[slice, slice, slice]
-) -> NDArray[np.float32]:
+def ensure_voxel(logits: NDArray[np.float32], region: tuple[slice, slice, slice]) -> NDArray[np.float32]:
     """Logits (z, y, x) of an object that has at least one voxel: without any, the logits in its region are
     raised by a constant until the highest one is just over the threshold of 0 (paper)."""
     if (logits > 0).any():

@@ -13,6 +13,7 @@ from ensam.files import not_written
 from ensam.network import NetworkConfig
 
 from ensam_training.datasets import read_case
+from ensam_training.release import export_checkpoint
 from ensam_training.training import TrainingConfig, train
 
 
@@ -29,6 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("--paper", action="store_true", help="the paper's network, without dense prompt maps")
     run.add_argument("--threads", type=int, help="processor threads; all by default")
     run.set_defaults(run=_train)
+    run = commands.add_parser("export", help="write a training state as a checkpoint with its card")
+    run.add_argument("state", type=Path, help="a state.pt that train has written")
+    run.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors file")
+    run.add_argument(
+        "--card", type=Path, required=True, help="JSON: name, intended_use, licence, training_data"
+    )
+    run.add_argument("--edge", type=int, required=True, help="edge of the largest window, in voxels")
+    run.add_argument("--metrics", type=Path, help="an evaluation.json for the card")
+    run.set_defaults(run=_export)
     _add_evaluation(commands)
     options = parser.parse_args(arguments)
     try:
@@ -41,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _add_evaluation(commands: argparse._SubParsersAction) -> None:
     run = commands.add_parser("evaluate", help="play the challenge's protocol on labelled .npz cases")
     run.add_argument("cases", type=Path, help="a folder of .npz with imgs, spacing, boxes and gts")
-    run.add_argument("-o", "--output", type=Path, required=True, help="for evaluation.csv and evaluation.png")
+    run.add_argument("-o", "--output", type=Path, required=True, help="for evaluation.csv, .json, .png")
     run.add_argument("--checkpoint", type=Path, help="ENSAM's weights; those installed with it by default")
     run.add_argument(
         "--methods",
@@ -76,12 +86,18 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
+def _export(options: argparse.Namespace) -> int:
+    export_checkpoint(options.state, options.card, options.edge**3, options.output, options.metrics)
+    print(f"written to {options.output}")
+    return 0
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     # Training needs neither scikit-image nor matplotlib.
     from ensam_training.baselines import BASELINES
     from ensam_training.challenge_cases import read_labelled_case
     from ensam_training.evaluation import ensam_predictor, one_by_one, play
-    from ensam_training.report import summarise, summary_text, write_csv, write_plot
+    from ensam_training.report import summarise, summary_text, write_csv, write_json, write_plot
 
     known = {"ensam": ensam_predictor(options.checkpoint)}
     known |= {name: one_by_one(predict) for name, predict in BASELINES.items()}
@@ -100,6 +116,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         scores += play(method, cases, known[method])
         write_csv(options.output / "evaluation.csv", scores)
     summaries = summarise(scores)
+    write_json(options.output / "evaluation.json", summaries)
     write_plot(options.output / "evaluation.png", summaries)
     print(summary_text(summaries))
     return 0

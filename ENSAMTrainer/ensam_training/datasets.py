@@ -67,7 +67,7 @@ def read_case(folder: Path) -> Case:
     ):
         raise InputError(f"Image and label of '{folder.name}' lie on different grids: resample one of them.")
     if label.array.dtype.kind not in "iu" or label.array.min() < 0:
-        raise InputError(f"The label of '{folder.name}' holds other values than 0, 1, 2, ...: export it again.")
+        raise InputError(f"The label of '{folder.name}' holds other values than 0, 1, 2, ...: repair it.")
     return Case.from_arrays(folder.name, image.array, label.array.astype(np.int32), image.grid.spacing_zyx)
 
 
@@ -187,9 +187,7 @@ class WindowSampler(IterableDataset):
                 return image
         return None
 
-    def _finish(
-        self, image: NDArray, targets: NDArray, rng: np.random.Generator
-    ) -> Sample | None:
+    def _finish(self, image: NDArray, targets: NDArray, rng: np.random.Generator) -> Sample | None:
         targets = targets[[(t >= 0.5).sum() >= MINIMUM_VOXELS for t in targets]] if len(targets) else targets
         if not len(targets):
             return None

@@ -1,8 +1,9 @@
-"""What an evaluation found: a CSV of all scores, a summary a method, and a plot."""
+"""What an evaluation found: a CSV of all scores, a summary a method as text and JSON, and a plot."""
 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -84,6 +85,24 @@ def summary_text(summaries: Sequence[Summary]) -> str:
         areas = f"{of.dsc_auc:>9.3f}{of.nsd_auc:>9.3f}{of.dsc_final:>11.3f}{of.nsd_final:>11.3f}"
         lines.append(f"{of.method:<16}{by_round}{areas}{of.seconds:>8.2f}")
     return "\n".join(lines)
+
+
+def write_json(path: Path | str, summaries: Sequence[Summary]) -> None:
+    """The summaries by method, for a checkpoint's card, whole or not at all. Raises `OutputError`."""
+    values = {
+        of.method: {
+            "cases": of.cases,
+            "DSC_by_click": [round(value, 4) for value in of.dsc],
+            "NSD_by_click": [round(value, 4) for value in of.nsd],
+            "DSC_AUC": round(of.dsc_auc, 4),
+            "NSD_AUC": round(of.nsd_auc, 4),
+            "DSC_Final": round(of.dsc_final, 4),
+            "NSD_Final": round(of.nsd_final, 4),
+        }
+        for of in summaries
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def write_csv(path: Path | str, scores: Sequence[Score]) -> None:

@@ -50,9 +50,7 @@ class Prompts:
     def __init__(self, masks: Sequence[np.ndarray], rng: np.random.Generator) -> None:
         self.masks, self.rng = masks, rng
         self.boxes = [
-            None
-            if rng.random() < 0.1
-            else simulate_box(mask, rng, middle_slice=bool(rng.random() < 0.15))
+            None if rng.random() < 0.1 else simulate_box(mask, rng, middle_slice=bool(rng.random() < 0.15))
             for mask in masks
         ]
         self.clicks: list[list[Click]] = [[] for _ in masks]
@@ -241,9 +239,7 @@ def train(
     elif start is not None:
         trainer.load(start)
         trainer.earlier_seconds, trainer.seconds = trainer.earlier_seconds + trainer.seconds, 0.0
-    sampler = WindowSampler(
-        training, config.budget, config.seed + trainer.step_count, config.synthetic_share
-    )
+    sampler = WindowSampler(training, config.budget, config.seed + trainer.step_count, config.synthetic_share)
     loader = iter(DataLoader(sampler, batch_size=None, num_workers=1, prefetch_factor=16))
     best, saved, validated = _best_so_far(folder / "validation.csv"), trainer.seconds, trainer.seconds
     recent: list[list[float]] = []

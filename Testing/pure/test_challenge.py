@@ -67,7 +67,12 @@ def test_what_numpy_writes_and_reads_is_what_the_challenge_writes_and_reads(a_pa
     boxes = [{key: np.int64(value) for key, value in box.items()} for box in BOXES]
     clicks = [{"fg": [list(np.argwhere(LABELS == 1)[0])], "bg": []}, {"fg": [np.array([5, 7, 9])], "bg": []}]
     np.savez_compressed(
-        a_path, imgs=IMAGE, spacing=np.array(SPACING, np.float32), boxes=boxes, clicks=clicks, text="liver",
+        a_path,
+        imgs=IMAGE,
+        spacing=np.array(SPACING, np.float32),
+        boxes=boxes,
+        clicks=clicks,
+        text="liver",
         clicks_order=np.array([["fg"], ["fg"]], dtype=object),
     )
     case = read_case(a_path)

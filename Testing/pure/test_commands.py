@@ -45,7 +45,9 @@ class Files:
     def arguments(self, **changes) -> list[str]:
         values = {"volume": self.volume, "--prompts": self.prompts, "-o": self.output,
                   "--checkpoint": self.checkpoint, "--device": "cpu"} | changes  # fmt: skip
-        flags = [str(v) for k, pair in values.items() if k != "volume" and pair is not None for v in (k, pair)]
+        flags = [
+            str(v) for k, pair in values.items() if k != "volume" and pair is not None for v in (k, pair)
+        ]
         return ["segment", str(values["volume"]), *flags]
 
     def left_behind(self) -> set[str]:
@@ -159,7 +161,10 @@ def test_a_disk_without_room_leaves_nothing_half_written(files):
         resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
 
     done = subprocess.run(
-        [sys.executable, "-m", "ensam", *files.arguments()], capture_output=True, text=True, preexec_fn=no_room
+        [sys.executable, "-m", "ensam", *files.arguments()],
+        capture_output=True,
+        text=True,
+        preexec_fn=no_room,
     )
     assert done.returncode == 2, done.stderr
     assert "can't be written" in done.stderr and len(done.stderr.strip().splitlines()) == 1
@@ -181,9 +186,7 @@ def run_batch(files, manifest):
 
 def test_a_batch_records_a_failing_case_and_goes_on(files, capsys):
     (files.folder / "second.json").write_bytes(files.prompts.read_bytes())
-    manifest = write_manifest(
-        files, [("none.nrrd", "prompts.json"), ("blob.nrrd", "second.json")]
-    )
+    manifest = write_manifest(files, [("none.nrrd", "prompts.json"), ("blob.nrrd", "second.json")])
     code, folder, rows = run_batch(files, manifest)
     assert code == 2
     assert (folder / "second.seg.nrrd").is_file() and not (folder / "prompts.seg.nrrd").exists()

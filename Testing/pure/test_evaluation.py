@@ -1,6 +1,7 @@
 """The challenge's protocol, played on toy cases whose scores can be worked out by hand."""
 
 import csv
+import json
 import subprocess
 import sys
 
@@ -275,6 +276,8 @@ def test_the_command_line_evaluates_a_folder(tmp_path, capsys):
     assert len(rows) == 2 * 2 * 6
     assert {row["method"] for row in rows} == {"box", "ellipsoid"}
     assert (output / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+    figures = json.loads((output / "evaluation.json").read_text())
+    assert figures["box"]["cases"] == 2 and len(figures["box"]["DSC_by_click"]) == 6
     assert "NSD_AUC" in capsys.readouterr().out
 
 

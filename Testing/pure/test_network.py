@@ -136,9 +136,7 @@ def test_two_objects_decoded_together_get_what_each_gets_alone(a_network):
     objects = (BOX, [ON]), (None, [((3, 12, 6), True), OFF, ((1, 1, 1), False)])
     previous = previous_of(2, SHAPE)
     together = answer(a_network, prompts_of(*objects, previous=previous))
-    alone = [
-        answer(a_network, prompts_of(o, previous=previous[i : i + 1])) for i, o in enumerate(objects)
-    ]
+    alone = [answer(a_network, prompts_of(o, previous=previous[i : i + 1])) for i, o in enumerate(objects)]
     assert torch.allclose(together, torch.cat(alone), atol=1e-4)
     assert not torch.allclose(together[0], together[1], atol=0.1)
 

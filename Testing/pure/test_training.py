@@ -17,7 +17,8 @@ from .tiny_network import TINY, tiny_network
 
 
 @pytest.mark.parametrize(
-    "shape", [(40, 10), (10, 40), (24, 24), (16, 8, 3, 3, 3), (32, 1, 2, 2, 2)],
+    "shape",
+    [(40, 10), (10, 40), (24, 24), (16, 8, 3, 3, 3), (32, 1, 2, 2, 2)],
     ids=["tall", "wide", "square", "convolution", "a convolution taller than wide"],
 )
 def test_orthogonalised_updates_have_singular_values_near_one(shape):
@@ -241,9 +242,7 @@ def test_the_average_lies_between_the_first_and_the_last_weights(a_sample):
 def test_a_step_whose_gradients_are_not_finite_leaves_the_weights_alone(a_sample, monkeypatch):
     trainer = trainer_of()
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
-    monkeypatch.setattr(
-        training, "segmentation_loss", lambda logits, target: (logits * float("nan")).mean()
-    )
+    monkeypatch.setattr(training, "segmentation_loss", lambda logits, target: (logits * float("nan")).mean())
     trainer.step([a_sample])
     after = trainer.network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -253,9 +252,7 @@ def test_a_step_whose_gradients_are_not_finite_leaves_the_weights_alone(a_sample
 def test_weights_that_are_lost_end_the_run(a_sample, monkeypatch):
     trainer = trainer_of()
     monkeypatch.setattr(training, "MOST_SKIPPED", 1)
-    monkeypatch.setattr(
-        training, "segmentation_loss", lambda logits, target: (logits * float("nan")).mean()
-    )
+    monkeypatch.setattr(training, "segmentation_loss", lambda logits, target: (logits * float("nan")).mean())
     trainer.step([a_sample])
     with pytest.raises(RuntimeError, match="not finite"):
         trainer.step([a_sample])

@@ -51,8 +51,7 @@ class MaskDecoder(nn.Module):
         super().__init__()
         widths, dense = config.widths, config.dense_prompts
         self.levels = nn.ModuleList(
-            DecoderLevel(deep, width, config.groups, dense)
-            for width, deep in pairwise(widths)
+            DecoderLevel(deep, width, config.groups, dense) for width, deep in pairwise(widths)
         )
         self.draw = convolution(len(MAPS), widths[-1]) if dense else None
         self.norm = NormReLU(widths[0], config.groups)
