@@ -171,7 +171,7 @@ def _segment_once(scene: Scene, session: InteractiveSession, prompt: str) -> Non
         f"{result.timings.decode_s:>8.2f} s{1000 * write_s:>10.0f} ms",
         flush=True,
     )
-    for note in result.notes:
+    for note in result.notes if result.encoder_ran else ():
         print(f"      {note}")
 
 

@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -33,15 +34,17 @@ def labels():
     return labels
 
 
-@pytest.fixture
+@contextmanager
 def no_room():
-    """No file may grow beyond 400 bytes, as on a full disk."""
+    """No file may grow beyond 400 bytes, as on a full disk; not even the one that pytest reports to."""
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (400, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_volume_cannot_be_changed_through_its_array(an_array, a_grid):
@@ -203,11 +206,11 @@ def test_a_plain_nrrd_is_no_segmentation(tmp_path, labels, a_grid):
 
 
 @pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
-def test_a_full_disk_ends_in_one_quiet_sentence_and_keeps_the_old_file(tmp_path, suffix, no_room, capfd):
+def test_a_full_disk_ends_in_one_quiet_sentence_and_keeps_the_old_file(tmp_path, suffix, capfd):
     labels = np.random.default_rng(0).integers(0, 3, (10, 20, 30)).astype(np.uint8)
     path = tmp_path / f"labels{suffix}"
     path.write_bytes(b"old")
-    with pytest.raises(OutputError, match=r"can't be written in [^\n]*that has room\.$"):
+    with no_room(), pytest.raises(OutputError, match=r"can't be written in [^\n]*that has room\.$"):
         write_labels(path, labels, Grid(labels.shape, np.eye(4)), ["a", "b"])
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
