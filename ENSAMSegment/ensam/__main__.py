@@ -6,9 +6,13 @@ Exit codes: 0 done, 2 the input is wrong (one line on standard error says what t
 from __future__ import annotations
 
 import argparse
+import io
+import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ensam.errors import InputError
 
@@ -16,12 +20,20 @@ from ensam.errors import InputError
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong with the arguments in one line, like every other error."""
 
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        # argparse takes -1e-05 and -15. for flags otherwise.
+        self._negative_number_matcher = re.compile(r"^-(\d|\.\d)")
+
     def error(self, message: str) -> None:
         raise InputError(f"{message[:1].upper()}{message[1:]} (see {self.prog} --help).")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and gives the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a segment's name must not fail on an old terminal
+            stream.reconfigure(errors="backslashreplace")
     try:
         options = _parser().parse_args(arguments)
         # torch takes seconds to import: a wrong argument is answered before.
@@ -31,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
+    except BrokenPipeError:  # as in `ensam info | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 1

@@ -82,9 +82,9 @@ def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
         budget = int(card["voxel_budget"])
         with torch.device("meta"):
             expected = {name: t.shape for name, t in ENSAM(config).state_dict().items()}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise CheckpointError(damaged) from error
-    if expected != {name: t.shape for name, t in state.items()} or budget < 8**3:
+    if expected != {name: t.shape for name, t in state.items()} or not 8**3 <= budget <= 512**3:
         raise CheckpointError(damaged)
     if not all(bool(t.isfinite().all()) for t in state.values()):
         raise CheckpointError(f"'{path.name}' holds weights that are not finite numbers: export it again.")

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,23 @@ from ensam.prompts import Box, Point, PromptSet, SegmentPrompts, read_prompts
 from ensam.session import InteractiveSession, Segmentation
 from ensam.volume import check_output_path, read_volume, write_labels
 
-SUMMARY_COLUMNS = ("volume", "prompts", "segment", "volume_ml", "seconds", "output", "error")
+SUMMARY_COLUMNS = ("volume", "prompts", "segment", "volume_ml", "seconds", "output", "model", "error")
+
+
+@dataclass(frozen=True)
+class BatchCase:
+    """A line of a manifest and the name of its result."""
+
+    volume: Path
+    prompts: Path
+    output: str
 
 
 def segment(options: argparse.Namespace) -> int:
     """One volume, its prompts, one label file."""
     check_output_path(options.output)
+    if _same_place(options.output, options.volume):
+        raise OutputError(f"'{options.output.name}' is the image itself: give the result another name.")
     segments = _prompts_of(options)
     session = _session(options, options.intensity)
     volume = read_volume(options.volume)
@@ -50,26 +62,22 @@ def batch(options: argparse.Namespace) -> int:
     cases = _read_manifest(options.manifest)
     _make_folder(options.output)
     session = _session(options, options.intensity)
-    done = _read_summary(options.output / "summary.csv")
-    rows: list[dict[str, Any]] = []
+    model = f"{session.checkpoint.digest[:8]} {options.intensity}"
+    summary = options.output / "summary.csv"
+    rows = {case: _finished(case, options.output, model, _read_summary(summary)) for case in cases}
     failed = 0
-    for volume_path, prompts_path, output in tqdm(cases, unit="case", desc="ENSAM"):
-        kept = [r for r in done if r["output"] == output.name and not r["error"]]
-        if kept and (options.output / output.name).is_file():
-            rows += kept
+    for case in tqdm(cases, unit="case", desc="ENSAM"):
+        if rows[case]:
             continue
-        row = {"volume": str(volume_path), "prompts": str(prompts_path), "output": output.name}
+        row = {**_case_columns(case), "model": model}
         try:
-            found = _batch_case(session, volume_path, prompts_path, options.output / output)
-            rows += [{**row, **one} for one in found]
-        except OutputError:
-            raise  # a full disk fails every case that follows as well
+            found = _batch_case(session, case, options.output / case.output)
+            rows[case] = [{**row, **one} for one in found]
         except InputError as error:
             failed += 1
-            rows.append({**row, "error": str(error)})
-            tqdm.write(f"{volume_path.name}: {error}", file=sys.stderr)
-        _write_summary(options.output / "summary.csv", rows)
-    _write_summary(options.output / "summary.csv", rows)
+            rows[case] = [{**row, "error": str(error)}]
+            tqdm.write(f"{case.volume.name}: {error}", file=sys.stderr)
+        _write_summary(summary, [one for of_case in rows.values() for one in of_case])
     print(f"{len(cases) - failed} of {len(cases)} cases done, written to {options.output}")
     return 2 if failed else 0
 
@@ -81,6 +89,8 @@ def predict_npz(options: argparse.Namespace) -> int:
     paths = sorted(options.input.glob("*.npz"))
     if not paths:
         raise InputError(f"'{options.input}' holds no .npz files: check the path.")
+    if _same_place(options.output, options.input):
+        raise OutputError("The answers would replace the cases: give --output another folder.")
     _make_folder(options.output)
     session = _session(options)
     failed = 0
@@ -128,8 +138,8 @@ def info(options: argparse.Namespace) -> int:
 
 def bench(options: argparse.Namespace) -> int:
     """Seconds of a first prompt and of a click, and their ratio."""
-    if options.edge < 16:
-        raise InputError("--edge must be at least 16 voxels.")
+    if not 16 <= options.edge <= 512:
+        raise InputError("--edge must be 16 to 512 voxels.")
     values = measure_click(load_checkpoint(options.checkpoint), options.device, options.edge)
     text = json.dumps(values, indent=2)
     print(text)
@@ -196,40 +206,64 @@ def _make_folder(path: Path) -> None:
         raise not_written(path, error.strerror) from error
 
 
-def _read_manifest(path: Path) -> list[tuple[Path, Path, Path]]:
-    """(volume, prompts, name of the output) of each line; paths are relative to the manifest."""
+def _same_place(path: Path, other: Path) -> bool:
+    return path.resolve() == other.resolve()
+
+
+def _read_manifest(path: Path) -> list[BatchCase]:
+    """The lines of a manifest; paths are relative to it. Raises InputError."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        # utf-8-sig: spreadsheets write a byte-order mark.
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"'{path}' can't be read: give a CSV file with columns volume, prompts.") from error
     if not reader.fieldnames or not {"volume", "prompts"} <= set(reader.fieldnames):
         raise InputError(f"'{path.name}' needs the columns volume and prompts in its first line.")
-    cases, outputs = [], set()
+    if not rows:
+        raise InputError(f"'{path.name}' lists no cases: add a line for each.")
+    cases: list[BatchCase] = []
     for number, row in enumerate(rows, start=2):
-        if not row["volume"] or not row["prompts"]:
+        if not row["volume"] or not row["prompts"] or "\0" in row["volume"] + row["prompts"]:
             raise InputError(f"Line {number} of '{path.name}' lacks a volume or prompts: fill it in.")
         prompts = path.parent / row["prompts"]
-        output = Path(prompts.name.removesuffix(".json") + ".seg.nrrd")
-        if output in outputs:
+        output = prompts.name.removesuffix(".json") + ".seg.nrrd"
+        if output in {case.output for case in cases}:
             raise InputError(
                 f"Line {number} of '{path.name}' repeats the name of a prompts file, after which its output "
                 "is named: rename one."
             )
-        outputs.add(output)
-        cases.append((path.parent / row["volume"], prompts, output))
+        cases.append(BatchCase(path.parent / row["volume"], prompts, output))
     return cases
 
 
-def _batch_case(
-    session: InteractiveSession, volume_path: Path, prompts_path: Path, output: Path
+def _case_columns(case: BatchCase) -> dict[str, str]:
+    return {"volume": str(case.volume), "prompts": str(case.prompts), "output": case.output}
+
+
+def _finished(
+    case: BatchCase, folder: Path, model: str, done: Sequence[dict[str, str]]
 ) -> list[dict[str, Any]]:
+    """The summary's rows of a case that needs no second run: same inputs and model, and a newer result."""
+    wanted = {**_case_columns(case), "model": model, "error": ""}
+    rows = [row for row in done if all(row.get(key) == value for key, value in wanted.items())]
+    result = folder / case.output
+    if not rows or not result.is_file():
+        return []
+    written = result.stat().st_mtime
+    inputs = (case.volume, case.prompts)
+    return rows if all(p.is_file() and p.stat().st_mtime <= written for p in inputs) else []
+
+
+def _batch_case(session: InteractiveSession, case: BatchCase, output: Path) -> list[dict[str, Any]]:
     started = time.perf_counter()
-    segments = read_prompts(prompts_path)
+    segments = read_prompts(case.prompts)
     if not segments:
-        raise InputError(f"'{prompts_path.name}' holds no segments: add one.")
-    volume = read_volume(volume_path)
+        raise InputError(f"'{case.prompts.name}' holds no segments: add one.")
+    if _same_place(output, case.volume):
+        raise OutputError(f"'{output.name}' is the image itself: rename the prompts file.")
+    volume = read_volume(case.volume)
     session.set_volume(volume)
     results = _segment(session, segments)
     names = [one.name for one in segments]
@@ -249,8 +283,11 @@ def _batch_case(
 def _read_summary(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if row.get("output")]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"'{path}' is damaged: move it away to start anew.") from error
 
 
 def _write_summary(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -42,7 +42,9 @@ def has_matrix_units() -> bool:
     return torch.cpu._is_amx_tile_supported()
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch failed for want of memory; on a CPU and on MPS it raises a plain RuntimeError."""
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch or numpy failed for want of memory; on a CPU and on MPS torch's error is a plain one."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
     text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "allocate memory" in text
+    return any(words in text for words in ("out of memory", "allocate memory", "alloc_failed"))

@@ -28,6 +28,14 @@ class MaskCrop:
             offset[axis] += start
         return MaskCrop(mask, tuple(offset))
 
+    def within(self, shape: tuple[int, int, int]) -> MaskCrop:
+        """Without what lies outside a volume of that shape."""
+        cut = tuple(
+            slice(min(max(0, -at), n), max(0, min(n, limit - at)))
+            for at, n, limit in zip(self.offset, self.mask.shape, shape, strict=True)
+        )
+        return MaskCrop(self.mask[cut], tuple(at + c.start for at, c in zip(self.offset, cut, strict=True)))
+
     def laid_out(self, shape: tuple[int, int, int]) -> np.ndarray:
         """The mask on the volume's whole grid of that shape, bool (z, y, x)."""
         whole = np.zeros(shape, bool)

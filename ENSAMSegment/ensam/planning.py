@@ -24,6 +24,7 @@ from ensam.volume import Volume
 
 # Objects share a window as long as none is seen coarser than this many times its own window's voxel size.
 COARSENING = 1.25
+ROUNDING = 1e-6  # voxels by which positions may be off after a conversion
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,19 +47,21 @@ class Plan:
 def to_voxels(volume: Volume, prompts: PromptSet) -> ObjectPrompts:
     """Prompts in voxels of the volume. Raises PromptError for prompts that can't be used on it."""
     grid = volume.grid
+    last = np.array(grid.shape) - 0.5
     if prompts.box is None and not len(prompts.foreground_ras):
         raise PromptError("There is nothing to segment yet: draw a box or click a foreground point.")
     clicks = []
     for point in prompts.points:
         voxel = grid.ras_to_zyx(np.array(point.position_ras))
-        if not grid.contains_zyx(voxel):
+        # A point on the volume's face must survive the rounding of an oblique grid.
+        if np.any(voxel < -0.5 - ROUNDING) or np.any(voxel > last + ROUNDING):
             place = ", ".join(f"{v:.1f}" for v in point.position_ras)
             raise PromptError(f"The point at ({place}) lies outside '{volume.name}': move or delete it.")
-        clicks.append((voxel, point.foreground))
+        clicks.append((np.clip(voxel, -0.5, last), point.foreground))
     if prompts.box is None:
         return ObjectPrompts(None, tuple(clicks))
     lower, upper = grid.box_bounds_zyx(prompts.box)
-    faces = np.clip(np.stack((lower, upper)), -0.5, np.array(grid.shape) - 0.5)
+    faces = np.clip(np.stack((lower, upper)), -0.5, last)
     if np.any(faces[1] - faces[0] <= 0):
         raise PromptError(f"The box lies outside '{volume.name}': move it onto the image.")
     return ObjectPrompts(faces, tuple(clicks))
@@ -72,17 +75,19 @@ def make_plan(
     previous: MaskCrop | None = None,
 ) -> Plan:
     """One window for all the objects: each one's box and margin, grown to hold every click and what is there
-    already, and scaled to the budget. The grey range follows the first box."""
-    box = next((one.box for one in objects if one.box is not None), None)
-    intensity = intensity_range(volume.array, choice, None if box is None else _slices(box))
-    return Plan(_window(volume, objects, budget, previous), intensity)
+    already, and scaled to the budget. The grey range follows the first object's box."""
+    return Plan(_window(volume, objects, budget, previous), _intensity(volume, objects[0], choice))
 
 
-def group_objects(volume: Volume, objects: Sequence[ObjectPrompts], budget: int) -> list[list[int]]:
+def group_objects(
+    volume: Volume, objects: Sequence[ObjectPrompts], budget: int, choice: IntensityChoice = "auto"
+) -> list[list[int]]:
     """Indices of the objects that share a window, and so an encoder pass, in their order.
 
-    Objects far apart would be seen too coarsely in one window of the budget's size.
+    Objects far apart would be seen too coarsely in one window of the budget's size, and objects that ask for
+    different grey ranges can't share one image.
     """
+    ranges = [_intensity(volume, one, choice) for one in objects]
 
     def coarseness(members: Sequence[ObjectPrompts]) -> float:
         window = _window(volume, members, budget, None)
@@ -93,6 +98,8 @@ def group_objects(volume: Volume, objects: Sequence[ObjectPrompts], budget: int)
     for index in range(len(objects)):
         for group in groups:
             members = [*group, index]
+            if ranges[index] != ranges[group[0]]:
+                continue
             shared = coarseness([objects[i] for i in members])
             if all(shared <= COARSENING * own[i] for i in members):
                 group.append(index)
@@ -115,11 +122,18 @@ def _window(
     return Window(tuple(int(v) for v in lower), tuple(int(v) for v in upper), shape)
 
 
-def _slices(faces: NDArray) -> tuple[slice, slice, slice]:
-    """The voxels of the volume whose centres lie in a box, at least one along each axis."""
-    first = np.maximum(np.ceil(faces[0] - 1e-6), 0).astype(int)
-    last = np.maximum(np.floor(faces[1] + 1e-6).astype(int) + 1, first + 1)
-    return tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
+def _intensity(volume: Volume, one: ObjectPrompts, choice: IntensityChoice) -> IntensityRange:
+    if choice == "percentile" or (choice == "auto" and not volume.is_ct):
+        return volume.percentiles
+    return intensity_range(volume.array, choice, None if one.box is None else _slices(one.box, volume))
+
+
+def _slices(faces: NDArray, volume: Volume) -> tuple[slice, slice, slice]:
+    """The voxels of the volume that a box covers by at least half, at least one along each axis."""
+    last = np.subtract(volume.grid.shape, 1)
+    first = np.clip(np.floor(faces[0] + 1 - ROUNDING), 0, last).astype(int)
+    stop = np.clip(np.floor(faces[1] + ROUNDING) + 1, first + 1, last + 1).astype(int)
+    return tuple(slice(int(a), int(b)) for a, b in zip(first, stop, strict=True))
 
 
 def _object_bounds(volume: Volume, one: ObjectPrompts, budget: int) -> tuple[NDArray, NDArray]:

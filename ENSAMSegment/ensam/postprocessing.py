@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ensam.errors import PromptError
+
 if TYPE_CHECKING:
     from ensam.session import Segmentation
 
@@ -42,16 +44,24 @@ def merge_objects(results: Sequence[Segmentation]) -> tuple[Segmentation, ...]:
         wins = result.logits > best[place]
         best[place][wins] = result.logits[wins]
         owner[place][wins] = index
-    taken: set[tuple[int, ...]] = set()
     for index, (result, place) in enumerate(zip(results, places, strict=True), start=1):
         if not (owner[place] == index).any():
-            order = np.argsort(-result.logits, axis=None, kind="stable")[: len(results)]
-            starts = [s.start for s in place]
-            candidates = [tuple(np.add(np.unravel_index(i, result.mask.shape), starts)) for i in order]
-            voxel = next(c for c in candidates if c not in taken)
-            owner[voxel] = index
-            taken.add(voxel)
+            _give_voxel(owner[place], index, result.logits)
     return tuple(
         replace(result, mask=owner[place] == index)
         for index, (result, place) in enumerate(zip(results, places, strict=True), start=1)
     )
+
+
+def _give_voxel(owner: NDArray[np.int32], index: int, logits: NDArray[np.float32]) -> None:
+    """Gives an object, in its crop, the voxel where it is surest among those that are no one's last.
+
+    Raises PromptError if there are more objects than voxels.
+    """
+    counts = np.bincount(owner.ravel())
+    for flat in np.argsort(-logits, axis=None, kind="stable"):
+        voxel = np.unravel_index(flat, logits.shape)
+        if owner[voxel] == 0 or counts[owner[voxel]] > 1:
+            owner[voxel] = index
+            return
+    raise PromptError("There are more objects than voxels between the prompts: remove some.")

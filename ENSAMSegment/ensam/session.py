@@ -27,6 +27,7 @@ from ensam.prompts import PromptSet
 from ensam.volume import Volume
 
 SMALLEST_BUDGET = 24**3  # of a window that an exhausted memory is answered with
+VOXELS_AT_ONCE = 1 << 25  # of all objects' logits in one decoder pass
 CERTAIN = 4.0  # the logit that stands for a voxel of a mask given as the previous result
 
 
@@ -71,7 +72,7 @@ class FeatureCache:
 
     def put(self, key: Hashable, features: ImageFeatures) -> None:
         self._entries[key] = features
-        while self.nbytes > self.limit and len(self._entries) > 1:
+        while self.nbytes > self.limit:
             self._entries.popitem(last=False)
 
     def clear(self) -> None:
@@ -118,9 +119,9 @@ class InteractiveSession:
             started = time.perf_counter()
             volume = self._current()
             one = to_voxels(volume, prompts)
-            previous = None if previous is None else previous.trimmed()
-            if previous is not None and not previous.mask.size:
-                previous = None
+            if previous is not None:
+                previous = previous.within(volume.grid.shape).trimmed()
+                previous = previous if previous.mask.size else None
             return self._with_memory(lambda budget: self._answer([one], budget, previous, started))[0]
 
     def segment_all(self, prompts: Sequence[PromptSet]) -> tuple[Segmentation, ...]:
@@ -134,7 +135,7 @@ class InteractiveSession:
             volume = self._current()
             objects = [to_voxels(volume, one) for one in prompts]
             results: list[Segmentation | None] = [None] * len(objects)
-            for group in group_objects(volume, objects, self.checkpoint.voxel_budget):
+            for group in group_objects(volume, objects, self.checkpoint.voxel_budget, self.intensity):
                 members = [objects[i] for i in group]
                 answers = self._with_memory(
                     lambda budget, members=members: self._answer(members, budget, None, started)
@@ -189,17 +190,22 @@ class InteractiveSession:
         previous: MaskCrop | None,
     ) -> NDArray[np.float32]:
         """Logits (N, Z, Y, X) on the volume's voxels in the window."""
-        tensors = PromptTensors.of_objects(
-            [None if one.box is None else window.from_volume(one.box) for one in objects],
-            [[(window.from_volume(voxel), positive) for voxel, positive in one.clicks] for one in objects],
-            None if previous is None else _previous_logits(previous, window),
-        ).to(self.device)
-        with torch.inference_mode():
-            with autocast(self.device, window.shape):
-                logits = self.network.decode(features, tensors)
-            if window.shape != window.size:
-                logits = F.interpolate(logits, size=window.size, mode="trilinear", align_corners=False)
-            return logits[:, 0].float().cpu().numpy()
+        boxes = [None if one.box is None else window.from_volume(one.box) for one in objects]
+        clicks = [[(window.from_volume(v), positive) for v, positive in one.clicks] for one in objects]
+        before = None if previous is None else _previous_logits(previous, window)
+        # The features serve any number of objects; the memory of their logits is bounded.
+        chunk = max(1, VOXELS_AT_ONCE // int(np.prod(window.size)))
+        parts = []
+        for start in range(0, len(objects), chunk):
+            part = slice(start, start + chunk)
+            tensors = PromptTensors.of_objects(boxes[part], clicks[part], before).to(self.device)
+            with torch.inference_mode():
+                with autocast(self.device, window.shape):
+                    logits = self.network.decode(features, tensors)
+                if window.shape != window.size:
+                    logits = F.interpolate(logits, size=window.size, mode="trilinear", align_corners=False)
+                parts.append(logits[:, 0].float().cpu().numpy())
+        return np.concatenate(parts)
 
     def _with_memory(self, answer: Callable[[int], list[Segmentation]]) -> list[Segmentation]:
         """The answer with the checkpoint's voxel budget, or with less if memory runs out, and says so."""
@@ -207,7 +213,7 @@ class InteractiveSession:
         while True:
             try:
                 return [_with_notes(result, notes) for result in answer(budget)]
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 self.cache.clear()

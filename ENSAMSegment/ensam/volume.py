@@ -20,9 +20,11 @@ import SimpleITK as sitk
 from ensam.errors import OutputError, VolumeError
 from ensam.files import not_written, replacing
 from ensam.geometry import Grid
+from ensam.preprocessing import IntensityRange, looks_like_ct, percentile_range
 
 OUTPUT_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii", ".mha")
 _CHUNK_BYTES = 1 << 20
+_LARGEST = 1e30  # differences of larger values overflow
 _GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
 
 
@@ -57,8 +59,20 @@ class Volume:
             raise VolumeError(
                 f"'{self.name}' has {count} voxels that aren't finite numbers: replace them, say by 0."
             )
+        if max(-float(lowest), float(highest)) > _LARGEST:
+            raise VolumeError(f"'{self.name}' holds values beyond {_LARGEST:g}: check what they mean.")
         if lowest == highest:
             raise VolumeError(f"'{self.name}' has the same value in every voxel: choose another image.")
+
+    @cached_property
+    def is_ct(self) -> bool:
+        """Whether the values look like Hounsfield units; kept, since every prompt asks."""
+        return looks_like_ct(self.array)
+
+    @cached_property
+    def percentiles(self) -> IntensityRange:
+        """The paper's grey range for everything but CT; kept, since it takes a pass over all voxels."""
+        return percentile_range(self.array)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -103,7 +117,7 @@ def read_volume(path: Path | str) -> Volume:
 def check_output_path(path: Path | str) -> None:
     """Raise `OutputError` when `write_labels` could not write to `path`; call it before any long work."""
     path = Path(path)
-    if not path.name.lower().endswith(OUTPUT_SUFFIXES):
+    if not path.name.endswith(OUTPUT_SUFFIXES):
         raise OutputError(f"'{path.name}' must end in one of {', '.join(OUTPUT_SUFFIXES)}: change its name.")
     if os.path.isdir(path):
         raise OutputError(f"'{path}' is a folder: give the name of a file.")

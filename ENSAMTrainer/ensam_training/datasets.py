@@ -171,7 +171,9 @@ class WindowSampler(IterableDataset):
                 break
             if _covered(case.objects[int(other)], window) >= _INSIDE:
                 targets.append((case.labels[window.slices] == other).astype(np.float32))
-        stacked = resample(torch.from_numpy(np.array(targets))[:, None], window.shape)[:, 0].numpy()
+        stacked = (
+            resample(torch.from_numpy(np.array(targets))[:, None], window.shape)[:, 0].clamp_(0, 1).numpy()
+        )
         return self._finish(augment_intensity(image, rng), stacked, rng)
 
     @staticmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -262,3 +263,64 @@ def test_bench_measures_a_click_against_a_first_prompt(files, capsys):
     assert values["click_ratio"] == pytest.approx(
         values["click_s"] / (values["encode_s"] + values["decode_s"]), rel=0.05
     )
+
+
+def test_the_image_and_the_cases_are_never_replaced(files, capsys):
+    before = files.volume.read_bytes()
+    assert main(files.arguments(**{"-o": files.volume})) == 2
+    assert "is the image itself" in capsys.readouterr().err
+    assert files.volume.read_bytes() == before
+    folder = challenge_folder(files)
+    assert main(["predict-npz", "--input", str(folder), "--output", f"{folder}/../cases"]) == 2
+    assert "would replace the cases" in capsys.readouterr().err
+
+
+def test_a_batch_repeats_a_case_whose_prompts_changed_or_whose_volume_is_another(files, monkeypatch):
+    read = []
+    original = commands.read_volume
+    monkeypatch.setattr(commands, "read_volume", lambda path: read.append(path.name) or original(path))
+    manifest = write_manifest(files, [("blob.nrrd", "prompts.json")])
+    _, folder, _ = run_batch(files, manifest)
+    run_batch(files, manifest)
+    assert read == ["blob.nrrd"]
+    later = (folder / "prompts.seg.nrrd").stat().st_mtime + 5
+    os.utime(files.prompts, (later, later))
+    run_batch(files, manifest)
+    assert read == ["blob.nrrd"] * 2
+    (files.folder / "other.nrrd").write_bytes(files.volume.read_bytes())
+    run_batch(files, write_manifest(files, [("other.nrrd", "prompts.json")]))
+    assert read == ["blob.nrrd", "blob.nrrd", "other.nrrd"]
+
+
+def test_an_interrupted_batch_forgets_nothing(files, monkeypatch):
+    (files.folder / "second.json").write_bytes(files.prompts.read_bytes())
+    lines = [("none.nrrd", "prompts.json"), ("blob.nrrd", "second.json")]
+    run_batch(files, write_manifest(files, lines))
+    (files.folder / "none.nrrd").write_bytes(files.volume.read_bytes())
+
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "read_volume", interrupted)
+        assert run_batch(files, files.folder / "manifest.csv")[0] == 1
+    read = []
+    original = commands.read_volume
+    monkeypatch.setattr(commands, "read_volume", lambda path: read.append(path.name) or original(path))
+    assert run_batch(files, files.folder / "manifest.csv")[0] == 0
+    assert read == ["none.nrrd"]
+
+
+def test_a_manifest_of_a_spreadsheet_is_read_and_an_empty_one_refused(files, capsys):
+    path = files.folder / "manifest.csv"
+    path.write_bytes(b"\xef\xbb\xbfvolume,prompts\r\nblob.nrrd,prompts.json\r\n")
+    assert run_batch(files, path)[0] == 0
+    path.write_text("volume,prompts\n")
+    assert main(["batch", str(path), "-o", str(files.folder / "r")]) == 2
+    assert "lists no cases" in capsys.readouterr().err
+
+
+def test_positions_may_be_written_as_programs_print_them(files, capsys):
+    arguments = [*files.arguments(**{"--prompts": None}), "--fg", "-1e-05", "-15.", "3"]
+    assert main(arguments) == 2
+    assert "lies outside" in capsys.readouterr().err

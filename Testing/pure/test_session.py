@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from ensam import session as session_module
 from ensam.errors import InputError, PromptError
+from ensam.geometry import Grid
 from ensam.masks import MaskCrop
 from ensam.network import ENSAM
 from ensam.planning import group_objects, make_plan, to_voxels
@@ -276,3 +278,80 @@ def test_a_click_changes_the_window_only_when_it_must(a_session, a_volume, a_box
     inside = to_voxels(a_volume, PromptSet(a_box, (point_at(a_volume, (26, 30, 34)),)))
     alone = to_voxels(a_volume, PromptSet(a_box))
     assert make_plan(a_volume, [inside], BUDGET) == make_plan(a_volume, [alone], BUDGET)
+
+
+def ct_volume() -> Volume:
+    """Air, tissue and bone in Hounsfield units, 1 mm."""
+    rng = np.random.default_rng(0)
+    array = rng.normal(40, 60, (40, 40, 40))
+    array[:, :16] = rng.normal(-850, 20, (40, 16, 40))
+    array[0, 0, :5] = 1200
+    return Volume(array.astype(np.int16), Grid((40, 40, 40), np.eye(4)), "CT")
+
+
+def test_a_box_that_only_touches_a_ct_still_gets_its_answer(a_session):
+    a_session.set_volume(ct_volume())
+    result = a_session.segment(PromptSet(Box.from_bounds_ras((10, 10, 39.1), (20, 20, 80))))
+    assert result.mask.any()
+
+
+def test_each_object_is_seen_in_its_own_grey_range_whatever_the_order(a_session):
+    volume = ct_volume()
+    a_session.set_volume(volume)
+    lung, tissue = (PromptSet(box_of(volume, (10, y, 10), (25, y + 10, 25))) for y in (3, 24))
+    results = dict(zip(("lung", "tissue"), a_session.segment_all([lung, tissue]), strict=True))
+    backwards = dict(zip(("tissue", "lung"), a_session.segment_all([tissue, lung]), strict=True))
+    for name, expected in (("lung", "'lung'"), ("tissue", "'soft tissue'")):
+        assert expected in results[name].notes[0]
+        assert np.array_equal(results[name].logits, backwards[name].logits)
+
+
+def test_objects_smaller_than_a_voxel_at_one_place_keep_a_voxel_each(a_session, a_volume):
+    lower = a_volume.grid.zyx_to_ras(np.array([20.0, 20.0, 20.0]))
+    prompts = [PromptSet(Box.from_bounds_ras(lower, lower + size)) for size in (0.4, 0.3, 0.2)]
+    results = a_session.segment_all(prompts)
+    assert all(result.mask.any() for result in results)
+    assert sum(r.laid_out(a_volume.grid.shape).astype(int) for r in results).max() == 1
+
+
+def test_many_objects_are_decoded_in_parts_with_the_same_answer(a_session, a_volume, monkeypatch):
+    prompts = [PromptSet(box_of(a_volume, (12, y, 20), (26, y + 12, 34))) for y in (14, 16, 18, 20)]
+    at_once = a_session.segment_all(prompts)
+    monkeypatch.setattr(session_module, "VOXELS_AT_ONCE", 1)
+    for one, other in zip(at_once, a_session.segment_all(prompts), strict=True):
+        assert np.allclose(one.logits, other.logits, atol=1e-3)
+
+
+@pytest.mark.parametrize("offset", [(-2, 5, 5), (37, 5, 5), (90, 5, 5)])
+def test_an_existing_mask_may_reach_outside_the_volume(a_session, a_box, offset):
+    result = a_session.segment(PromptSet(a_box), MaskCrop(np.ones((6, 6, 6), bool), offset))
+    assert np.all(np.array(result.offset) >= 0)
+    assert np.all(np.add(result.offset, result.mask.shape) <= (40, 48, 56))
+
+
+def test_a_point_on_the_face_of_an_oblique_volume_is_inside():
+    turn, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = turn * 0.7, (91.3, -12.7, 44.1)
+    plain = blob_volume()
+    volume = Volume(plain.array, Grid(plain.grid.shape, matrix), "oblique")
+    for corner in ((-0.5, -0.5, -0.5), (39.5, 47.5, 55.5)):
+        (click,) = to_voxels(volume, PromptSet(None, (point_at(volume, corner),))).clicks
+        assert np.allclose(click[0], corner)
+
+
+def test_values_of_32_bits_keep_their_contrast(a_checkpoint, a_volume, a_box):
+    bright = (np.round(a_volume.array).astype(np.int64) + 2**31).astype(np.uint32)
+    answers = []
+    for array in (np.round(a_volume.array).astype(np.int16), bright):
+        session = InteractiveSession(a_checkpoint, "cpu")
+        session.set_volume(Volume(array, a_volume.grid, "v"))
+        answers.append(session.segment(PromptSet(a_box)).logits)
+    assert np.allclose(*answers, atol=0.05)
+
+
+def test_features_larger_than_the_bound_are_not_kept(a_checkpoint, a_volume, a_box):
+    session = InteractiveSession(a_checkpoint, "cpu", cache_bytes=1000)
+    session.set_volume(a_volume)
+    assert session.segment(PromptSet(a_box)).mask.any()
+    assert session.cache.nbytes == 0

@@ -217,14 +217,14 @@ def test_a_full_disk_ends_in_one_quiet_sentence_and_keeps_the_old_file(tmp_path,
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", ["labels.png", "labels", "labels.seg", "labels.nrrd.gz"])
+@pytest.mark.parametrize("name", ["labels.png", "labels", "labels.seg", "labels.nrrd.gz", "LABELS.NII.GZ"])
 def test_a_format_that_cannot_be_written_is_refused_with_the_possible_ones(tmp_path, name):
     with pytest.raises(OutputError, match=r"\.seg\.nrrd, \.nrrd, \.nii\.gz, \.nii, \.mha"):
         check_output_path(tmp_path / name)
 
 
 def test_a_place_that_cannot_be_written_to_is_known_before_any_work(tmp_path, labels, a_grid, monkeypatch):
-    check_output_path(tmp_path / "LABELS.NII.GZ")
+    check_output_path(tmp_path / "labels.nii.gz")
     with pytest.raises(OutputError, match="There is no folder"):
         check_output_path(tmp_path / "missing" / "a.nrrd")
     (tmp_path / "a.nrrd").mkdir()

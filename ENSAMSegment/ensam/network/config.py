@@ -32,6 +32,16 @@ class NetworkConfig:
     dense_prompts: bool = True
 
     def __post_init__(self) -> None:
+        numbers = (
+            *self.widths,
+            *self.blocks,
+            self.groups,
+            self.heads,
+            self.interaction_blocks,
+            self.mlp_width,
+        )
+        if any(type(number) is not int or number < 1 for number in numbers):
+            raise ValueError("sizes are whole numbers above 0")
         if len(self.widths) != len(self.blocks) or len(self.widths) < 2:
             raise ValueError("widths and blocks need one number for each of at least two levels")
         if any(width % self.groups for width in self.widths) or self.widths[-1] % self.heads:
