@@ -96,3 +96,19 @@ def test_every_command_in_the_readme_exists():
         named = set(re.findall(rf"^{program} ([\w-]+)", readme, re.MULTILINE))
         done = subprocess.run([sys.executable, "-m", package, "--help"], capture_output=True, text=True)
         assert named and all(name in done.stdout for name in named), done.stderr
+
+
+def test_the_readmes_python_example_runs(tmp_path, monkeypatch):
+    import SimpleITK as sitk
+
+    from .tiny import blob_volume
+
+    readme = (ROOT / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    volume = blob_volume((50, 70, 70))
+    sitk.WriteImage(volume.grid.to_itk(volume.array), str(tmp_path / "CT.nrrd"))
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(example, names)
+    assert names["mask"].shape == (50, 70, 70) and names["mask"].any()
+    assert names["first"].encoder_ran and not names["better"].encoder_ran
