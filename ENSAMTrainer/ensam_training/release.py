@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,6 @@ def export_checkpoint(
     full["training"] = {
         "steps": saved["step"],
         "hours": round(saved["total_seconds"] / 3600, 2),
-        "machine": f"{torch.get_num_threads()} thread(s) of a {platform.machine()} CPU",
     }
     full["metrics"] = {} if metrics is None else json.loads(metrics.read_text(encoding="utf-8"))
     full["date"] = datetime.now(UTC).date().isoformat()
