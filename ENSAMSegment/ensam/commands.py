@@ -83,7 +83,10 @@ def batch(options: argparse.Namespace) -> int:
 
 
 def predict_npz(options: argparse.Namespace) -> int:
-    """The challenge's contract: for each .npz of a folder one of the same name with `segs`."""
+    """The challenge's contract: for each .npz of a folder one of the same name with `segs`.
+
+    The prompts alone decide; `prev_pred` is not used (measured in ENSAMTrainer/TRAINING_LOG.md).
+    """
     if not options.input.is_dir():
         raise InputError(f"There is no folder '{options.input}': check the path.")
     paths = sorted(options.input.glob("*.npz"))
