@@ -16,6 +16,7 @@ from ensam.prompts import Box
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SHEAR_TOLERANCE = 1e-4
+_ROUNDING = 1e-6  # voxels
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,9 @@ class Grid:
     def contains_zyx(self, points_zyx: np.ndarray) -> np.ndarray:
         """Whether each point, (N, 3) or (3,), lies at most half a voxel beyond the outer centres; bool."""
         points = np.asarray(points_zyx)
-        return np.all((points >= -0.5) & (points <= np.array(self.shape) - 0.5), axis=-1)
+        # A point on the volume's face must survive the rounding of an oblique grid.
+        outer = np.array(self.shape) - 0.5 + _ROUNDING
+        return np.all((points >= -0.5 - _ROUNDING) & (points <= outer), axis=-1)
 
     def box_bounds_zyx(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
         """The smallest and largest continuous voxel coordinates (z, y, x) that an oriented box reaches.

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from ensam.errors import PromptError
 from ensam.masks import MaskCrop
 from ensam.preprocessing import (
-    MARGIN_SHARE,
     MARGIN_VOXELS,
+    ROUNDING,
     IntensityChoice,
     IntensityRange,
     Window,
-    fit_to_budget,
+    cut_window,
+    default_margin,
     intensity_range,
 )
 from ensam.prompts import PromptSet
@@ -24,7 +25,6 @@ from ensam.volume import Volume
 
 # Objects share a window as long as none is seen coarser than this many times its own window's voxel size.
 COARSENING = 1.25
-ROUNDING = 1e-6  # voxels by which positions may be off after a conversion
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +53,7 @@ def to_voxels(volume: Volume, prompts: PromptSet) -> ObjectPrompts:
     clicks = []
     for point in prompts.points:
         voxel = grid.ras_to_zyx(np.array(point.position_ras))
-        # A point on the volume's face must survive the rounding of an oblique grid.
-        if np.any(voxel < -0.5 - ROUNDING) or np.any(voxel > last + ROUNDING):
+        if not grid.contains_zyx(voxel):
             place = ", ".join(f"{v:.1f}" for v in point.position_ras)
             raise PromptError(f"The point at ({place}) lies outside '{volume.name}': move or delete it.")
         clicks.append((np.clip(voxel, -0.5, last), point.foreground))
@@ -112,14 +111,12 @@ def group_objects(
 def _window(
     volume: Volume, objects: Sequence[ObjectPrompts], budget: int, previous: MaskCrop | None
 ) -> Window:
-    grid = volume.grid
     bounds = [_object_bounds(volume, one, budget) for one in objects]
     if previous is not None and previous.mask.size:
-        bounds.append((np.array(previous.offset), np.array(previous.offset) + previous.mask.shape))
-    lower = np.clip(np.min([b[0] for b in bounds], axis=0), 0, np.subtract(grid.shape, 1)).astype(int)
-    upper = np.clip(np.max([b[1] for b in bounds], axis=0), lower + 1, grid.shape).astype(int)
-    shape = fit_to_budget(upper - lower, grid.spacing_zyx, budget)
-    return Window(tuple(int(v) for v in lower), tuple(int(v) for v in upper), shape)
+        first = np.subtract(previous.offset, 0.5)
+        bounds.append((first, first + previous.mask.shape))
+    lower, upper = np.min([b[0] for b in bounds], axis=0), np.max([b[1] for b in bounds], axis=0)
+    return cut_window(lower, upper, volume.grid.shape, volume.grid.spacing_zyx, budget)
 
 
 def _intensity(volume: Volume, one: ObjectPrompts, choice: IntensityChoice) -> IntensityRange:
@@ -137,7 +134,7 @@ def _slices(faces: NDArray, volume: Volume) -> tuple[slice, slice, slice]:
 
 
 def _object_bounds(volume: Volume, one: ObjectPrompts, budget: int) -> tuple[NDArray, NDArray]:
-    """First voxel and one past the last that one object's window needs."""
+    """Lower and upper voxel coordinates that one object's window reaches to."""
     points = np.array([voxel for voxel, _ in one.clicks]).reshape(-1, 3)
     if one.box is None:
         # Nothing tells the object's size: as much of the neighbourhood as the budget shows at about full
@@ -146,10 +143,9 @@ def _object_bounds(volume: Volume, one: ObjectPrompts, budget: int) -> tuple[NDA
         margin = budget ** (1 / 3) / 2 * float(np.prod(spacing)) ** (1 / 3) / spacing
         lower, upper = points.min(axis=0) - margin, points.max(axis=0) + margin
     else:
-        margin = np.maximum(MARGIN_SHARE * (one.box[1] - one.box[0]), MARGIN_VOXELS)
+        margin = default_margin(one.box[1] - one.box[0])
         lower, upper = one.box[0] - margin, one.box[1] + margin
         if len(points):
             lower = np.minimum(lower, points.min(axis=0) - MARGIN_VOXELS)
             upper = np.maximum(upper, points.max(axis=0) + MARGIN_VOXELS)
-    # A hair's breadth of rounding must not move the window, or the features would be computed again.
-    return np.floor(lower + 0.5 + 1e-6).astype(int), np.ceil(upper + 0.5 - 1e-6).astype(int)
+    return lower, upper

@@ -26,6 +26,7 @@ CT_WINDOWS = {
 }
 PERCENTILES = (0.5, 99.5)  # the paper's clip for everything but CT
 MARGIN_SHARE = 0.25  # of the prompts' extent, on every side
+ROUNDING = 1e-6  # voxels by which positions may be off after a conversion
 MARGIN_VOXELS = 8.0  # at least, so that a small object keeps its surroundings
 
 IntensityChoice = Literal["auto", "percentile", "soft tissue", "lung", "brain", "bone"]
@@ -166,9 +167,22 @@ def place_window(
     """
     lower, upper = np.asarray(lower, float), np.asarray(upper, float)
     if margin is None:
-        margin = np.maximum(MARGIN_SHARE * (upper - lower), MARGIN_VOXELS)
-    first = np.clip(np.floor(lower - margin + 0.5), 0, np.subtract(volume_shape, 1)).astype(int)
-    last = np.clip(np.ceil(upper + margin + 0.5), first + 1, volume_shape).astype(int)
+        margin = default_margin(upper - lower)
+    return cut_window(lower - margin, upper + margin, volume_shape, spacing, budget)
+
+
+def default_margin(extent: NDArray) -> NDArray:
+    """Voxels of surroundings on every side of prompts that reach over `extent` voxels."""
+    return np.maximum(MARGIN_SHARE * extent, MARGIN_VOXELS)
+
+
+def cut_window(
+    lower: NDArray, upper: NDArray, volume_shape: Sequence[int], spacing: Sequence[float], budget: int
+) -> Window:
+    """The window of all voxels that lower..upper (voxel coordinates) reaches into, cut to the volume."""
+    # A hair's breadth of rounding must not move the window, or the features would be computed again.
+    first = np.clip(np.floor(lower + 0.5 + ROUNDING), 0, np.subtract(volume_shape, 1)).astype(int)
+    last = np.clip(np.ceil(upper + 0.5 - ROUNDING), first + 1, volume_shape).astype(int)
     bounds = tuple(int(v) for v in first), tuple(int(v) for v in last)
     return Window(*bounds, fit_to_budget(last - first, spacing, budget))
 

@@ -14,7 +14,6 @@ from ensam.preprocessing import (
     Window,
     ct_range,
     extract,
-    fit_to_budget,
     intensity_range,
     looks_like_ct,
     percentile_range,
@@ -241,6 +240,3 @@ def _one_component(
     inner = ndimage.find_objects(regions, index)[index - 1]
     moved = tuple(slice(b.start + s.start, b.start + s.stop) for b, s in zip(box, inner, strict=True))
     return regions[inner] == index, moved
-
-
-__all__ = ["Case", "Sample", "WindowSampler", "dataset_of", "fit_to_budget", "read_case", "validation_window"]
