@@ -22,8 +22,9 @@ from ensam.masks import MaskCrop
 from ensam.network import ImageFeatures, PromptTensors
 from ensam.planning import ObjectPrompts, Plan, group_objects, make_plan, to_voxels
 from ensam.postprocessing import ensure_voxel, merge_objects
-from ensam.preprocessing import IntensityChoice, Window, extract, resample
+from ensam.preprocessing import IntensityChoice, Window
 from ensam.prompts import PromptSet
+from ensam.resampling import extract, resample
 from ensam.volume import Volume
 
 SMALLEST_BUDGET = 24**3  # of a window that an exhausted memory is answered with

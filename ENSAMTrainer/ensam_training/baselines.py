@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from ensam.challenge import ChallengeBox, ChallengeCase, Clicks
-from ensam.preprocessing import IntensityRange, Window, extract, place_window
+from ensam.preprocessing import IntensityRange, Window, place_window
+from ensam.resampling import extract
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import random_walker

@@ -13,13 +13,12 @@ from ensam.preprocessing import (
     CT_WINDOWS,
     Window,
     ct_range,
-    extract,
     intensity_range,
     looks_like_ct,
     percentile_range,
     place_window,
-    resample,
 )
+from ensam.resampling import extract, resample
 from ensam.volume import read_volume
 from numpy.typing import NDArray
 from scipy import ndimage

@@ -14,7 +14,7 @@ import torch
 from ensam.device import autocast, has_matrix_units
 from ensam.errors import InputError
 from ensam.network import ENSAM, NetworkConfig, PromptTensors, renormalise_
-from ensam.preprocessing import resample
+from ensam.resampling import resample
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader

@@ -11,14 +11,13 @@ from ensam.preprocessing import (
     IntensityRange,
     Window,
     automatic_ct_window,
-    extract,
     fit_to_budget,
     intensity_range,
     looks_like_ct,
     percentile_range,
     place_window,
-    resample,
 )
+from ensam.resampling import extract, resample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -1,0 +1,44 @@
+"""The image that the network sees: a window of the volume, resampled, in 256 steps of grey."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ensam.preprocessing import IntensityRange, Window
+
+
+def extract(array: NDArray, window: Window, intensity: IntensityRange) -> Tensor:
+    """The window's image (1, 1, Z, Y, X), float32 in 0..1, in the paper's 256 steps.
+
+    The mean over the covered voxels, not a sample among them, so that thinning does not alias.
+    """
+    # In float64: 32-bit integers and large offsets lose their contrast in float32.
+    part = torch.from_numpy(array[window.slices].astype(np.float64))
+    width = (intensity.upper - intensity.lower) or 1.0  # a constant volume has none, and is dark
+    scaled = part.sub_(intensity.lower).div_(width).clamp_(0, 1).float()
+    return resample(scaled[None, None], window.shape).mul_(255).round_().div_(255)
+
+
+def resample(image: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """(N, C, Z, Y, X) thinned to `shape`: the mean over the part of the image that each new voxel covers.
+
+    torch's adaptive pooling rounds those parts to whole voxels, which shifts the image by up to half a voxel.
+    """
+    if tuple(image.shape[2:]) == tuple(shape):
+        return image.clone()
+    for axis, count in enumerate(shape, start=2):
+        if image.shape[axis] != count:
+            weights = _area_weights(image.shape[axis], count)
+            image = torch.tensordot(image, weights, dims=([axis], [1])).movedim(-1, axis)
+    return image.contiguous()
+
+
+def _area_weights(inputs: int, outputs: int) -> Tensor:
+    """(outputs, inputs): the share of each output voxel that each input voxel fills; rows sum to 1."""
+    edges = torch.arange(outputs + 1, dtype=torch.float64) * (inputs / outputs)
+    voxels = torch.arange(inputs, dtype=torch.float64)
+    overlap = torch.minimum(edges[1:, None], voxels + 1) - torch.maximum(edges[:-1, None], voxels)
+    return (overlap.clamp_min(0) * (outputs / inputs)).float()
