@@ -38,7 +38,7 @@ from .slicer_core_scene import create_scene
 if TYPE_CHECKING:
     from ensam.session import InteractiveSession, Segmentation
 
-_SAMPLE_CASE = Path(__file__).resolve().parents[2] / "Resources" / "SampleCase"
+_SAMPLE_CASE = Path(__file__).resolve().parents[2] / "ENSAMSegment" / "Resources" / "SampleCase"
 _CLICKS = 3
 _LOOSENED_BY_VOXELS = 2
 

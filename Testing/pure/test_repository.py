@@ -75,9 +75,9 @@ def test_the_starter_weights_are_small_and_tell_where_they_come_from():
 
 
 def test_the_sample_case_carries_its_licence_and_was_not_trained_on():
-    case = json.loads((ROOT / "Resources" / "SampleCase" / "case.json").read_text())
+    case = json.loads((ROOT / "ENSAMSegment" / "Resources" / "SampleCase" / "case.json").read_text())
     assert case["licence"].startswith("CC0")
-    assert "CC0" in (ROOT / "Resources" / "SampleCase" / "LICENCE.md").read_text()
+    assert "CC0" in (ROOT / "ENSAMSegment" / "Resources" / "SampleCase" / "LICENCE.md").read_text()
     held_out = (ROOT / "ENSAMTrainer" / "Resources" / "starter-validation.txt").read_text().split()
     assert "mr_fetalsb_GA30_op" in held_out
 
