@@ -77,6 +77,11 @@ class Box:
         signs = np.array(np.meshgrid(*[(-0.5, 0.5)] * 3, indexing="ij")).reshape(3, 8).T
         return np.array(self.center_ras) + (signs * np.array(self.size_mm)) @ np.array(self.axes_ras)
 
+    def contains_ras(self, position_ras: Sequence[float]) -> bool:
+        """Whether a position in mm lies in the box or on its surface."""
+        along = np.array(self.axes_ras) @ (np.array(position_ras, dtype=float) - self.center_ras)
+        return bool(np.all(np.abs(along) <= np.array(self.size_mm) / 2))
+
 
 @dataclass(frozen=True)
 class PromptSet:

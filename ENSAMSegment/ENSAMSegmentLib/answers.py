@@ -1,0 +1,175 @@
+"""From segments and their prompts to a question for the network, and from its answer to the new masks."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import slicer
+import vtk
+from ensam.edits import follow_prompts
+from ensam.geometry import Grid
+from ensam.masks import MaskCrop
+from ensam.measures import fingerprint
+from ensam.prompts import PromptSet
+from ensam.volume import Volume
+from ensam.worker import Job, Request, Settings, Worker
+
+from .segment_state import NO_PROMPTS, SegmentState, write_state
+from .segments import SegmentWriter, read_segment
+from .target import Target
+from .volumes import array_from_matrix, volume_from_node
+
+_EMPTY = MaskCrop(np.zeros((0, 0, 0), bool), (0, 0, 0))
+_BASES_KEPT = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One segment as it was when it was asked for.
+
+    mask: what it held, with the fingerprint key. base: the mask that the user edited by hand, which stays
+    except where prompts change it, with the prompts of that time; None where the prompts alone decide.
+    """
+
+    segment_id: str
+    prompts: PromptSet
+    muted: PromptSet
+    mask: MaskCrop = field(repr=False)
+    key: str
+    base: MaskCrop | None = field(repr=False)
+    base_prompts: PromptSet
+
+    @property
+    def needs_network(self) -> bool:
+        """Without prompts, or with those of the edited mask, what was there is the answer."""
+        return not self.prompts.is_empty and (self.base is None or self.prompts != self.base_prompts)
+
+    def answer(self, result: MaskCrop | None, grid: Grid) -> MaskCrop:
+        """The segment's new mask from the network's result, None where the network wasn't asked."""
+        if result is None:
+            return self.base or _EMPTY
+        if self.base is None:
+            return result
+        return follow_prompts(self.base, result, self.base_prompts, self.prompts, grid)
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """One segment's mask before and after, on the volume's grid."""
+
+    before: MaskCrop
+    after: MaskCrop
+
+
+@dataclass(frozen=True, eq=False)
+class Asking:
+    """Questions on their way to an answer; job is None where no network is needed for it."""
+
+    target: Target
+    volume: Volume
+    questions: tuple[Question, ...]
+    job: Job | None
+
+    def cancel(self) -> None:
+        """Give it up."""
+        if self.job is not None:
+            self.job.cancel()
+
+
+class Answers:
+    """Asks about segments and writes what comes back, one undo state each time.
+
+    A mask that the user edited is kept as the base of all that follows, so that the same prompts go on
+    giving the same mask.
+    """
+
+    def __init__(self, writer: SegmentWriter, worker: Worker) -> None:
+        self.writer, self._worker = writer, worker
+        self._bases: OrderedDict[str, MaskCrop] = OrderedDict()
+        self._volume: tuple[tuple, Volume] | None = None
+
+    def ask(self, target: Target, segment_ids: Sequence[str], together: bool, settings: Settings) -> Asking:
+        """Hand the segments' prompts to the worker. Raises InputError for what can't be read."""
+        volume = self._read_volume(target.volume)
+        questions = tuple(self._question(target, segment_id) for segment_id in segment_ids)
+        asked = [q for q in questions if q.needs_network]
+        if not asked:
+            return Asking(target, volume, questions, None)
+        request = Request(
+            volume, tuple(q.prompts for q in asked), tuple(q.base for q in asked), together, settings
+        )
+        return Asking(target, volume, questions, self._worker.submit(request))
+
+    def still_holds(self, asking: Asking) -> bool:
+        """Whether all that was asked about is still as it was."""
+        volume, segmentation = asking.target.volume, asking.target.segmentation
+        scene = segmentation.GetScene()
+        if scene is None or scene is not volume.GetScene() or self._read_volume(volume) is not asking.volume:
+            return False
+        return all(
+            asking.target.segment(q.segment_id) is not None
+            and fingerprint(read_segment(segmentation, q.segment_id, volume)) == q.key
+            for q in asking.questions
+        )
+
+    def write(self, asking: Asking) -> Mapping[str, Written]:
+        """Write the answers of an asking that is done and still holds; gives the masks by segment ID.
+
+        Raises InputError, and changes nothing, where Slicer can't write.
+        """
+        asked = [q.segment_id for q in asking.questions if q.needs_network]
+        results = dict(zip(asked, asking.job.results if asking.job else (), strict=True))
+        grid, target = asking.volume.grid, asking.target
+        masks = {q.segment_id: q.answer(results.get(q.segment_id), grid) for q in asking.questions}
+        self.writer.write(target.segmentation, target.volume, masks)
+        return {q.segment_id: self._remember(target, q) for q in asking.questions}
+
+    def _remember(self, target: Target, question: Question) -> Written:
+        # Masking and the other segments may have kept voxels back: what counts is what is there.
+        mask = read_segment(target.segmentation, question.segment_id, target.volume)
+        base = "" if question.base is None else self._keep(question.base)
+        state = SegmentState(question.prompts, question.muted, fingerprint(mask), base, question.base_prompts)
+        write_state(target.segment(question.segment_id), state)
+        return Written(question.mask, mask)
+
+    def _question(self, target: Target, segment_id: str) -> Question:
+        nodes = target.nodes_of(segment_id)
+        prompts, muted = nodes.prompts(), nodes.muted()
+        mask = read_segment(target.segmentation, segment_id, target.volume)
+        key, state = fingerprint(mask), target.state(segment_id)
+        base, base_prompts = self._base(mask, key, state)
+        return Question(segment_id, prompts, muted, mask, key, base, base_prompts)
+
+    def _base(
+        self, mask: MaskCrop, key: str, state: SegmentState | None
+    ) -> tuple[MaskCrop | None, PromptSet]:
+        if state is not None and key == state.mask:
+            if not state.base:
+                return None, NO_PROMPTS
+            if state.base in self._bases:
+                return self._bases[state.base], state.base_prompts
+            # The mask comes from a file, and the one it was made from is gone: it is kept itself from now on.
+            return mask, state.prompts
+        if not key:  # an empty segment, new or erased on purpose: the prompts alone decide
+            return None, NO_PROMPTS
+        return mask, NO_PROMPTS if state is None else state.prompts
+
+    def _keep(self, base: MaskCrop) -> str:
+        key = fingerprint(base)
+        self._bases[key] = base
+        self._bases.move_to_end(key)
+        while len(self._bases) > _BASES_KEPT:
+            self._bases.popitem(last=False)
+        return key
+
+    def _read_volume(self, node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
+        """The node's volume: the same object as long as image and place are the same."""
+        image, matrix = node.GetImageData(), vtk.vtkMatrix4x4()
+        node.GetIJKToRASMatrix(matrix)
+        key = (node.GetID(), image, image and image.GetMTime(), *array_from_matrix(matrix).ravel())
+        if self._volume is None or self._volume[0] != key:
+            self._volume = key, volume_from_node(node)
+        return self._volume[1]

@@ -1,0 +1,43 @@
+"""What the last prompt added and removed, as a tint over the views for a moment."""
+
+from __future__ import annotations
+
+import slicer
+from ensam.measures import Change
+
+from .segments import add_segmentation, segment_image
+
+_COLORS = {"added": (0.2, 1.0, 0.4), "removed": (1.0, 0.3, 0.2)}
+
+
+class ChangeDisplay:
+    """A segmentation of its own that is neither listed nor saved, and removed again."""
+
+    def __init__(self) -> None:
+        self._node: slicer.vtkMRMLSegmentationNode | None = None
+
+    def show(self, volume: slicer.vtkMRMLScalarVolumeNode, change: Change) -> None:
+        """Show a change of a mask on the volume's grid, instead of the one before."""
+        self.hide()
+        crops = {"added": change.added, "removed": change.removed}
+        crops = {name: crop for name, crop in crops.items() if crop.mask.size}
+        if not crops:
+            return
+        self._node = node = add_segmentation(volume, "ENSAM change", listed=False)
+        for name, crop in crops.items():
+            segment = slicer.vtkSegment()
+            segment.SetName(name)
+            segment.SetColor(*_COLORS[name])
+            segment.AddRepresentation("Binary labelmap", segment_image(volume, node, crop))
+            node.GetSegmentation().AddSegment(segment, name)
+        display = node.GetDisplayNode()
+        display.SetOpacity2DFill(0.6)
+        display.SetOpacity2DOutline(0.0)
+        # A surface would have to be made for it: the tint is for the slices.
+        display.SetVisibility3D(False)
+
+    def hide(self) -> None:
+        """Take it away."""
+        if self._node is not None and self._node.GetScene() is not None:
+            self._node.GetScene().RemoveNode(self._node)
+        self._node = None

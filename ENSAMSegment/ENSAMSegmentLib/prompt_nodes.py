@@ -1,0 +1,287 @@
+"""The Markups nodes that hold a segment's prompts: a box, a list of foreground and one of background points.
+
+The nodes are found by reference, never by name: each refers to its segmentation and says in attributes
+whose segment's prompts it holds and of which kind. So they are found again in a loaded scene, where node
+IDs may have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+import vtk
+from ensam.errors import PromptError
+from ensam.prompts import Box, Point, PromptSet, Vector
+
+from .markups import muted_from_nodes, prompts_from_nodes, set_box
+from .volumes import array_from_matrix, matrix_from_array, points_to_world
+
+BOX, FOREGROUND, BACKGROUND = KINDS = ("box", "foreground", "background")
+_REFERENCE = "ENSAM.Segmentation"
+_KIND = "ENSAM.Kind"
+_SEGMENT = "ENSAM.Segment"
+_DRAFT = "ENSAM.Draft"  # of a box that is being drawn while the segment's own still counts
+_CLASSES = {
+    BOX: "vtkMRMLMarkupsROINode",
+    FOREGROUND: "vtkMRMLMarkupsFiducialNode",
+    BACKGROUND: "vtkMRMLMarkupsFiducialNode",
+}
+_COLORS = {BOX: (1.0, 0.8, 0.2), FOREGROUND: (0.2, 0.9, 0.3), BACKGROUND: (0.95, 0.25, 0.25)}
+_MUTED_COLOR = (0.55, 0.55, 0.55)
+_SAME_MM = 1e-4
+_GLYPH_PERCENT = 2.0  # of the view's size
+
+
+@dataclass(frozen=True)
+class PromptRow:
+    """One prompt as a list shows it: `index` counts within its kind, `position_ras` is in the world, mm."""
+
+    kind: str
+    index: int
+    position_ras: Vector
+    muted: bool
+
+
+class PromptNodes:
+    """The prompts of one segment in the scene. Nodes are made when they are first needed."""
+
+    def __init__(
+        self,
+        segmentation: slicer.vtkMRMLSegmentationNode,
+        segment_id: str,
+        volume: slicer.vtkMRMLScalarVolumeNode,
+    ) -> None:
+        self.segmentation, self.segment_id, self.volume = segmentation, segment_id, volume
+
+    def find(self, kind: str) -> slicer.vtkMRMLMarkupsNode | None:
+        """The node of that kind, if there is one."""
+        return next((node for node in self.all() if node.GetAttribute(_KIND) == kind), None)
+
+    def get(self, kind: str) -> slicer.vtkMRMLMarkupsNode:
+        """The node of that kind, made if it isn't there."""
+        return self.find(kind) or self._add(kind)
+
+    @property
+    def nodes(self) -> tuple[slicer.vtkMRMLMarkupsNode, ...]:
+        """Those that there are, box first."""
+        found = (self.find(kind) for kind in KINDS)
+        return tuple(node for node in found if node is not None)
+
+    def start_box(self) -> slicer.vtkMRMLMarkupsROINode:
+        """A box to draw; the one that is there counts until `finish_box`."""
+        self.drop_draft()
+        if self.find(BOX) is None:
+            return self.get(BOX)
+        draft = self._add(BOX)
+        draft.SetAttribute(_KIND, None)
+        draft.SetAttribute(_DRAFT, "1")
+        return draft
+
+    def finish_box(self) -> bool:
+        """The box that was drawn becomes the segment's; one that has no size is given up.
+
+        Returns whether there is a new box.
+        """
+        draft = self._draft()
+        if draft is None:
+            return False
+        if draft.GetNumberOfDefinedControlPoints() == 0 or min(draft.GetSize()) <= 0:
+            self.drop_draft()
+            return False
+        old = self.find(BOX)
+        if old is not None:
+            old.GetScene().RemoveNode(old)
+        draft.SetAttribute(_KIND, BOX)
+        draft.SetAttribute(_DRAFT, None)
+        return True
+
+    def drop_draft(self) -> None:
+        """Give up a box that was begun and not finished."""
+        draft = self._draft()
+        if draft is not None:
+            draft.GetScene().RemoveNode(draft)
+
+    def hand_draft_to(self, other: PromptNodes) -> None:
+        """Let the box that is being drawn be another segment's."""
+        draft = self._draft()
+        if draft is not None:
+            draft.SetAttribute(_SEGMENT, other.segment_id)
+
+    def prompts(self) -> PromptSet:
+        """The prompts that count, in the volume's RAS. Raises PromptError, see `prompts_from_nodes`."""
+        return prompts_from_nodes(self.volume, *(self.find(kind) for kind in KINDS))
+
+    def muted(self) -> PromptSet:
+        """The prompts that the user set aside, in the volume's RAS."""
+        return muted_from_nodes(self.volume, *(self.find(kind) for kind in KINDS))
+
+    def rows(self) -> tuple[PromptRow, ...]:
+        """All prompts as the scene has them now."""
+        rows = []
+        for node in self.nodes:
+            for index in range(node.GetNumberOfControlPoints()):
+                if node.GetNthControlPointPositionStatus(index) == node.PositionDefined:
+                    position = tuple(node.GetNthControlPointPositionWorld(index))
+                    muted = not node.GetNthControlPointSelected(index)
+                    rows.append(PromptRow(node.GetAttribute(_KIND), index, position, muted))
+        return tuple(rows)
+
+    def write(self, prompts: PromptSet, muted: PromptSet) -> None:
+        """Make the nodes hold these prompts and no others. A prompt that is there already keeps its place."""
+        self._write_box(prompts, muted)
+        for kind, foreground in ((FOREGROUND, True), (BACKGROUND, False)):
+            wanted = [(p, True) for p in prompts.points if p.foreground == foreground]
+            wanted += [(p, False) for p in muted.points if p.foreground == foreground]
+            if wanted or self.find(kind) is not None:
+                self._write_points(self.get(kind), wanted)
+
+    def set_box_world(self, box: Box) -> None:
+        """Draw a box given in the world."""
+        node = self.get(BOX)
+        parent = node.GetParentTransformNode()
+        if parent is not None and not parent.IsTransformToWorldLinear():
+            # A box stays a box only outside of a warp.
+            node.SetAndObserveTransformNodeID(None)
+        box_to_world = np.eye(4)
+        box_to_world[:3, :3] = np.transpose(box.axes_ras)
+        box_to_world[:3, 3] = box.center_ras
+        world_to_node = vtk.vtkMatrix4x4()
+        slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(
+            None, node.GetParentTransformNode(), world_to_node
+        )
+        matrix = matrix_from_array(array_from_matrix(world_to_node) @ box_to_world)
+        node.SetAndObserveObjectToNodeMatrix(matrix)
+        node.SetSizeWorld(box.size_mm)
+
+    def add_point(self, position_ras: Vector, foreground: bool, muted: bool = False) -> None:
+        """Add a point given in the world."""
+        node = self.get(FOREGROUND if foreground else BACKGROUND)
+        index = node.AddControlPointWorld(list(position_ras))
+        node.SetNthControlPointSelected(index, not muted)
+
+    def flip(self, row: PromptRow) -> None:
+        """Make a foreground point a background point, and the other way round."""
+        if row.kind == BOX:
+            raise PromptError("A box has no sign: flip points only.")
+        self.remove(row)
+        self.add_point(row.position_ras, row.kind == BACKGROUND, row.muted)
+
+    def set_muted(self, row: PromptRow, muted: bool) -> None:
+        """Set a prompt aside without losing it, or take it back."""
+        self._node_of(row).SetNthControlPointSelected(row.index, not muted)
+
+    def remove(self, row: PromptRow) -> None:
+        """Delete a prompt."""
+        node = self._node_of(row)
+        if row.kind == BOX:
+            node.RemoveAllControlPoints()
+        else:
+            node.RemoveNthControlPoint(row.index)
+
+    def clear(self) -> None:
+        """Delete all prompts."""
+        for node in self.nodes:
+            node.RemoveAllControlPoints()
+
+    def show(self, visible: bool) -> None:
+        """Show or hide all of them in the views."""
+        for node in self.all():
+            node.SetDisplayVisibility(visible)
+
+    def _write_box(self, prompts: PromptSet, muted: PromptSet) -> None:
+        box = prompts.box or muted.box
+        if box is None:
+            node = self.find(BOX)
+            if node is not None:
+                node.RemoveAllControlPoints()
+            return
+        node = self.get(BOX)
+        current = prompts_from_nodes(self.volume, box=node).box or muted_from_nodes(self.volume, box=node).box
+        if current is None or not np.allclose(
+            current.corners_ras(), box.corners_ras(), rtol=0, atol=_SAME_MM
+        ):
+            set_box(node, self.volume, box)
+        node.SetNthControlPointSelected(0, prompts.box is not None)
+
+    def _write_points(self, node: slicer.vtkMRMLMarkupsNode, wanted: list[tuple[Point, bool]]) -> None:
+        positions = np.array([point.position_ras for point, _ in wanted]).reshape(-1, 3)
+        world = points_to_world(self.volume, positions)
+        missing = set(range(len(wanted)))
+        for index in reversed(range(node.GetNumberOfControlPoints())):
+            if node.GetNthControlPointPositionStatus(index) != node.PositionDefined:
+                continue  # the one that follows the mouse
+            here = np.array(node.GetNthControlPointPositionWorld(index))
+            match = next((i for i in missing if np.allclose(world[i], here, rtol=0, atol=_SAME_MM)), None)
+            if match is None:
+                node.RemoveNthControlPoint(index)
+            else:
+                missing.remove(match)
+                node.SetNthControlPointSelected(index, wanted[match][1])
+        for i in sorted(missing):
+            index = node.AddControlPointWorld(world[i].tolist())
+            node.SetNthControlPointSelected(index, wanted[i][1])
+
+    def _node_of(self, row: PromptRow) -> slicer.vtkMRMLMarkupsNode:
+        if row not in self.rows():
+            raise PromptError("That prompt is no longer there: choose another one.")
+        return self.find(row.kind)
+
+    def _draft(self) -> slicer.vtkMRMLMarkupsROINode | None:
+        return next((node for node in self.all() if node.GetAttribute(_DRAFT)), None)
+
+    def all(self) -> Iterator[slicer.vtkMRMLMarkupsNode]:
+        """All nodes of the segment, also of a box that is being drawn."""
+        for node in prompt_nodes(self.segmentation):
+            if node.GetAttribute(_SEGMENT) == self.segment_id:
+                yield node
+
+    def _add(self, kind: str) -> slicer.vtkMRMLMarkupsNode:
+        name = self.segmentation.GetSegmentation().GetSegment(self.segment_id).GetName()
+        node = self.volume.GetScene().AddNewNodeByClass(_CLASSES[kind], f"{name} {kind}")
+        node.SetAttribute(_KIND, kind)
+        node.SetAttribute(_SEGMENT, self.segment_id)
+        node.SetNodeReferenceID(_REFERENCE, self.segmentation.GetID())
+        # Moved with the volume, the prompts go on meaning the same voxels.
+        node.SetAndObserveTransformNodeID(self.volume.GetTransformNodeID())
+        node.SetControlPointLabelFormat("")
+        node.CreateDefaultDisplayNodes()
+        _style(node.GetDisplayNode(), kind)
+        return node
+
+
+def prompt_nodes(segmentation: slicer.vtkMRMLSegmentationNode) -> tuple[slicer.vtkMRMLMarkupsNode, ...]:
+    """All nodes that hold prompts of segments of this segmentation."""
+    scene = segmentation.GetScene()
+    if scene is None:
+        return ()
+    found = []
+    for class_name in ("vtkMRMLMarkupsROINode", "vtkMRMLMarkupsFiducialNode"):
+        nodes = scene.GetNodesByClass(class_name)
+        nodes.UnRegister(None)
+        found += [nodes.GetItemAsObject(i) for i in range(nodes.GetNumberOfItems())]
+    return tuple(n for n in found if n.GetNodeReferenceID(_REFERENCE) == segmentation.GetID())
+
+
+def segment_of(node: slicer.vtkMRMLMarkupsNode) -> str:
+    """The ID of the segment whose prompts the node holds."""
+    return node.GetAttribute(_SEGMENT) or ""
+
+
+def _style(display: slicer.vtkMRMLMarkupsDisplayNode, kind: str) -> None:
+    # Slicer draws selected points in the selected colour: here those are the prompts that count.
+    display.SetSelectedColor(*_COLORS[kind])
+    display.SetColor(*_MUTED_COLOR)
+    display.SetPropertiesLabelVisibility(False)
+    display.SetPointLabelsVisibility(False)
+    if kind == BOX:
+        display.SetFillVisibility(False)
+        display.SetHandlesInteractive(True)
+        display.SetScaleHandleVisibility(True)
+        display.SetTranslationHandleVisibility(True)
+        display.SetRotationHandleVisibility(True)
+    else:
+        display.SetUseGlyphScale(True)
+        display.SetGlyphScale(_GLYPH_PERCENT)

@@ -1,0 +1,110 @@
+"""What ENSAM remembers with a segment, in two of its tags.
+
+Tags are saved in scenes and in .seg.nrrd files, and Slicer's undo takes them back together with the mask:
+so the prompts return with the mask that they made.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import slicer
+import vtk
+from ensam.errors import PromptError
+from ensam.prompts import PromptSet, SegmentPrompts, from_json, to_json
+
+PROMPTS_TAG = "ENSAM.Prompts"  # base64 of the prompts JSON, as files and the command line have it
+STATE_TAG = "ENSAM.State"  # base64 of a JSON object: the rest
+NO_PROMPTS = PromptSet()
+_DAMAGED = "The prompts stored with the segment '{}' are damaged: draw its box and points again."
+
+
+@dataclass(frozen=True)
+class SegmentState:
+    """The prompts that a segment's mask answers, and what the mask was made from.
+
+    prompts, muted: in the source volume's RAS; muted ones were set aside by the user. mask: fingerprint of
+    the mask as written; another one means that it was edited since. base, base_prompts: fingerprint of the
+    mask that was edited by hand and the prompts of that time; "" where the prompts alone made the mask.
+    """
+
+    prompts: PromptSet = NO_PROMPTS
+    muted: PromptSet = NO_PROMPTS
+    mask: str = ""
+    base: str = ""
+    base_prompts: PromptSet = NO_PROMPTS
+
+
+def read_state(segment: slicer.vtkSegment) -> SegmentState | None:
+    """What is remembered with a segment; None where ENSAM has not been.
+
+    Raises PromptError if it is damaged.
+    """
+    prompts = get_tag(segment, PROMPTS_TAG)
+    if not prompts:
+        return None
+    rest = _decode(get_tag(segment, STATE_TAG), segment)
+    if not isinstance(rest, dict) or not all(isinstance(rest.get(k, ""), str) for k in ("mask", "base")):
+        raise PromptError(_DAMAGED.format(segment.GetName()))
+    return SegmentState(
+        _prompts(_decode(prompts, segment), segment),
+        _prompts(rest.get("muted"), segment),
+        rest.get("mask", ""),
+        rest.get("base", ""),
+        _prompts(rest.get("base_prompts"), segment),
+    )
+
+
+def write_state(segment: slicer.vtkSegment, state: SegmentState) -> None:
+    """Remember a state with its segment. Slicer drops what could be redone, as after any other edit."""
+    rest = {
+        "mask": state.mask,
+        "base": state.base,
+        "muted": _document(state.muted, segment),
+        "base_prompts": _document(state.base_prompts, segment),
+    }
+    segment.SetTag(PROMPTS_TAG, _encode(_document(state.prompts, segment)))
+    segment.SetTag(STATE_TAG, _encode(rest))
+
+
+def get_tag(segment: slicer.vtkSegment, name: str) -> str:
+    """The text of a segment's tag, "" if there is none."""
+    value = vtk.reference("")
+    return str(value) if segment.GetTag(name, value) else ""
+
+
+def prompts_name(segment: slicer.vtkSegment) -> str:
+    """The segment's name as the prompts JSON allows it: one line of text."""
+    name = "".join(c if c.isprintable() else " " for c in segment.GetName() or "").strip()
+    return name or "segment"
+
+
+def _document(prompts: PromptSet, segment: slicer.vtkSegment) -> Any:
+    return json.loads(to_json([SegmentPrompts(prompts_name(segment), prompts)]))
+
+
+def _prompts(document: Any, segment: slicer.vtkSegment) -> PromptSet:
+    if document is None:
+        return NO_PROMPTS
+    segments = from_json(json.dumps(document))
+    if len(segments) != 1:
+        raise PromptError(_DAMAGED.format(segment.GetName()))
+    return segments[0].prompts
+
+
+# A "|" in a tag would end it in a .seg.nrrd file: base64 has none.
+def _encode(document: Any) -> str:
+    return base64.b64encode(json.dumps(document).encode()).decode("ascii")
+
+
+def _decode(text: str, segment: slicer.vtkSegment) -> Any:
+    if not text:
+        return {}
+    try:
+        return json.loads(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise PromptError(_DAMAGED.format(segment.GetName())) from error

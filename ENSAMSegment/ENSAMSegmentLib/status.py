@@ -1,0 +1,71 @@
+"""What the user reads while working."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ensam.measures import Change, Measures
+from ensam.worker import Job
+
+from .target import Target
+
+if TYPE_CHECKING:
+    from ensam.session import Preview
+
+
+@dataclass(frozen=True)
+class Status:
+    """One sentence, what is behind it, and while working how far it is from 0 to 1 (None: not known)."""
+
+    kind: Literal["ready", "working", "done", "error"]
+    text: str
+    detail: str = ""
+    progress: float | None = None
+
+
+def ready(target: Target, has_prompts: bool) -> Status:
+    """What to do next."""
+    if target.volume is None:
+        return Status("ready", "Load an image and choose it as the source volume.")
+    if not target.segment_id:
+        return Status("ready", "Press N for a new segment.")
+    if not has_prompts:
+        return Status("ready", "Draw a box round the object, or click on it.")
+    return Status("ready", "Change any prompt, and the mask follows.")
+
+
+def working(job: Job) -> Status:
+    """What a job is at."""
+    if job.preview is None:
+        return Status("working", "Loading the network...")
+    seconds = time.monotonic() - (job.started or time.monotonic())
+    detail = _describe(job.preview)
+    if not job.preview.runs_encoder:
+        return Status("working", "Segmenting...", detail)
+    if job.expected_s is None:
+        text = f"Looking at this part of the image for the first time: {seconds:.0f} s..."
+        return Status("working", text, detail)
+    text = f"Looking at this part of the image: {seconds:.0f} of about {max(1, job.expected_s):.0f} s..."
+    return Status("working", text, detail, min(0.95, seconds / job.expected_s))
+
+
+def done(name: str, measures: Measures, change: Change, job: Job | None) -> Status:
+    """What came of it."""
+    # Under a tenth of a millilitre the change is told in cubic millimetres.
+    added, removed = (_volume(ml) for ml in (change.added_ml, change.removed_ml))
+    text = f"{name}: {_volume(measures.volume_ml)} (+{added}, \N{MINUS SIGN}{removed})."
+    notes = [n for r in job.results for n in r.notes if "emory" in n] if job else []
+    return Status("done", " ".join([text, *dict.fromkeys(notes)]), _describe(job.preview) if job else "")
+
+
+def _volume(ml: float) -> str:
+    return f"{ml:.1f} mL" if ml >= 0.1 or ml == 0 else f"{1000 * ml:.0f} mm\N{SUPERSCRIPT THREE}"
+
+
+def _describe(preview: Preview) -> str:
+    voxels = " x ".join(str(n) for n in reversed(preview.window_voxels))
+    sizes = " x ".join(f"{s:.2g}" for s in reversed(preview.voxel_mm))
+    memory = preview.memory_bytes / 2**20
+    return f"Window of {voxels} voxels of {sizes} mm on {preview.device}, about {memory:.0f} MB of memory."

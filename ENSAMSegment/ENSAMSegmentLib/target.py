@@ -1,0 +1,78 @@
+"""What the user is working on: an image, and one segment of a segmentation."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import slicer
+from ensam.prompts import Point, PromptSet
+
+from .prompt_nodes import PromptNodes
+from .segment_state import SegmentState, read_state
+
+
+class Target(NamedTuple):
+    """The selection of a segment editor node; parts of it may be missing."""
+
+    volume: slicer.vtkMRMLScalarVolumeNode | None = None
+    segmentation: slicer.vtkMRMLSegmentationNode | None = None
+    segment_id: str = ""
+
+    @classmethod
+    def of_editor(cls, editor: slicer.vtkMRMLSegmentEditorNode) -> Target:
+        """What is selected and still there."""
+        segmentation = editor.GetSegmentationNode()
+        segment_id = editor.GetSelectedSegmentID() or ""
+        if segmentation is None or segmentation.GetSegmentation().GetSegment(segment_id) is None:
+            segment_id = ""
+        return cls(editor.GetSourceVolumeNode(), segmentation, segment_id)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.volume is not None and bool(self.segment_id)
+
+    @property
+    def segment_ids(self) -> tuple[str, ...]:
+        """All segments of the segmentation, in its order."""
+        return () if self.segmentation is None else tuple(self.segmentation.GetSegmentation().GetSegmentIDs())
+
+    @property
+    def nodes(self) -> PromptNodes:
+        """The prompts of the selected segment."""
+        return self.nodes_of(self.segment_id)
+
+    def nodes_of(self, segment_id: str) -> PromptNodes:
+        return PromptNodes(self.segmentation, segment_id, self.volume)
+
+    def segment(self, segment_id: str) -> slicer.vtkSegment | None:
+        return self.segmentation.GetSegmentation().GetSegment(segment_id)
+
+    def name(self, segment_id: str = "") -> str:
+        """A segment's name, by default that of the selected one."""
+        return self.segment(segment_id or self.segment_id).GetName()
+
+    def state(self, segment_id: str) -> SegmentState | None:
+        """What ENSAM remembers with a segment. Raises PromptError if that is damaged."""
+        return read_state(self.segment(segment_id))
+
+    def restore(self, segment_id: str) -> PromptSet:
+        """A segment's prompts; those of a loaded file get their nodes back, hidden.
+
+        Raises PromptError if they are damaged.
+        """
+        nodes = self.nodes_of(segment_id)
+        if not nodes.nodes:
+            state = self.state(segment_id)
+            if state is not None:
+                nodes.write(state.prompts, state.muted)
+                nodes.show(False)
+        return nodes.prompts()
+
+    def owner_of(self, point: Point) -> str:
+        """The segment in whose box a point lies, the selected one first; "" for none."""
+        others = [segment_id for segment_id in self.segment_ids if segment_id != self.segment_id]
+        for segment_id in (self.segment_id, *others):
+            box = self.nodes_of(segment_id).prompts().box
+            if box is not None and box.contains_ras(point.position_ras):
+                return segment_id
+        return ""

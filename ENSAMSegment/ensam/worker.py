@@ -1,0 +1,149 @@
+"""One thread that segments, so that whoever asks need not wait.
+
+Nothing here imports torch before the first job runs: the panel works before torch is installed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent import futures
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from ensam.masks import MaskCrop
+from ensam.preprocessing import IntensityChoice
+from ensam.prompts import PromptSet
+from ensam.volume import Volume
+
+if TYPE_CHECKING:
+    from ensam.session import InteractiveSession, Preview, Segmentation
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides which network answers, and where: checkpoint is a path, "" the shipped one."""
+
+    checkpoint: str = ""
+    device: str = "auto"
+    intensity: IntensityChoice = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One object, or several that share out the voxels: prompts and previous masks in the same order."""
+
+    volume: Volume
+    prompts: tuple[PromptSet, ...]
+    previous: tuple[MaskCrop | None, ...]
+    together: bool
+    settings: Settings
+
+
+def open_session(settings: Settings) -> InteractiveSession:
+    """A session of its own for these settings. Raises CheckpointError and InputError."""
+    from ensam.session import InteractiveSession
+
+    return InteractiveSession(settings.checkpoint or None, settings.device)
+
+
+class Job:
+    """A request on its way. Its fields are written by the worker and may be read at any time."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.preview: Preview | None = None
+        self.expected_s: float | None = None  # of the encoder, as it took for other windows; None: not known
+        self.started: float | None = None  # time.monotonic() when the network began
+        self.stopped = threading.Event()
+        self._future: futures.Future[tuple[Segmentation, ...]] = futures.Future()
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more: it is given up at the next occasion."""
+        self.stopped.set()
+        self._future.cancel()
+
+    @property
+    def done(self) -> bool:
+        return self._future.done()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it is done within so many seconds. Meanwhile the worker has Python to itself."""
+        futures.wait([self._future], seconds)
+        return self.done
+
+    @property
+    def error(self) -> BaseException | None:
+        """What went wrong in a job that is done."""
+        return self._future.exception()
+
+    @property
+    def results(self) -> tuple[Segmentation, ...]:
+        """The answers in the order of the request's prompts. Raises what the session raised."""
+        return self._future.result()
+
+
+class Worker:
+    """Runs jobs one after the other, in one thread for good: a GPU's plans are kept by thread."""
+
+    def __init__(self, open_session: Callable[[Settings], InteractiveSession] = open_session) -> None:
+        self._open_session = open_session
+        self._executor: futures.ThreadPoolExecutor | None = None
+        self._opened: tuple[tuple[str, str], InteractiveSession] | None = None
+        # Seconds that the encoder took for a voxel of its window, by device: the estimate for the next.
+        self.encode_rates: dict[str, float] = {}
+
+    def submit(self, request: Request) -> Job:
+        if self._executor is None:
+            self._executor = futures.ThreadPoolExecutor(1, thread_name_prefix="ENSAM")
+        job = Job(request)
+        job._future = self._executor.submit(self._run, job)
+        return job
+
+    def close(self) -> None:
+        """Ends the thread after the job that runs now and gives the memory back."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor, self._opened = None, None
+
+    def _run(self, job: Job) -> tuple[Segmentation, ...]:
+        from ensam.errors import Cancelled
+
+        if job.stopped.is_set():
+            raise Cancelled
+        request = job.request
+        session = self._session(request.settings)
+        session.set_volume(request.volume)
+        job.preview = session.preview_all(request.prompts, request.previous)
+        if job.preview.runs_encoder and job.preview.device in self.encode_rates:
+            job.expected_s = self.encode_rates[job.preview.device] * prod(job.preview.window_voxels)
+        job.started = time.monotonic()
+        results = self._answers(session, request, job.stopped.is_set)
+        self._learn(job.preview, results)
+        return results
+
+    def _session(self, settings: Settings) -> InteractiveSession:
+        key = (settings.checkpoint, settings.device)
+        if self._opened is None or self._opened[0] != key:
+            # The old one's memory must be free before the new one's is taken.
+            self._opened = None
+            self._opened = key, self._open_session(settings)
+        session = self._opened[1]
+        session.intensity = settings.intensity
+        return session
+
+    @staticmethod
+    def _answers(
+        session: InteractiveSession, request: Request, cancelled: Callable[[], bool]
+    ) -> tuple[Segmentation, ...]:
+        if request.together:
+            return session.segment_all(request.prompts, request.previous, cancelled=cancelled)
+        pairs = zip(request.prompts, request.previous, strict=True)
+        return tuple(session.segment(prompts, previous, cancelled=cancelled) for prompts, previous in pairs)
+
+    def _learn(self, preview: Preview, results: Sequence[Segmentation]) -> None:
+        seconds = max((r.timings.encode_s for r in results), default=0.0)
+        if seconds:
+            self.encode_rates[preview.device] = seconds / prod(preview.window_voxels)
