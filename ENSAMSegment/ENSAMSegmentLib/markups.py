@@ -1,59 +1,201 @@
-"""Markups nodes as ENSAM's prompts.
+"""Markups nodes as ENSAM's prompts, in volume RAS.
 
 The whole of each node is read anew each time: Markups events don't tell reliably which point changed.
+A prompt whose control point isn't selected is muted: it stays in the scene and isn't used.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import slicer
-from ensam.prompts import Box, Point, PromptSet
+import vtk
+from ensam.errors import InputError
+from ensam.prompts import IDENTITY_AXES, Box, Point, PromptSet
 
-from .volumes import array_from_matrix
+from .volumes import (
+    array_from_matrix,
+    grid_from_node,
+    matrix_from_array,
+    matrix_of,
+    transform_between,
+    transform_points,
+)
+
+_RIGHT_ANGLE = 1e-6  # largest cosine
+# A warp may bulge a box's face outwards, so more than the corners must be followed.
+_POINTS_PER_EDGE = 5
 
 
 def prompts_from_nodes(
+    volume: slicer.vtkMRMLScalarVolumeNode,
     box: slicer.vtkMRMLMarkupsROINode | None = None,
     foreground: slicer.vtkMRMLMarkupsFiducialNode | None = None,
     background: slicer.vtkMRMLMarkupsFiducialNode | None = None,
 ) -> PromptSet:
-    """Read the prompts of one segment.
+    """Read the prompts of one segment, without the muted ones.
 
     Args:
+        volume: The volume that the prompts are for.
         box: The region of interest around the object. One that is not placed yet counts as none.
         foreground: Points on the object. Points that are not placed yet are left out.
         background: Points beside the object, likewise.
 
     Returns:
-        The prompts in world RAS millimetres, parent transforms included.
+        The prompts in volume RAS millimetres. A box stays the same box, oriented as it is, where the
+        transforms turn, move or stretch it along its edges; elsewhere it is the smallest box along the
+        volume's own axes that holds it. A box under the volume's own transform is taken as it is stored.
 
     Raises:
         PromptError: The box is empty, or one position is marked both foreground and background.
+        VolumeError: The volume has no image, or a warp can't be inverted at a prompt.
     """
-    points = (*_points_from_node(foreground, True), *_points_from_node(background, False))
-    return PromptSet(None if box is None else _box_from_node(box), points)
+    return _prompts(volume, box, foreground, background, muted=False)
 
 
-def _box_from_node(node: slicer.vtkMRMLMarkupsROINode) -> Box | None:
-    if node.GetNumberOfDefinedControlPoints() == 0:
-        return None
-    object_to_world = array_from_matrix(node.GetObjectToWorldMatrix())
-    # A scaling parent transform is in the matrix and in the world size: it must count once.
-    axes = object_to_world[:3, :3] / np.linalg.norm(object_to_world[:3, :3], axis=0)
+def muted_from_nodes(
+    volume: slicer.vtkMRMLScalarVolumeNode,
+    box: slicer.vtkMRMLMarkupsROINode | None = None,
+    foreground: slicer.vtkMRMLMarkupsFiducialNode | None = None,
+    background: slicer.vtkMRMLMarkupsFiducialNode | None = None,
+) -> PromptSet:
+    """Read the muted prompts of one segment: those that `prompts_from_nodes` leaves out for it."""
+    return _prompts(volume, box, foreground, background, muted=True)
+
+
+def set_box(node: slicer.vtkMRMLMarkupsROINode, volume: slicer.vtkMRMLScalarVolumeNode, box: Box) -> None:
+    """Place a region of interest so that `prompts_from_nodes` reads the box from it.
+
+    Where a transform between the volume and the node bends the box, it is the smallest upright box of the
+    world that holds it.
+
+    Args:
+        node: The region of interest; under the volume's own transform it can take any box.
+        volume: The volume that the box is for.
+        box: The box in volume RAS millimetres.
+
+    Raises:
+        InputError: The node lies under a transform of its own that would bend the box.
+        VolumeError: A warp can't be inverted at the box.
+    """
+    parent = node.GetParentTransformNode()
+    if parent is not volume.GetParentTransformNode():
+        to_world = transform_between(volume.GetParentTransformNode(), None)
+        box = _transformed_box(box, to_world) or _box_around(box, to_world, np.array(IDENTITY_AXES))
+        name = node.GetName()
+        box = _transformed_box(box, transform_between(None, parent))
+        if box is None:
+            raise InputError(
+                f"The transform '{parent.GetName()}' would bend the box: move '{name}' out of that transform "
+                "or put it under the volume's."
+            )
+    object_to_node = np.eye(4)
+    object_to_node[:3, :3] = np.array(box.axes_ras).T
+    object_to_node[:3, 3] = box.center_ras
+    # Slicer's handles expect right-handed axes; a box is the same with an axis turned round.
+    if np.linalg.det(object_to_node[:3, :3]) < 0:
+        object_to_node[:3, 2] *= -1
+    was_modifying = node.StartModify()
+    node.SetAndObserveObjectToNodeMatrix(matrix_from_array(object_to_node))
+    node.SetSize(*box.size_mm)
+    node.EndModify(was_modifying)
+
+
+def _prompts(
+    volume: slicer.vtkMRMLScalarVolumeNode,
+    box: slicer.vtkMRMLMarkupsROINode | None,
+    foreground: slicer.vtkMRMLMarkupsFiducialNode | None,
+    background: slicer.vtkMRMLMarkupsFiducialNode | None,
+    muted: bool,
+) -> PromptSet:
+    points = (*_points(volume, foreground, True, muted), *_points(volume, background, False, muted))
+    wanted = box is not None and _is_placed(box) and _is_muted(box, 0) == muted
+    return PromptSet(_box(volume, box) if wanted else None, points)
+
+
+def _is_placed(roi: slicer.vtkMRMLMarkupsROINode) -> bool:
+    # While the first corner is set and the second follows the cursor, the box has a size but is none yet.
+    return roi.GetNumberOfDefinedControlPoints() >= max(1, roi.GetRequiredNumberOfControlPoints())
+
+
+def _is_muted(node: slicer.vtkMRMLMarkupsNode, index: int) -> bool:
+    return not node.GetNthControlPointSelected(index)
+
+
+def _box(volume: slicer.vtkMRMLScalarVolumeNode, node: slicer.vtkMRMLMarkupsROINode) -> Box:
+    if node.GetParentTransformNode() is volume.GetParentTransformNode():
+        return _box_from_matrix(node.GetObjectToNodeMatrix(), node.GetSize())
+    # What Slicer draws: under a transform that bends the box it shows a straight one in its place.
     size = [0.0, 0.0, 0.0]
     node.GetSizeWorld(size)
+    drawn = _box_from_matrix(node.GetObjectToWorldMatrix(), size)
+    to_volume = transform_between(None, volume.GetParentTransformNode())
+    return _transformed_box(drawn, to_volume) or _box_around(drawn, to_volume, _axes_of(volume))
+
+
+def _box_from_matrix(object_to_space: vtk.vtkMatrix4x4, size_mm: tuple[float, float, float]) -> Box:
+    matrix = array_from_matrix(object_to_space)
+    # A scaling transform is in the matrix and in the size: it must count once.
+    axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
+    return Box(tuple(matrix[:3, 3].tolist()), tuple(size_mm), tuple(map(tuple, axes.T.tolist())))
+
+
+def _transformed_box(box: Box, transform: vtk.vtkGeneralTransform) -> Box | None:
+    """The box after the transform, or None when that is no box any more."""
+    matrix = matrix_of(transform)
+    if matrix is None:
+        return None
+    edges = np.array(box.axes_ras) @ matrix[:3, :3].T
+    stretch = np.linalg.norm(edges, axis=1)
+    axes = edges / stretch[:, None]
+    if np.abs(axes @ axes.T - np.eye(3)).max() > _RIGHT_ANGLE:
+        return None
+    center = matrix[:3, :3] @ np.array(box.center_ras) + matrix[:3, 3]
     return Box(
-        center_ras=tuple(object_to_world[:3, 3].tolist()),
-        size_mm=tuple(size),
-        axes_ras=tuple(tuple(axis) for axis in axes.T.tolist()),
+        tuple(center.tolist()),
+        tuple((stretch * box.size_mm).tolist()),
+        tuple(map(tuple, axes.tolist())),
     )
 
 
-def _points_from_node(node: slicer.vtkMRMLMarkupsFiducialNode | None, foreground: bool) -> tuple[Point, ...]:
+def _box_around(box: Box, transform: vtk.vtkGeneralTransform, axes: np.ndarray) -> Box:
+    """The smallest box along the axes (3, 3), in rows, that holds the transformed box."""
+    steps = np.linspace(-0.5, 0.5, 2 if matrix_of(transform) is not None else _POINTS_PER_EDGE)
+    lattice = np.array(np.meshgrid(steps, steps, steps)).reshape(3, -1).T
+    points = np.array(box.center_ras) + (lattice * box.size_mm) @ np.array(box.axes_ras)
+    along = transform_points(transform, points) @ axes.T
+    upright = Box.from_bounds_ras(along.min(axis=0), along.max(axis=0))
+    center = np.array(upright.center_ras) @ axes
+    return replace(upright, center_ras=tuple(center.tolist()), axes_ras=tuple(map(tuple, axes.tolist())))
+
+
+def _axes_of(volume: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
+    """The directions of i, j and k in rows, or R, A and S where those are not at right angles."""
+    columns = grid_from_node(volume).ijk_to_ras[:3, :3]
+    axes = (columns / np.linalg.norm(columns, axis=0)).T
+    is_box = np.abs(axes @ axes.T - np.eye(3)).max() <= _RIGHT_ANGLE
+    return axes if is_box else np.array(IDENTITY_AXES)
+
+
+def _points(
+    volume: slicer.vtkMRMLScalarVolumeNode,
+    node: slicer.vtkMRMLMarkupsFiducialNode | None,
+    foreground: bool,
+    muted: bool,
+) -> tuple[Point, ...]:
     if node is None:
         return ()
-    return tuple(
-        Point(tuple(node.GetNthControlPointPositionWorld(index)), foreground)
+    positions = [
+        node.GetNthControlPointPosition(index)
         for index in range(node.GetNumberOfControlPoints())
         if node.GetNthControlPointPositionStatus(index) == slicer.vtkMRMLMarkupsNode.PositionDefined
+        and _is_muted(node, index) == muted
+    ]
+    if not positions:
+        return ()
+    to_volume = transform_between(node.GetParentTransformNode(), volume.GetParentTransformNode())
+    return tuple(
+        Point(tuple(position), foreground)
+        for position in transform_points(to_volume, np.array(positions)).tolist()
     )

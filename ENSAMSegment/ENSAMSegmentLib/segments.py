@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
 import numpy as np
 import slicer
 import vtk
@@ -9,9 +13,20 @@ from ensam.errors import InputError
 from ensam.masks import MaskCrop
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from .volumes import grid_from_node, matrix_from_array
+from .volumes import (
+    array_from_matrix,
+    grid_from_node,
+    matrix_from_array,
+    matrix_of,
+    transform_between,
+    transform_points,
+)
 
 _LABELMAP = "Binary labelmap"
+_EMPTY = MaskCrop(np.zeros((0, 0, 0), bool), (0, 0, 0))
+# A twentieth of a voxel at the far end of 512.
+_SAME_GRID = 1e-4
+_POINTS_PER_EDGE = 9
 
 
 def add_segmentation(volume: slicer.vtkMRMLScalarVolumeNode, name: str) -> slicer.vtkMRMLSegmentationNode:
@@ -24,6 +39,33 @@ def add_segmentation(volume: slicer.vtkMRMLScalarVolumeNode, name: str) -> slice
     return node
 
 
+def add_segment(
+    segmentation: slicer.vtkMRMLSegmentationNode,
+    name: str,
+    color: tuple[float, float, float] | None = None,
+) -> str:
+    """Add an empty segment on a labelmap of its own.
+
+    Slicer's `AddEmptySegment` puts a segment on the first one's labelmap. That labelmap spans both, so each
+    write to a small segment far from its neighbour takes as long as to one that large.
+
+    Args:
+        segmentation: Where to add it.
+        name: The name that is shown; others may have it too.
+        color: Red, green and blue from 0 to 1; Slicer's next colour by default.
+
+    Returns:
+        The new segment's id.
+    """
+    segment = slicer.vtkSegment()
+    segment.SetName(name)
+    if color is not None:
+        segment.SetColor(*color)
+    segment_id = segmentation.GetSegmentation().GenerateUniqueSegmentID("")
+    segmentation.GetSegmentation().AddSegment(segment, segment_id)
+    return segment_id
+
+
 def read_segment(
     segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str, volume: slicer.vtkMRMLScalarVolumeNode
 ) -> MaskCrop:
@@ -34,41 +76,57 @@ def read_segment(
 
     Raises:
         InputError: There is no such segment, or it is not kept as a labelmap.
-        VolumeError: The volume lies under a non-linear transform.
+        VolumeError: The volume has no image, or a warp between the two can't be inverted at the segment.
     """
     segment = _segment(segmentation, segment_id)
-    labelmap = segment.GetRepresentation(_LABELMAP)
-    if labelmap.IsEmpty():
-        return MaskCrop(np.zeros((0, 0, 0), bool), (0, 0, 0))
-    value = segment.GetLabelValue()
-    grid = _image_on_grid(volume, segmentation)
-    if not slicer.vtkOrientedImageDataResample.DoGeometriesMatch(labelmap, grid):
-        labelmap, value = _resampled(_thresholded(labelmap, value), grid), 1
-    start = labelmap.GetExtent()[4::-2]
-    inside = tuple(
-        slice(max(0, -at), max(0, size - at))
-        for at, size in zip(start, _shape(grid.GetExtent()), strict=True)
-    )
-    mask = _array(labelmap)[inside] == value
-    return MaskCrop(mask, tuple(max(0, at) for at in start)).trimmed()
+    to_volume = transform_between(segmentation.GetParentTransformNode(), volume.GetParentTransformNode())
+    grid = grid_from_node(volume)
+    crop = _moved(_voxels(segment), _matrix(_labelmap(segment)), grid.ijk_to_ras, to_volume)
+    return crop.within(grid.shape).trimmed()
+
+
+@dataclass(frozen=True)
+class _Write:
+    """One segment's new voxels, ready to be handed to Slicer."""
+
+    segment_id: str
+    modifier: slicer.vtkOrientedImageData
 
 
 class SegmentWriter:
     """Writes masks through Slicer's segment editor logic, so as painting does.
 
-    Overwrite mode, editable area, intensity mask and the undo stack are those of the logic and of its
-    parameter node; another segment changes only where the overwrite mode says so.
+    Editable area, intensity mask and overwrite mode are those of the logic's segment editor node, and the
+    undo stack is the editor's. Undo belongs to the segmentation that the node has selected: a write to
+    another one is done without an undo state, and leaves the states of the selected one alone.
 
     Example::
 
         writer = SegmentWriter(editor_logic)
-        writer.write(segmentation, segment_id, volume, result.mask, result.offset)
+        writer.write(segmentation, volume, {segment_id: MaskCrop(result.mask, result.offset)})
         editor_logic.Undo()  # takes the whole write back
+
+    Attributes:
+        keep_others: True keeps every voxel of every segment that isn't written. Where the overwrite mode
+            would let it be overwritten the written segment gives way; elsewhere the two overlap. False
+            leaves it to the overwrite mode alone.
     """
 
-    def __init__(self, logic: slicer.vtkSlicerSegmentEditorLogic) -> None:
-        """Take the logic to write through; its segment editor node must be set."""
+    def __init__(
+        self,
+        logic: slicer.vtkSlicerSegmentEditorLogic,
+        save_state: Callable[[], object] | None = None,
+    ) -> None:
+        """Take the logic to write through and what saves an undo state.
+
+        Args:
+            logic: Its segment editor node must be set.
+            save_state: Called before the first change of each write; the logic's own undo stack by default.
+                The application's editor has a stack of its own: give its `saveStateForUndo` there.
+        """
+        self.keep_others = True
         self._logic = logic
+        self._save_state = logic.SaveStateForUndo if save_state is None else save_state
         self._errors: list[str] = []
         # Without it the logic returns in silence where it can't write.
         logic.SetVerbose(True)
@@ -77,71 +135,162 @@ class SegmentWriter:
     def write(
         self,
         segmentation: slicer.vtkMRMLSegmentationNode,
-        segment_id: str,
         volume: slicer.vtkMRMLScalarVolumeNode,
-        mask: np.ndarray,
-        offset: tuple[int, int, int],
+        masks: Mapping[str, MaskCrop],
     ) -> None:
-        """Make the segment be the mask, in one undo state. It becomes the editor's selected segment.
+        """Make each segment be its mask, all in one undo state. The node's settings stay as they are.
 
         Args:
-            segmentation: The segmentation that has the segment.
-            segment_id: Which segment.
-            volume: The volume on whose grid the mask lies; also the editor's source volume if it has none.
-            mask: bool (z, y, x), a crop of the volume's grid; outside of it the segment is cleared.
-            offset: Where the mask's first voxel lies in the volume, (z, y, x).
+            segmentation: The segmentation that has the segments.
+            volume: The volume on whose grid the masks lie.
+            masks: A crop of the volume's grid for each segment id; outside of it the segment is cleared.
+                Where two of them meet, the later one wins unless segments may overlap.
 
         Raises:
-            InputError: There is no such segment, it is not kept as a labelmap, or Slicer could not write it.
-            VolumeError: The volume lies under a non-linear transform.
+            InputError: A segment is gone or not kept as a labelmap, or the editable area can't be applied.
+                Nothing is changed then and no undo state is saved.
+            VolumeError: The volume has no image, or a warp can't be inverted at a mask. Likewise.
         """
-        old = _segment(segmentation, segment_id).GetRepresentation(_LABELMAP)
-        self._select(segmentation, segment_id, volume)
-        modifier = _image_on_grid(volume, segmentation, MaskCrop(mask, offset).trimmed())
-        target = self._reference_geometry() if old.IsEmpty() else old
-        if not slicer.vtkOrientedImageDataResample.DoGeometriesMatch(modifier, target):
-            modifier = _resampled(modifier, target)
-        if self._is_masked() and not old.IsEmpty():
-            # Where editing is restricted the logic clears old voxels only within the modifier's extent.
-            slicer.vtkOrientedImageDataResample.PadImageToContainImage(modifier, old, modifier)
+        editor = self._logic.GetSegmentEditorNode()
+        mode = editor.GetOverwriteMode()
+        _ensure_reference_geometry(segmentation, volume)
+        writes = self._prepared(segmentation, volume, masks)
+        self._check_editable_area(segmentation, volume, writes)
+        if editor.GetSegmentationNode() is segmentation:
+            self._save_state()
+        if self.keep_others:
+            mode = editor.OverwriteNone
         self._errors.clear()
-        self._logic.SaveStateForUndo()
-        self._logic.ModifySegmentByLabelmap(
-            segmentation, segment_id, modifier, self._logic.ModificationModeSet, True, False
-        )
+        with self._settings_kept():
+            editor.SetAndObserveSegmentationNode(segmentation)
+            editor.SetOverwriteMode(mode)
+            # The intensity range belongs to the volume that the user chose with it.
+            if editor.GetSourceVolumeIntensityMask() and editor.GetSourceVolumeNode() is None:
+                editor.SetAndObserveSourceVolumeNode(volume)
+            for write in writes:
+                editor.SetSelectedSegmentID(write.segment_id)
+                self._logic.ModifySegmentByLabelmap(
+                    segmentation,
+                    write.segment_id,
+                    write.modifier,
+                    self._logic.ModificationModeSet,
+                    True,
+                    False,
+                )
         if self._errors:
-            name = segmentation.GetSegmentation().GetSegment(segment_id).GetName()
-            raise InputError(f"Slicer could not write the segment '{name}': {self._errors[0]}.")
+            raise InputError(f"Slicer could not write to '{segmentation.GetName()}': {self._errors[0]}.")
 
-    def _select(
+    def _prepared(
         self,
         segmentation: slicer.vtkMRMLSegmentationNode,
-        segment_id: str,
         volume: slicer.vtkMRMLScalarVolumeNode,
-    ) -> None:
-        editor = self._logic.GetSegmentEditorNode()
-        editor.SetAndObserveSegmentationNode(segmentation)
-        editor.SetSelectedSegmentID(segment_id)
-        # The intensity mask's range belongs to the volume that the user chose with it.
-        if editor.GetSourceVolumeNode() is None:
-            editor.SetAndObserveSourceVolumeNode(volume)
-
-    def _reference_geometry(self) -> slicer.vtkOrientedImageData:
-        image = slicer.vtkOrientedImageData()
-        slicer.vtkSegmentationConverter.DeserializeImageGeometry(
-            self._logic.GetReferenceImageGeometryString(), image, False
+        masks: Mapping[str, MaskCrop],
+    ) -> list[_Write]:
+        """The masks on the grids of their segments, without what others hold and keep."""
+        to_segmentation = transform_between(
+            volume.GetParentTransformNode(), segmentation.GetParentTransformNode()
         )
-        return image
+        grid = grid_from_node(volume)
+        rivals = self._rivals(segmentation) if self.keep_others else []
+        later = list(masks)
+        writes = []
+        for segment_id, mask in masks.items():
+            segment = _segment(segmentation, segment_id)
+            labelmap = _labelmap(segment)
+            matrix = _matrix(_reference_geometry(segmentation) if labelmap.IsEmpty() else labelmap)
+            voxels = _moved(mask.trimmed(), grid.ijk_to_ras, matrix, to_segmentation).trimmed()
+            later.remove(segment_id)
+            for rival in rivals:
+                if rival in later:
+                    held = _moved(masks[rival].trimmed(), grid.ijk_to_ras, matrix, to_segmentation)
+                elif rival not in masks:
+                    held = _voxels_near(_segment(segmentation, rival), matrix, voxels)
+                else:
+                    continue
+                voxels = _without(voxels, held)
+            if self._is_masked():
+                # Where editing is restricted the logic keeps old voxels only within the modifier's extent.
+                voxels = _padded(voxels, _voxels(segment))
+            writes.append(_Write(segment_id, _image(voxels, matrix)))
+        return writes
+
+    def _rivals(self, segmentation: slicer.vtkMRMLSegmentationNode) -> list[str]:
+        """The segments that the overwrite mode lets a written one overwrite."""
+        editor = self._logic.GetSegmentEditorNode()
+        segments = list(segmentation.GetSegmentation().GetSegmentIDs())
+        if editor.GetOverwriteMode() == editor.OverwriteNone:
+            return []
+        if editor.GetOverwriteMode() == editor.OverwriteVisibleSegments:
+            display = segmentation.GetDisplayNode()
+            return [one for one in segments if display is not None and display.GetSegmentVisibility(one)]
+        return segments
 
     def _is_masked(self) -> bool:
         editor = self._logic.GetSegmentEditorNode()
         everywhere = slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
         return editor.GetMaskMode() != everywhere or editor.GetSourceVolumeIntensityMask()
 
+    def _check_editable_area(
+        self,
+        segmentation: slicer.vtkMRMLSegmentationNode,
+        volume: slicer.vtkMRMLScalarVolumeNode,
+        writes: list[_Write],
+    ) -> None:
+        """Refuse what the logic would refuse or ignore half-way."""
+        if not self._is_masked():
+            return
+        editor, node = self._logic.GetSegmentEditorNode(), slicer.vtkMRMLSegmentationNode
+        name = segmentation.GetName()
+        reference = _reference_geometry(segmentation)
+        for write in writes:
+            if not slicer.vtkOrientedImageDataResample.DoGeometriesMatch(write.modifier, reference):
+                segment = segmentation.GetSegmentation().GetSegment(write.segment_id).GetName()
+                raise InputError(
+                    f"The segment '{segment}' has another grid than its segmentation '{name}', so the "
+                    "editable area can't be applied: set the segmentation's geometry anew in the Segment "
+                    "Editor, or allow editing everywhere."
+                )
+        by_visibility = (node.EditAllowedInsideVisibleSegments, node.EditAllowedOutsideVisibleSegments)
+        if editor.GetMaskMode() in by_visibility and segmentation.GetDisplayNode() is None:
+            raise InputError(
+                f"The segmentation '{name}' isn't displayed, so no segment is visible: "
+                "choose another editable area."
+            )
+        if editor.GetMaskMode() == node.EditAllowedInsideSingleSegment:
+            mask_id = editor.GetMaskSegmentID()
+            if not mask_id or segmentation.GetSegmentation().GetSegment(mask_id) is None:
+                raise InputError(
+                    f"The segment that limits the editable area isn't in '{name}': choose another one."
+                )
+        source = editor.GetSourceVolumeNode() or volume
+        if editor.GetSourceVolumeIntensityMask():
+            grid_from_node(source)
+
+    @contextmanager
+    def _settings_kept(self) -> Iterator[None]:
+        """Put the segment editor node's settings back at the end, before anyone hears of a change.
+
+        The editor drops its undo states when it hears that another segmentation is selected.
+        """
+        editor = self._logic.GetSegmentEditorNode()
+        segmentation, volume = editor.GetSegmentationNode(), editor.GetSourceVolumeNode()
+        segment_id, mode = editor.GetSelectedSegmentID(), editor.GetOverwriteMode()
+        was_modifying = editor.StartModify()
+        try:
+            yield
+        finally:
+            editor.SetAndObserveSegmentationNode(segmentation)
+            editor.SetAndObserveSourceVolumeNode(volume)
+            editor.SetSelectedSegmentID(segment_id)
+            editor.SetOverwriteMode(mode)
+            editor.EndModify(was_modifying)
+
     @vtk.calldata_type(vtk.VTK_STRING)
     def _on_error(self, _logic: slicer.vtkSlicerSegmentEditorLogic, _event: str, message: str) -> None:
-        # VTK puts the class, the object's address and the method before what it has to say.
-        self._errors.append(message.strip().rpartition(": ")[2])
+        # The last thing the logic does is to tidy the subject hierarchy; the segment is written by then.
+        if "Subject hierarchy" not in message:
+            # VTK puts the class, the object's address and the method before what it has to say.
+            self._errors.append(message.strip().rpartition(": ")[2])
 
 
 def _segment(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str) -> slicer.vtkSegment:
@@ -156,30 +305,135 @@ def _segment(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str) -> s
     return segment
 
 
-def _image_on_grid(
-    volume: slicer.vtkMRMLScalarVolumeNode,
-    segmentation: slicer.vtkMRMLSegmentationNode,
-    crop: MaskCrop | None = None,
-) -> slicer.vtkOrientedImageData:
-    """Give the volume's grid in the segmentation's coordinates, with the crop's voxels or with none."""
-    parent = segmentation.GetParentTransformNode()
-    if parent is not None and not parent.IsTransformToWorldLinear():
-        raise InputError(
-            f"The segmentation '{segmentation.GetName()}' is warped by the non-linear transform "
-            f"'{parent.GetName()}': harden the transform on it or move it out of it."
-        )
-    world_to_segmentation = vtk.vtkMatrix4x4()
-    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(None, parent, world_to_segmentation)
-    grid = grid_from_node(volume)
-    matrix = matrix_from_array(grid.ijk_to_ras)
-    vtk.vtkMatrix4x4.Multiply4x4(world_to_segmentation, matrix, matrix)
+def _labelmap(segment: slicer.vtkSegment) -> slicer.vtkOrientedImageData:
+    return segment.GetRepresentation(_LABELMAP)
+
+
+def _voxels(segment: slicer.vtkSegment) -> MaskCrop:
+    """The segment's voxels on its labelmap's grid, where offsets may be negative."""
+    labelmap = _labelmap(segment)
+    if labelmap.IsEmpty():
+        return _EMPTY
+    return MaskCrop(_array(labelmap) == segment.GetLabelValue(), _offset(labelmap)).trimmed()
+
+
+def _voxels_near(segment: slicer.vtkSegment, matrix: np.ndarray, near: MaskCrop) -> MaskCrop:
+    """The segment's voxels on the grid of the matrix, at least as far as the other mask reaches."""
+    labelmap = _labelmap(segment)
+    if labelmap.IsEmpty() or not near.mask.size:
+        return _EMPTY
+    if not _is_same_grid(_matrix(labelmap), matrix):
+        return _moved(_voxels(segment), _matrix(labelmap), matrix, vtk.vtkGeneralTransform())
+    # A labelmap may span the whole volume, and this is done for each of the other segments.
+    labels = MaskCrop(_array(labelmap), _offset(labelmap))
+    cut, _ = _shared(labels, near)
+    offset = tuple(at + part.start for at, part in zip(labels.offset, cut, strict=True))
+    return MaskCrop(labels.mask[cut] == segment.GetLabelValue(), offset)
+
+
+def _without(crop: MaskCrop, other: MaskCrop) -> MaskCrop:
+    """The crop without the other's voxels on the same grid."""
+    mask = crop.mask.copy()
+    cut, other_cut = _shared(crop, other)
+    mask[cut] &= ~other.mask[other_cut]
+    return MaskCrop(mask, crop.offset)
+
+
+def _shared(crop: MaskCrop, other: MaskCrop) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Where two crops of one grid meet, in the one and in the other."""
+    first = np.maximum(crop.offset, other.offset)
+    ends = (np.add(crop.offset, crop.mask.shape), np.add(other.offset, other.mask.shape))
+    end = np.minimum(*ends).clip(first)
+    return tuple(
+        tuple(slice(start, stop) for start, stop in zip(first - offset, end - offset, strict=True))
+        for offset in (crop.offset, other.offset)
+    )
+
+
+def _padded(crop: MaskCrop, other: MaskCrop) -> MaskCrop:
+    """The crop, large enough to hold the other as well."""
+    if not other.mask.size:
+        return crop
+    if not crop.mask.size:
+        return MaskCrop(np.zeros_like(other.mask), other.offset)
+    first = np.minimum(crop.offset, other.offset)
+    end = np.maximum(np.add(crop.offset, crop.mask.shape), np.add(other.offset, other.mask.shape))
+    padded = np.zeros(end - first, bool)
+    padded[MaskCrop(crop.mask, crop.offset - first).slices] = crop.mask
+    return MaskCrop(padded, tuple(first.tolist()))
+
+
+def _moved(
+    crop: MaskCrop, matrix: np.ndarray, new_matrix: np.ndarray, transform: vtk.vtkGeneralTransform
+) -> MaskCrop:
+    """A mask on another grid, each voxel taken from the nearest one.
+
+    Args:
+        crop: The mask.
+        matrix: From its (i, j, k, 1) to millimetres in its own space.
+        new_matrix: From the new (i, j, k, 1) to millimetres in the new space.
+        transform: From the mask's space to the new one; may be non-linear.
+    """
+    if not crop.mask.size:
+        return _EMPTY
+    linear = matrix_of(transform)
+    if linear is not None and _is_same_grid(linear @ matrix, new_matrix):
+        return crop
+    reference = slicer.vtkOrientedImageData()
+    reference.SetGeometryFromImageToWorldMatrix(matrix_from_array(new_matrix))
+    reference.SetExtent(_moved_extent(crop, matrix, new_matrix, transform))
+    moved = slicer.vtkOrientedImageData()
+    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+        _image(crop, matrix), reference, moved, False, False, transform
+    )
+    return MaskCrop(_array(moved).astype(bool), _offset(moved))
+
+
+def _moved_extent(
+    crop: MaskCrop, matrix: np.ndarray, new_matrix: np.ndarray, transform: vtk.vtkGeneralTransform
+) -> list[int]:
+    """Where the crop comes to lie: i, j and k, each from first to last."""
+    count = 2 if matrix_of(transform) is not None else _POINTS_PER_EDGE
+    edges = [
+        np.linspace(at - 0.5, at + size - 0.5, count)
+        for at, size in zip(reversed(crop.offset), reversed(crop.mask.shape), strict=True)
+    ]
+    points_ijk = np.array(np.meshgrid(*edges)).reshape(3, -1).T
+    points = transform_points(transform, points_ijk @ matrix[:3, :3].T + matrix[:3, 3])
+    new_ijk = np.linalg.solve(new_matrix[:3, :3], (points - new_matrix[:3, 3]).T).T
+    low, high = new_ijk.min(axis=0), new_ijk.max(axis=0)
+    # Between the points a warp may reach a little further.
+    margin = np.ceil((high - low) / 20) + 1 if count > 2 else np.ones(3)
+    first, last = np.floor(low - margin).astype(int), np.ceil(high + margin).astype(int)
+    return [end for span in zip(first.tolist(), last.tolist(), strict=True) for end in span]
+
+
+def _ensure_reference_geometry(
+    segmentation: slicer.vtkMRMLSegmentationNode, volume: slicer.vtkMRMLScalarVolumeNode
+) -> None:
+    # The logic would take the source volume's grid, but there may be no source volume.
+    logic = slicer.vtkSlicerSegmentEditorLogic
+    if not logic.GetReferenceImageGeometryStringFromSegmentation(segmentation.GetSegmentation()):
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+
+
+def _reference_geometry(segmentation: slicer.vtkMRMLSegmentationNode) -> slicer.vtkOrientedImageData:
     image = slicer.vtkOrientedImageData()
-    image.SetGeometryFromImageToWorldMatrix(matrix)
-    if crop is None:
-        image.SetExtent([end for size in reversed(grid.shape) for end in (0, size - 1)])
-        return image
+    slicer.vtkSegmentationConverter.DeserializeImageGeometry(
+        slicer.vtkSlicerSegmentEditorLogic.GetReferenceImageGeometryStringFromSegmentation(
+            segmentation.GetSegmentation()
+        ),
+        image,
+        False,
+    )
+    return image
+
+
+def _image(crop: MaskCrop, matrix: np.ndarray) -> slicer.vtkOrientedImageData:
     # An image without voxels is no modifier: an empty mask is given by one empty voxel.
     voxels = crop.mask.astype(np.uint8) if crop.mask.size else np.zeros((1, 1, 1), np.uint8)
+    image = slicer.vtkOrientedImageData()
+    image.SetGeometryFromImageToWorldMatrix(matrix_from_array(matrix))
     bounds = [
         (at, at + size - 1) for at, size in zip(reversed(crop.offset), reversed(voxels.shape), strict=True)
     ]
@@ -188,27 +442,22 @@ def _image_on_grid(
     return image
 
 
-def _resampled(
-    mask: slicer.vtkOrientedImageData, grid: slicer.vtkOrientedImageData
-) -> slicer.vtkOrientedImageData:
-    resampled = slicer.vtkOrientedImageData()
-    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
-        mask, grid, resampled, False, True
-    )
-    return resampled
+def _matrix(image: slicer.vtkOrientedImageData) -> np.ndarray:
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    return array_from_matrix(matrix)
 
 
-def _thresholded(labelmap: slicer.vtkOrientedImageData, value: int) -> slicer.vtkOrientedImageData:
-    mask = slicer.vtkOrientedImageData()
-    mask.DeepCopy(labelmap)
-    voxels = (_array(labelmap) == value).astype(np.uint8)
-    mask.GetPointData().SetScalars(numpy_to_vtk(voxels.ravel(), deep=True))
-    return mask
+def _is_same_grid(matrix: np.ndarray, other: np.ndarray) -> bool:
+    # In voxels, so that the spacing doesn't matter.
+    return np.allclose(np.linalg.solve(other, matrix), np.eye(4), rtol=0, atol=_SAME_GRID)
 
 
-def _shape(extent: tuple[int, ...]) -> tuple[int, int, int]:
-    return tuple(extent[axis + 1] - extent[axis] + 1 for axis in (4, 2, 0))
+def _offset(image: slicer.vtkOrientedImageData) -> tuple[int, int, int]:
+    return tuple(image.GetExtent()[4::-2])
 
 
 def _array(image: slicer.vtkOrientedImageData) -> np.ndarray:
-    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(_shape(image.GetExtent()))
+    extent = image.GetExtent()
+    shape = tuple(extent[axis + 1] - extent[axis] + 1 for axis in (4, 2, 0))
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)

@@ -1,4 +1,9 @@
-"""Volume nodes as ENSAM's volumes."""
+"""Volume nodes as ENSAM's volumes, and the way between a volume and the world.
+
+ENSAM works in *volume RAS*: the RAS of the volume's own voxels, as its file has it, without the transforms
+above the node. So a transform that moves the volume with its prompts and its segmentation changes nothing,
+and a warped volume needs no resampling.
+"""
 
 from __future__ import annotations
 
@@ -8,55 +13,112 @@ import vtk
 from ensam.errors import VolumeError
 from ensam.geometry import Grid
 from ensam.volume import Volume
-from vtk.util.numpy_support import vtk_to_numpy
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+
+# What an inverse that is found step by step may miss; VTK stops at a hundredth of this.
+_INVERSE_TOLERANCE_MM = 0.1
 
 
 def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
-    """Read a volume node with its place in the world.
+    """Read a volume node as it is stored.
 
     Args:
-        node: A scalar volume, at any orientation and under any linear transform.
+        node: A scalar volume, at any orientation and under any transform.
 
     Returns:
-        The volume: a copy of the voxels (z, y, x), the grid in world RAS millimetres, the node's name.
+        The volume: a copy of the voxels (z, y, x), the grid in volume RAS millimetres, the node's name.
 
     Raises:
-        VolumeError: The node has no voxels or several values in each, it lies under a non-linear transform,
-            or `Volume` refuses its voxels.
+        VolumeError: The node has no voxels or several values in each, or `Volume` refuses its voxels.
     """
+    grid = grid_from_node(node)
     image = node.GetImageData()
-    if image is None or image.GetPointData().GetScalars() is None:
-        raise VolumeError(f"The volume '{node.GetName()}' has no image: load it again or choose another one.")
     if image.GetNumberOfScalarComponents() != 1:
         raise VolumeError(
             f"The volume '{node.GetName()}' holds {image.GetNumberOfScalarComponents()} values in each voxel "
             "(colour, vectors or a time series): choose a volume with one value in each voxel."
         )
-    grid = grid_from_node(node)
     array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(grid.shape)
     # The user may go on editing the node while a worker computes with the volume.
     return Volume(array.copy(), grid, node.GetName())
 
 
 def grid_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Grid:
-    """Give a volume node's grid in world RAS millimetres, parent transforms included.
-
-    Raises:
-        VolumeError: The volume lies under a non-linear transform.
-    """
+    """Give a volume node's grid in volume RAS millimetres. Raises VolumeError when it has no voxels."""
+    image = node.GetImageData()
+    if image is None or image.GetPointData().GetScalars() is None:
+        raise VolumeError(f"The volume '{node.GetName()}' has no image: load it again or choose another one.")
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
-    grid = Grid(tuple(reversed(node.GetImageData().GetDimensions())), array_from_matrix(matrix))
-    parent = node.GetParentTransformNode()
-    if parent is None:
-        return grid
-    if not parent.IsTransformToWorldLinear():
+    return Grid(tuple(reversed(image.GetDimensions())), array_from_matrix(matrix))
+
+
+def points_from_world(volume: slicer.vtkMRMLScalarVolumeNode, points_ras: np.ndarray) -> np.ndarray:
+    """Give points of the world in volume RAS.
+
+    Args:
+        volume: The volume, under any transform.
+        points_ras: (N, 3) in world RAS millimetres.
+
+    Returns:
+        (N, 3) float64 in volume RAS millimetres.
+
+    Raises:
+        VolumeError: A transform above the volume has no inverse at one of the points.
+    """
+    return transform_points(transform_between(None, volume.GetParentTransformNode()), points_ras)
+
+
+def points_to_world(volume: slicer.vtkMRMLScalarVolumeNode, points_ras: np.ndarray) -> np.ndarray:
+    """Give points in volume RAS millimetres, (N, 3), in world RAS; the inverse of `points_from_world`."""
+    return transform_points(transform_between(volume.GetParentTransformNode(), None), points_ras)
+
+
+def transform_between(
+    source: slicer.vtkMRMLTransformNode | None, target: slicer.vtkMRMLTransformNode | None
+) -> vtk.vtkGeneralTransform:
+    """Give the transform from the space below one node to the space below another; None is the world."""
+    transform = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source, target, transform)
+    return transform
+
+
+def matrix_of(transform: vtk.vtkGeneralTransform) -> np.ndarray | None:
+    """Give a linear transform as a 4x4 array, a non-linear one as None."""
+    linear = vtk.vtkTransform()
+    if not slicer.vtkMRMLTransformNode.IsGeneralTransformLinear(transform, linear):
+        return None
+    return array_from_matrix(linear.GetMatrix())
+
+
+def transform_points(transform: vtk.vtkGeneralTransform, points: np.ndarray) -> np.ndarray:
+    """Transform points (N, 3) in millimetres, into float64.
+
+    Raises:
+        VolumeError: The transform is non-linear and the way there and back ends elsewhere: it folds at one of
+            the points, or has no inverse there.
+    """
+    points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+    matrix = matrix_of(transform)
+    if matrix is not None:
+        return points @ matrix[:3, :3].T + matrix[:3, 3]
+    transformed = _transform_each(transform, points)
+    missed = np.abs(_transform_each(transform.GetInverse(), transformed) - points)
+    # Written so that NaN counts as a miss.
+    if not (missed <= _INVERSE_TOLERANCE_MM).all():
         raise VolumeError(
-            f"The volume '{node.GetName()}' is warped by the non-linear transform '{parent.GetName()}': "
-            "harden the transform on the volume or move the volume out of it."
+            "A non-linear transform can't be inverted where it is needed: "
+            "move the prompts away from that place, or harden the transform on the volume."
         )
-    parent.GetMatrixTransformToWorld(matrix)
-    return grid.transformed(array_from_matrix(matrix))
+    return transformed
+
+
+def _transform_each(transform: vtk.vtkAbstractTransform, points: np.ndarray) -> np.ndarray:
+    given, transformed = vtk.vtkPoints(), vtk.vtkPoints()
+    given.SetData(numpy_to_vtk(np.ascontiguousarray(points), deep=True))
+    transformed.SetDataTypeToDouble()
+    transform.TransformPoints(given, transformed)
+    return vtk_to_numpy(transformed.GetData()).reshape(-1, 3).copy()
 
 
 def array_from_matrix(matrix: vtk.vtkMatrix4x4) -> np.ndarray:

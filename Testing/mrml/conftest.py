@@ -8,6 +8,7 @@ import pytest
 # An installation without slicer-core runs the other tests.
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
+import vtk
 from ENSAMSegmentLib.segments import SegmentWriter, add_segmentation
 
 from .nodes import add_segment_editor, add_transform, add_volume
@@ -39,6 +40,24 @@ def ball(center, radius):
     """A ball in voxels on the whole grid."""
     zyx = np.indices(SHAPE).transpose(1, 2, 3, 0)
     return ((zyx - center) ** 2).sum(axis=3) <= radius**2
+
+
+def add_warp(scene, moved_by=4.0):
+    """A thin-plate transform node that bends the space of the test volumes by some millimetres."""
+    rng = np.random.default_rng(5)
+    landmarks = np.array(np.meshgrid((-40, 60), (-40, 60), (-20, 110))).reshape(3, -1).T.astype(float)
+    inner = np.array([(5.0, 15, 65), (15, 20, 50), (0, 10, 80)])
+    points, targets = vtk.vtkPoints(), vtk.vtkPoints()
+    for point in (*landmarks, *inner):
+        points.InsertNextPoint(point)
+        targets.InsertNextPoint(point + rng.uniform(-moved_by, moved_by, 3))
+    spline = vtk.vtkThinPlateSplineTransform()
+    spline.SetBasisToR()
+    spline.SetSourceLandmarks(points)
+    spline.SetTargetLandmarks(targets)
+    node = scene.AddNewNodeByClass("vtkMRMLTransformNode", "breathing")
+    node.SetAndObserveTransformToParent(spline)
+    return node
 
 
 # Two organs that touch.

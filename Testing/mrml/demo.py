@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import slicer
 from ensam.errors import InputError
+from ensam.masks import MaskCrop
 from ensam.prompts import Box, PromptSet, SegmentPrompts, write_prompts
 from ensam.volume import Volume
 from ensam_training.interaction import bounds, simulate_click
@@ -82,7 +83,7 @@ class Scene:
 
     def prompts(self) -> PromptSet:
         """Read the prompts that the nodes hold now."""
-        return prompts_from_nodes(self.roi, self.foreground, self.background)
+        return prompts_from_nodes(self.volume_node, self.roi, self.foreground, self.background)
 
     def mask(self) -> np.ndarray:
         """Read the segment back, bool (z, y, x) on the volume's grid."""
@@ -92,7 +93,8 @@ class Scene:
     def write(self, result: Segmentation) -> float:
         """Write a mask to the segment and give the seconds that it took."""
         start = time.perf_counter()
-        self._writer.write(self.segmentation, self.segment, self.volume_node, result.mask, result.offset)
+        mask = MaskCrop(result.mask, result.offset)
+        self._writer.write(self.segmentation, self.volume_node, {self.segment: mask})
         return time.perf_counter() - start
 
     def click(self) -> str | None:

@@ -1,6 +1,7 @@
 """Segments whose grid or transform is not the volume's."""
 
 import numpy as np
+from ensam.masks import MaskCrop
 from ENSAMSegmentLib.segments import add_segmentation, read_segment
 
 from .conftest import KIDNEY, LIVER, SHAPE, affine
@@ -20,7 +21,7 @@ def test_the_segmentation_may_lie_under_another_transform(an_mrml_scene, a_write
     flip = add_transform(an_mrml_scene, affine((0, 0, 90), (1, 1, 1), (40, 50, 60)))
     segmentation.SetAndObserveTransformNodeID(flip.GetID())
 
-    a_writer.write(segmentation, "liver", a_volume_node, LIVER, (0, 0, 0))
+    a_writer.write(segmentation, a_volume_node, {"liver": MaskCrop(LIVER, (0, 0, 0))})
 
     # The grids don't meet, so each voxel may be half a voxel off.
     crop = read_segment(segmentation, "liver", a_volume_node)
@@ -35,7 +36,7 @@ def test_a_segment_on_another_grid_reads_at_its_place(an_mrml_scene, a_writer, a
     )
     segmentation = add_segmentation(coarse, "organs")
     segmentation.GetSegmentation().AddEmptySegment("liver")
-    a_writer.write(segmentation, "liver", coarse, np.ones((2, 3, 4), bool), (1, 2, 3))
+    a_writer.write(segmentation, coarse, {"liver": MaskCrop(np.ones((2, 3, 4), bool), (1, 2, 3))})
 
     crop = read_segment(segmentation, "liver", a_straight_volume_node)
 
@@ -49,7 +50,7 @@ def test_a_mask_written_to_another_grid_lands_at_its_place(an_mrml_scene, a_writ
     segmentation = add_segmentation(fine, "organs")
     segmentation.GetSegmentation().AddEmptySegment("liver")
 
-    a_writer.write(segmentation, "liver", a_straight_volume_node, LIVER, (0, 0, 0))
+    a_writer.write(segmentation, a_straight_volume_node, {"liver": MaskCrop(LIVER, (0, 0, 0))})
 
     np.testing.assert_array_equal(
         read_segment(segmentation, "liver", a_straight_volume_node).laid_out(SHAPE), LIVER
@@ -63,9 +64,9 @@ def test_a_second_mask_replaces_the_first_on_another_grid_too(
     fine = add_volume(an_mrml_scene, np.zeros((40, 60, 80), np.int16), FINE)
     segmentation = add_segmentation(fine, "organs")
     segmentation.GetSegmentation().AddEmptySegment("liver")
-    a_writer.write(segmentation, "liver", a_straight_volume_node, LIVER, (0, 0, 0))
+    a_writer.write(segmentation, a_straight_volume_node, {"liver": MaskCrop(LIVER, (0, 0, 0))})
 
-    a_writer.write(segmentation, "liver", a_straight_volume_node, KIDNEY, (0, 0, 0))
+    a_writer.write(segmentation, a_straight_volume_node, {"liver": MaskCrop(KIDNEY, (0, 0, 0))})
 
     np.testing.assert_array_equal(
         read_segment(segmentation, "liver", a_straight_volume_node).laid_out(SHAPE), KIDNEY
@@ -81,7 +82,7 @@ def test_the_intensity_range_holds_on_another_grid_too(
     a_segment_editor.GetSegmentEditorNode().SetSourceVolumeIntensityMask(True)
     a_segment_editor.GetSegmentEditorNode().SetSourceVolumeIntensityMaskRange(0, 8 * 30 * 40 - 1)
 
-    a_writer.write(segmentation, "liver", a_straight_volume_node, LIVER, (0, 0, 0))
+    a_writer.write(segmentation, a_straight_volume_node, {"liver": MaskCrop(LIVER, (0, 0, 0))})
 
     # Intensities are interpolated on the finer grid, so half a slice about the range's end is open.
     written = read_segment(segmentation, "liver", a_straight_volume_node).laid_out(SHAPE)
@@ -95,7 +96,7 @@ def test_what_lies_outside_the_volume_is_not_read(an_mrml_scene, a_writer, a_str
     )
     segmentation = add_segmentation(larger, "organs")
     segmentation.GetSegmentation().AddEmptySegment("liver")
-    a_writer.write(segmentation, "liver", larger, np.ones((30, 40, 50), bool), (0, 0, 0))
+    a_writer.write(segmentation, larger, {"liver": MaskCrop(np.ones((30, 40, 50), bool), (0, 0, 0))})
 
     crop = read_segment(segmentation, "liver", a_straight_volume_node)
 
