@@ -1,0 +1,164 @@
+"""What ENSAM needs and Slicer doesn't bring: says what is missing, and installs it once the user agrees.
+
+Nothing here runs at start-up, and nothing is fetched while all is installed. `packaging` is Slicer's
+``slicer.packaging`` and `import_module` Python's; tests hand in their own. Call it on the main thread.
+"""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from ensam.errors import InputError
+
+REQUIREMENTS = Path(__file__).resolve().parents[1] / "Resources" / "ENSAMSegment-requirements.txt"
+TORCH = "torch"
+
+# What pip, Slicer and the PyTorch extension raise: pip's exit code; no Python to run pip with, or a refusal;
+# a package that can't be loaded; a full disk or a library that Windows refuses; a version that doesn't exist.
+_FAILURES = (subprocess.CalledProcessError, RuntimeError, ImportError, OSError, ValueError)
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A Python package that ENSAM needs.
+
+    Attributes:
+        name: Its name in the package index.
+        specifier: The versions that will do, as pip writes them.
+        title: Its name in a sentence.
+        why: What ENSAM needs it for.
+        megabytes: The least and the most that pip fetches for it; the most is for a graphics card by NVIDIA.
+    """
+
+    name: str
+    specifier: str
+    title: str
+    why: str
+    megabytes: tuple[float, float]
+
+    def __str__(self) -> str:
+        """As pip wants it."""
+        return self.name + self.specifier
+
+
+# Sizes of the package indexes in November 2026. PyTorch's packages have 127 MB for Windows and 139 MB for the
+# Mac, 192 MB for Linux without a graphics card, and 3.2 GB for Linux with CUDA and all that it needs.
+_KNOWN = {
+    TORCH: ("PyTorch", "runs the network", (130, 3200)),
+    "safetensors": ("safetensors", "reads the network's weights", (0.5, 0.5)),
+}
+
+
+def missing(packaging: ModuleType | None = None) -> tuple[Requirement, ...]:
+    """Give what isn't installed, or too old. Imports none of it, and needs no network.
+
+    Raises:
+        InputError: This Slicer is older than 5.12.
+    """
+    packaging = packaging or _slicer_packaging()
+    found = []
+    for line in packaging.load_requirements(REQUIREMENTS):
+        if not packaging.pip_check(line):
+            found.append(Requirement(line.name, str(line.specifier), *_KNOWN[line.name]))
+    return tuple(found)
+
+
+def describe(packaging: ModuleType | None = None) -> str:
+    """Say what is missing and how much will be fetched; "" when nothing is missing. Raises as `missing`."""
+    requirements = missing(packaging)
+    return _description(requirements) if requirements else ""
+
+
+def install(
+    confirm: Callable[[str], bool],
+    packaging: ModuleType | None = None,
+    import_module: Callable[[str], ModuleType] = importlib.import_module,
+) -> bool:
+    """Install what is missing, after one question. It can be repeated, also after a failure.
+
+    Args:
+        confirm: Gets the question and gives whether the user agrees. Isn't called when nothing is missing.
+
+    Returns:
+        Whether all is there now; False when the user declined.
+
+    Raises:
+        InputError: Something can't be installed; the message says what to do.
+    """
+    packaging = packaging or _slicer_packaging()
+    needed = missing(packaging)
+    if not needed:
+        return True
+    torch = next((item for item in needed if item.name == TORCH), None)
+    # Looked for before the question: nobody should agree to a download that can't begin.
+    torch_installer = _torch_installer(import_module) if torch else None
+    if not confirm(f"{_description(needed)} Install it now?"):
+        return False
+    try:
+        others = [str(item) for item in needed if item.name != TORCH]
+        if others:
+            # The user has agreed already: one question is enough.
+            packaging.pip_ensure(others, prompt_install=False, requester="ENSAM")
+        if torch:
+            torch_installer.installTorch(askConfirmation=False, torchVersionRequirement=torch.specifier)
+    except _FAILURES as error:
+        raise InputError(_failed(missing(packaging) or needed, _reason(error))) from error
+    importlib.invalidate_caches()
+    left = missing(packaging)
+    if left:
+        raise InputError(_failed(left, "they are still missing"))
+    return True
+
+
+def _torch_installer(import_module: Callable[[str], ModuleType]) -> object:
+    try:
+        return import_module("PyTorchUtils").PyTorchUtilsLogic()
+    except ModuleNotFoundError as error:
+        if error.name != "PyTorchUtils":
+            raise InputError(f"Slicer's PyTorch extension can't be loaded ({error}): update it.") from error
+        raise InputError(
+            "ENSAM gets PyTorch from the PyTorch extension: install 'PyTorch' in the Extensions Manager, "
+            "restart Slicer and try again."
+        ) from error
+
+
+def _slicer_packaging() -> ModuleType:
+    try:
+        return importlib.import_module("slicer.packaging")
+    except ModuleNotFoundError as error:
+        raise InputError("ENSAM needs 3D Slicer 5.12 or newer: update Slicer.") from error
+
+
+def _description(requirements: tuple[Requirement, ...]) -> str:
+    parts = [f"{item.title} ({_size(item.megabytes)}; {item.why})" for item in requirements]
+    return (
+        f"ENSAM needs {' and '.join(parts)}. "
+        "Slicer downloads this once and keeps it among its own Python packages."
+    )
+
+
+def _failed(requirements: tuple[Requirement, ...], reason: str) -> str:
+    titles = " and ".join(item.title for item in requirements)
+    return (
+        f"{titles} could not be installed ({reason}): check the internet connection and the free disk space, "
+        "restart Slicer and try again."
+    )
+
+
+def _reason(error: BaseException) -> str:
+    # The command itself is long and helps nobody; Slicer's log has it.
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"pip ended with exit code {error.returncode}"
+    return str(error)
+
+
+def _size(megabytes: tuple[float, float]) -> str:
+    least, most = megabytes
+    if least == most:
+        return f"{least:g} MB"
+    return f"{least:g} MB, up to {most / 1000:g} GB with an NVIDIA graphics card"
