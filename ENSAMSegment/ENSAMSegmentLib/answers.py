@@ -115,6 +115,11 @@ class Answers:
             for q in asking.questions
         )
 
+    @staticmethod
+    def is_stale(asking: Asking) -> bool:
+        """Whether the prompts have changed since."""
+        return any(asking.target.nodes_of(q.segment_id).prompts() != q.prompts for q in asking.questions)
+
     def write(self, asking: Asking) -> Mapping[str, Written]:
         """Write the answers of an asking that is done and still holds; gives the masks by segment ID.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import slicer
 from ensam.measures import Change
 
-from .segments import add_segmentation, segment_image
+from .segments import _image
+from .volumes import grid_from_node
 
 _COLORS = {"added": (0.2, 1.0, 0.4), "removed": (1.0, 0.3, 0.2)}
 
@@ -23,14 +24,23 @@ class ChangeDisplay:
         crops = {name: crop for name, crop in crops.items() if crop.mask.size}
         if not crops:
             return
-        self._node = node = add_segmentation(volume, "ENSAM change", listed=False)
+        scene = volume.GetScene()
+        node = scene.CreateNodeByClass("vtkMRMLSegmentationNode")
+        node.UnRegister(None)
+        node.SetName("ENSAM change")
+        node.SetHideFromEditors(True)
+        node.SetSaveWithScene(False)
         for name, crop in crops.items():
             segment = slicer.vtkSegment()
             segment.SetName(name)
             segment.SetColor(*_COLORS[name])
-            segment.AddRepresentation("Binary labelmap", segment_image(volume, node, crop))
+            segment.AddRepresentation("Binary labelmap", _image(crop, grid_from_node(volume).ijk_to_ras))
             node.GetSegmentation().AddSegment(segment, name)
+        self._node = scene.AddNode(node)
+        node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+        node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
+        display.SetSaveWithScene(False)
         display.SetOpacity2DFill(0.6)
         display.SetOpacity2DOutline(0.0)
         # A surface would have to be made for it: the tint is for the slices.

@@ -83,7 +83,7 @@ class ENSAMSegmentLogic:
         """editor_node: by default the one that Slicer's editors share. save_state: saves a state for the undo
         stack to be used, by default one of this object's own. worker: by default the process's."""
         self.changed: Callable[[], None] = lambda: None  # called after anything that a GUI shows
-        self.status = Status("ready", "")
+        self.status = status.ready(Target(), False)
         self.measures: Measures | None = None
         self.last_change: Change | None = None
         self.auto_update = True
@@ -161,6 +161,7 @@ class ENSAMSegmentLogic:
             self._editor.SetAndObserveSegmentationNode(segmentation)
         if segment_id:
             self._editor.SetSelectedSegmentID(segment_id)
+        self._bind()
 
     def add_segment(self, name: str | None = None) -> str:
         """Add an empty segment and select it; gives its ID. Without a segmentation one is made.
@@ -546,11 +547,9 @@ class ENSAMSegmentLogic:
         nodes = self._target.nodes
         with self._as_own_edit():
             if self.lesion_mode and not self._known.is_empty:
-                segment_id = self.add_segment()
-                nodes.hand_draft_to(self._target.nodes_of(segment_id))
-                nodes = self._target.nodes_of(segment_id)
-            nodes.finish_box()
-        self._bind()
+                self.add_segment()
+                nodes.hand_draft_to(self._target.nodes)
+            self._target.nodes.finish_box()
         self._observe_prompts()
 
     def _open_lesion(self) -> None:
@@ -565,8 +564,7 @@ class ENSAMSegmentLogic:
             or self._known.is_empty
         ):
             return
-        (point,) = new
-        owner = self._target.owner_of(point)
+        owner = self._target.owner_of(new[0])
         if owner == self.segment_id:
             return
         kind = self.placing
@@ -577,9 +575,8 @@ class ENSAMSegmentLogic:
                 self.select(segment_id=owner)
             else:
                 self.add_segment()
-        self._bind()
-        with self._as_own_edit():
-            self._target.nodes.write(self._known.with_point(point), self._target.nodes.muted())
+            nodes = self._target.nodes
+            nodes.write(self._known.with_point(new[0]), nodes.muted())
         self._observe_prompts()
         if kind:
             self.start_placing(kind)
@@ -615,11 +612,12 @@ class ENSAMSegmentLogic:
                 # The user learns of it here, and a developer from the traceback.
                 self._say(Status("error", f"ENSAM failed, and the segment is as it was: {error}"))
             raise error
-        elif self._answers.still_holds(asking):
+        elif self._answers.still_holds(asking) and not (self.auto_update and self._answers.is_stale(asking)):
             self._write()
         else:
             self._asking = None
-            self._due = time.monotonic()
+            if self._target == asking.target and self._target.is_complete:
+                self._due = time.monotonic()
 
     def _write(self) -> None:
         asking, self._asking = self._asking, None

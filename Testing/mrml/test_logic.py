@@ -1,0 +1,550 @@
+"""The logic on a real scene, with a stand-in for the network."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import slicer
+from ensam.errors import InputError
+from ensam.prompts import read_prompts
+from ensam.worker import Worker
+from ENSAMSegmentLib.logic import ENSAMSegmentLogic
+from ENSAMSegmentLib.prompt_nodes import BACKGROUND, BOX, FOREGROUND
+from ENSAMSegmentLib.segments import read_segment
+
+from .conftest import SHAPE
+from .nodes import add_volume, load_segmentation, save
+from .stub_session import StubSession
+
+CENTRE = (24.0, -4.0, 70.0)  # of the volume, in the world
+ALONG_X = np.array((6.0, 0.0, 0.0))
+
+
+@pytest.fixture
+def a_session():
+    return StubSession()
+
+
+@pytest.fixture
+def a_worker_of_it(a_session):
+    worker = Worker(lambda _settings: a_session)
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def a_volume(an_mrml_scene):
+    voxels = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
+    ijk_to_ras = np.array([[1.2, 0, 0, 0], [0, 1.0, 0, -19], [0, 0, 2.0, 51], [0, 0, 0, 1.0]])
+    return add_volume(an_mrml_scene, voxels, ijk_to_ras, "CT chest")
+
+
+@pytest.fixture
+def a_logic(a_volume, a_worker_of_it):
+    logic = ENSAMSegmentLogic(worker=a_worker_of_it)
+    logic.select(a_volume)
+    logic.add_segment("liver")
+    yield logic
+    logic.cleanup()
+
+
+def draw_box(logic, centre=CENTRE, size=(20.0, 16.0, 20.0)):
+    logic.set_box(tuple(centre), size)
+    logic.wait()
+
+
+def click(logic, position=CENTRE, foreground=True):
+    logic.add_point(tuple(position), foreground)
+    logic.wait()
+
+
+def voxels_of(logic, segment_id=None):
+    crop = read_segment(logic.segmentation, segment_id or logic.segment_id, logic.volume)
+    return crop.laid_out(SHAPE)
+
+
+def prompts_of(logic):
+    return [(row.kind, np.round(row.position_ras, 3).tolist(), row.muted) for row in logic.prompt_rows()]
+
+
+# The mask follows
+
+
+def test_a_box_and_a_click_each_change_the_mask(a_logic):
+    draw_box(a_logic)
+    after_box = voxels_of(a_logic)
+    click(a_logic, CENTRE, foreground=False)
+    assert after_box.any()
+    assert (after_box & ~voxels_of(a_logic)).any()
+    assert a_logic.status.kind == "done"
+    assert a_logic.last_change.removed_ml > 0 and a_logic.last_change.added_ml == 0
+
+
+def test_a_moved_click_gives_the_mask_of_a_click_made_there(a_logic):
+    draw_box(a_logic)
+    click(a_logic, CENTRE + ALONG_X, foreground=False)
+    expected = voxels_of(a_logic)
+    a_logic.clear_prompts()
+    draw_box(a_logic)
+    click(a_logic, CENTRE, foreground=False)
+    node = a_logic.start_placing(BACKGROUND)
+    a_logic.stop_placing()
+    node.SetNthControlPointPositionWorld(0, *(CENTRE + ALONG_X))
+    a_logic.wait()
+    assert np.array_equal(voxels_of(a_logic), expected)
+
+
+def test_nothing_runs_while_a_prompt_is_dragged(a_logic, a_session):
+    draw_box(a_logic)
+    click(a_logic)
+    asked = len(a_session.calls)
+    node = a_logic.start_placing(FOREGROUND)
+    a_logic.stop_placing()
+    node.InvokeEvent(node.PointStartInteractionEvent)
+    node.SetNthControlPointPositionWorld(0, *(CENTRE + ALONG_X))
+    for _ in range(5):
+        time.sleep(0.05)
+        a_logic.poll()
+    assert len(a_session.calls) == asked
+    node.InvokeEvent(node.PointEndInteractionEvent)
+    a_logic.wait()
+    assert len(a_session.calls) == asked + 1
+
+
+def test_a_flipped_point_changes_sides(a_logic):
+    draw_box(a_logic)
+    click(a_logic)
+    (point,) = [row for row in a_logic.prompt_rows() if row.kind == FOREGROUND]
+    a_logic.flip(point)
+    a_logic.wait()
+    assert [kind for kind, _, _ in prompts_of(a_logic)] == [BOX, BACKGROUND]
+    assert a_logic.last_change.removed_ml > 0
+
+
+def test_a_muted_prompt_counts_no_more_until_it_is_taken_back(a_logic):
+    draw_box(a_logic)
+    plain = voxels_of(a_logic)
+    click(a_logic, foreground=False)
+    clicked = voxels_of(a_logic)
+    for muted, expected in ((True, plain), (False, clicked)):
+        (point,) = [row for row in a_logic.prompt_rows() if row.kind == BACKGROUND]
+        a_logic.set_muted(point, muted)
+        a_logic.wait()
+        assert np.array_equal(voxels_of(a_logic), expected)
+
+
+def test_a_muted_box_counts_no_more(a_logic):
+    click(a_logic)
+    ball = voxels_of(a_logic)
+    draw_box(a_logic)
+    a_logic.set_muted(a_logic.prompt_rows()[0], True)
+    a_logic.wait()
+    assert np.array_equal(voxels_of(a_logic), ball)
+
+
+def test_without_prompts_the_segment_is_empty_again(a_logic):
+    draw_box(a_logic)
+    a_logic.clear_prompts()
+    a_logic.wait()
+    assert not voxels_of(a_logic).any()
+
+
+def test_a_transform_that_moves_all_changes_nothing(a_logic, a_session, an_mrml_scene):
+    transform = an_mrml_scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    for node in (a_logic.volume, a_logic.segmentation):
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    draw_box(a_logic)
+    asked, mask = len(a_session.calls), voxels_of(a_logic)
+    matrix = transform.GetMatrixTransformToParent()
+    matrix.SetElement(0, 3, 12.0)
+    transform.SetMatrixTransformToParent(matrix)
+    a_logic.wait()
+    assert len(a_session.calls) == asked
+    assert np.array_equal(voxels_of(a_logic), mask)
+
+
+def test_with_updates_off_nothing_runs_until_it_is_asked_for(a_logic, a_session):
+    a_logic.auto_update = False
+    draw_box(a_logic)
+    assert not a_session.calls
+    a_logic.run()
+    a_logic.wait()
+    assert voxels_of(a_logic).any()
+
+
+# What was there stays
+
+
+def paint(logic, mask):
+    """As the Segment Editor's paint effect writes: with an undo state, and no word to ENSAM."""
+    from ensam.masks import MaskCrop
+
+    logic._answers.writer.write(
+        logic.segmentation, logic.volume, {logic.segment_id: MaskCrop(mask, (0, 0, 0))}
+    )
+
+
+def test_painted_voxels_stay_when_a_click_follows(a_logic):
+    draw_box(a_logic)
+    painted = voxels_of(a_logic)
+    painted[1:3, 1:3, 1:3] = True
+    painted[10, 15, 20] = False
+    paint(a_logic, painted)
+    click(a_logic, np.add(CENTRE, (12, 0, 0)))
+    now = voxels_of(a_logic)
+    assert now[1:3, 1:3, 1:3].all()
+    assert not now[10, 15, 20]
+    assert (now & ~painted).any()
+
+
+def test_an_existing_mask_is_corrected_by_a_background_click_alone(a_logic):
+    mask = np.zeros(SHAPE, bool)
+    mask[5:15, 10:20, 10:30] = True
+    paint(a_logic, mask)
+    click(a_logic, CENTRE, foreground=False)
+    now = voxels_of(a_logic)
+    assert (mask & ~now).any() and not (now & ~mask).any()
+
+
+def test_prompts_on_a_painted_mask_give_the_same_in_any_order(a_logic):
+    mask = np.zeros(SHAPE, bool)
+    mask[5:15, 10:20, 10:30] = True
+    first, second = (tuple(CENTRE), False), (tuple(np.add(CENTRE, (12, 0, 0))), True)
+    results = []
+    for order in ((first, second), (second, first)):
+        paint(a_logic, mask)
+        for position, foreground in order:
+            click(a_logic, position, foreground)
+        results.append(voxels_of(a_logic))
+        a_logic.clear_prompts()
+        a_logic.wait()
+        paint(a_logic, np.zeros(SHAPE, bool))
+    assert np.array_equal(*results)
+
+
+@pytest.mark.parametrize("mode", ["OverwriteAllSegments", "OverwriteVisibleSegments", "OverwriteNone"])
+def test_a_touching_segment_keeps_every_voxel(a_logic, mode):
+    draw_box(a_logic)
+    liver, first = voxels_of(a_logic), a_logic.segment_id
+    a_logic._editor.SetOverwriteMode(getattr(slicer.vtkMRMLSegmentEditorNode, mode))
+    a_logic.add_segment("kidney")
+    draw_box(a_logic, np.add(CENTRE, (8, 0, 0)))
+    click(a_logic, np.add(CENTRE, (3, 0, 0)))
+    assert voxels_of(a_logic).any()
+    assert np.array_equal(voxels_of(a_logic, first), liver)
+
+
+# One undo stack
+
+
+def test_undo_and_redo_take_mask_and_prompts_together(a_logic, a_session):
+    states = [(prompts_of(a_logic), voxels_of(a_logic))]
+    for step in (
+        lambda: draw_box(a_logic),
+        lambda: click(a_logic),
+        lambda: click(a_logic, CENTRE + ALONG_X, foreground=False),
+        lambda: paint(a_logic, np.ones(SHAPE, bool)),
+    ):
+        step()
+        states.append((prompts_of(a_logic), voxels_of(a_logic)))
+    asked = len(a_session.calls)
+    for turn, expected in ((a_logic.undo, states[-2::-1]), (a_logic.redo, states[1:])):
+        for prompts, mask in expected:
+            turn()
+            a_logic.wait()
+            assert prompts_of(a_logic) == prompts
+            assert np.array_equal(voxels_of(a_logic), mask)
+    assert len(a_session.calls) == asked
+
+
+def test_after_undo_the_next_click_goes_on_from_there(a_logic):
+    draw_box(a_logic)
+    boxed = voxels_of(a_logic)
+    click(a_logic, foreground=False)
+    a_logic.undo()
+    a_logic.wait()
+    click(a_logic, np.add(CENTRE, (12, 0, 0)))
+    assert (boxed <= voxels_of(a_logic)).all()
+
+
+def test_muting_is_taken_back_too(a_logic):
+    draw_box(a_logic)
+    click(a_logic, foreground=False)
+    before = prompts_of(a_logic)
+    a_logic.set_muted(a_logic.prompt_rows()[1], True)
+    a_logic.wait()
+    muted = prompts_of(a_logic)
+    a_logic.undo()
+    assert prompts_of(a_logic) == before
+    a_logic.redo()
+    assert prompts_of(a_logic) == muted
+
+
+# Prompts belong to a segment
+
+
+def visible(logic):
+    return {node.GetName() for node in slicer_nodes(logic) if node.GetDisplayVisibility()}
+
+
+def slicer_nodes(logic):
+    from ENSAMSegmentLib.prompt_nodes import prompt_nodes
+
+    return prompt_nodes(logic.segmentation)
+
+
+def test_another_segment_shows_its_own_prompts_and_runs_nothing(a_logic, a_session):
+    draw_box(a_logic)
+    first = a_logic.segment_id
+    a_logic.add_segment("kidney")
+    assert prompts_of(a_logic) == []
+    click(a_logic)
+    assert visible(a_logic) == {"kidney foreground"}
+    asked = len(a_session.calls)
+    a_logic.select(segment_id=first)
+    a_logic.wait()
+    assert [kind for kind, _, _ in prompts_of(a_logic)] == [BOX]
+    assert visible(a_logic) == {"liver box"}
+    assert len(a_session.calls) == asked
+
+
+def test_prompts_survive_a_segmentation_file(a_logic, a_session, an_mrml_scene, tmp_path):
+    draw_box(a_logic)
+    click(a_logic, foreground=False)
+    before, mask = prompts_of(a_logic), voxels_of(a_logic)
+    save(a_logic.segmentation, tmp_path / "organs.seg.nrrd")
+    asked = len(a_session.calls)
+    loaded = load_segmentation(an_mrml_scene, tmp_path / "organs.seg.nrrd")
+    a_logic.select(segmentation=loaded, segment_id=loaded.GetSegmentation().GetNthSegmentID(0))
+    a_logic.wait()
+    assert prompts_of(a_logic) == before
+    assert len(a_session.calls) == asked
+    # The mask is known to be theirs: the next click does not take it for painted by hand.
+    click(a_logic, np.add(CENTRE, (12, 0, 0)))
+    assert a_session.calls[-1][1] is None
+    assert (voxels_of(a_logic) & ~mask).any()
+
+
+def test_prompts_travel_as_json_and_run_only_when_asked(a_logic, a_session, tmp_path):
+    draw_box(a_logic)
+    click(a_logic, foreground=False)
+    mask = voxels_of(a_logic)
+    a_logic.save_prompts(tmp_path / "prompts.json")
+    (saved,) = read_prompts(tmp_path / "prompts.json")
+    assert saved.name == "liver" and len(saved.prompts.points) == 1
+    a_logic.clear_prompts()
+    a_logic.wait()
+    asked = len(a_session.calls)
+    a_logic.load_prompts(tmp_path / "prompts.json")
+    a_logic.wait()
+    assert len(a_session.calls) == asked
+    a_logic.run()
+    a_logic.wait()
+    assert np.array_equal(voxels_of(a_logic), mask)
+
+
+def test_damaged_prompts_of_a_segment_are_reported(a_logic):
+    from ENSAMSegmentLib.segment_state import PROMPTS_TAG
+
+    segment_id = a_logic.add_segment("kidney")
+    a_logic.segmentation.GetSegmentation().GetSegment(segment_id).SetTag(PROMPTS_TAG, "no base64!")
+    a_logic.select(segment_id="liver")
+    a_logic.select(segment_id=segment_id)
+    assert a_logic.status.kind == "error" and "damaged" in a_logic.status.text
+
+
+# Nothing blocks, nothing stale is written
+
+
+def test_the_newest_prompts_win(a_logic, a_session):
+    a_session.gate.clear()
+    a_logic.set_box(CENTRE, (20.0, 16.0, 20.0))
+    while not a_session.calls:
+        a_logic.poll(0.01)
+    assert a_logic.status.kind == "working"
+    for step in range(3):
+        a_logic.add_point(tuple(CENTRE + ALONG_X * step / 3), False)
+    a_session.gate.set()
+    a_logic.wait()
+    assert len(a_session.calls[-1][0].points) == 3
+    assert a_logic._editor_logic.CanUndo()
+    a_logic.undo()
+    assert not voxels_of(a_logic).any()  # one write, and not one for each prompt
+
+
+def started(logic, session):
+    session.gate.clear()
+    logic.set_box(CENTRE, (20.0, 16.0, 20.0))
+    while not session.calls:
+        logic.poll(0.01)
+
+
+def test_cancel_leaves_the_segment_as_it_was(a_logic, a_session):
+    started(a_logic, a_session)
+    a_logic.cancel()
+    a_session.gate.set()
+    a_logic.wait()
+    assert not voxels_of(a_logic).any()
+    assert a_logic.status.kind == "ready"
+    assert a_logic.poll() is None
+
+
+def test_an_answer_for_a_closed_scene_is_dropped(a_logic, a_session, an_mrml_scene):
+    started(a_logic, a_session)
+    an_mrml_scene.Clear(False)
+    a_session.gate.set()
+    a_logic.wait()
+    assert a_logic.volume is None and a_logic.segment_id == ""
+    assert a_logic.prompt_rows() == ()
+
+
+@pytest.mark.parametrize("lost", ["volume", "segmentation", "segment"])
+def test_an_answer_for_a_deleted_node_is_dropped(a_logic, a_session, an_mrml_scene, lost):
+    segmentation = a_logic.segmentation
+    started(a_logic, a_session)
+    if lost == "segment":
+        segmentation.GetSegmentation().RemoveSegment(a_logic.segment_id)
+    else:
+        an_mrml_scene.RemoveNode(a_logic.volume if lost == "volume" else segmentation)
+    a_session.gate.set()
+    a_logic.wait()
+    assert a_logic.poll() is None
+    if lost == "volume":
+        segment = segmentation.GetSegmentation().GetNthSegment(0)
+        assert segment.GetRepresentation("Binary labelmap").IsEmpty()
+
+
+def test_a_changed_image_is_segmented_anew(a_logic, a_session):
+    started(a_logic, a_session)
+    a_logic.volume.GetImageData().GetPointData().GetScalars().Fill(3)
+    a_logic.volume.GetImageData().GetPointData().GetScalars().SetValue(0, 9)
+    a_logic.volume.GetImageData().Modified()
+    a_session.gate.set()
+    a_logic.wait()
+    assert a_session.volume.array.max() == 9
+    assert voxels_of(a_logic).any()
+
+
+def test_a_mask_painted_meanwhile_is_not_lost(a_logic, a_session):
+    started(a_logic, a_session)
+    painted = np.zeros(SHAPE, bool)
+    painted[1:3, 1:3, 1:3] = True
+    paint(a_logic, painted)
+    a_session.gate.set()
+    a_logic.wait()
+    assert voxels_of(a_logic)[1:3, 1:3, 1:3].all()
+
+
+def test_what_went_wrong_is_said_and_nothing_is_lost(a_logic, a_session):
+    draw_box(a_logic)
+    before = voxels_of(a_logic)
+    a_session.error = InputError("The box lies outside 'CT chest': move it onto the image.")
+    a_logic.add_point(CENTRE, False)
+    with pytest.raises(InputError, match="move it onto the image"):
+        a_logic.wait()
+    assert a_logic.status.kind == "error"
+    assert np.array_equal(voxels_of(a_logic), before)
+    assert len(a_logic.prompt_rows()) == 2
+
+
+def test_an_unforeseen_failure_reaches_user_and_developer(a_logic, a_session):
+    a_session.error = ZeroDivisionError("of the network")
+    a_logic.set_box(CENTRE, (20.0, 16.0, 20.0))
+    with pytest.raises(ZeroDivisionError):
+        a_logic.wait()
+    assert "of the network" in a_logic.status.text
+    a_session.error = None
+    click(a_logic)
+    assert a_logic.status.kind == "done"
+
+
+# Several objects
+
+
+def test_in_lesion_mode_each_box_is_a_segment_of_its_own(a_logic):
+    a_logic.lesion_mode = True
+    for step in range(3):
+        roi = a_logic.start_placing(BOX)
+        roi.SetCenterWorld(*np.add(CENTRE, (12 * step - 12, 0, 0)))
+        roi.SetSize(8, 8, 8)
+        a_logic.stop_placing()
+        a_logic.wait()
+    names = [a_logic._target.name(s) for s in a_logic._target.segment_ids]
+    assert names == ["liver", "Lesion 2", "Lesion 3"]
+    counts = [voxels_of(a_logic, s).sum() for s in a_logic._target.segment_ids]
+    assert min(counts) > 0
+
+
+def test_in_lesion_mode_a_click_in_a_box_belongs_to_it_and_one_outside_begins_a_lesion(a_logic):
+    a_logic.lesion_mode = True
+    draw_box(a_logic, size=(8.0, 8.0, 8.0))
+    a_logic.start_placing(FOREGROUND)
+    click(a_logic)
+    assert len(a_logic._target.segment_ids) == 1
+    click(a_logic, np.add(CENTRE, (15, 0, 0)))
+    assert len(a_logic._target.segment_ids) == 2
+    assert a_logic.placing == FOREGROUND
+    assert [kind for kind, _, _ in prompts_of(a_logic)] == [FOREGROUND]
+    click(a_logic, np.add(CENTRE, (1, 0, 0)))
+    assert a_logic._target.name() == "liver"
+    assert [kind for kind, _, _ in prompts_of(a_logic)] == [BOX, FOREGROUND, FOREGROUND]
+
+
+def test_segments_that_share_out_the_voxels_are_answered_together(a_logic, a_session):
+    draw_box(a_logic)
+    first = a_logic.segment_id
+    a_logic.add_segment("kidney")
+    a_logic.together = True
+    draw_box(a_logic, np.add(CENTRE, (8, 0, 0)))
+    both = voxels_of(a_logic), voxels_of(a_logic, first)
+    assert both[0].any() and both[1].any() and not (both[0] & both[1]).any()
+    a_logic.undo()
+    assert not voxels_of(a_logic).any()
+
+
+# Placing
+
+
+def test_a_box_that_is_not_finished_does_not_replace_the_old_one(a_logic):
+    draw_box(a_logic)
+    before = prompts_of(a_logic)
+    a_logic.start_placing(BOX)
+    assert a_logic.placing == BOX
+    a_logic.stop_placing()
+    a_logic.wait()
+    assert prompts_of(a_logic) == before
+    assert len(slicer_nodes(a_logic)) == 1
+
+
+def test_placing_ends_with_the_mode_of_the_scene(a_logic):
+    a_logic.start_placing(FOREGROUND)
+    assert a_logic.placing == FOREGROUND
+    slicer.mrmlScene.GetSingletonNode("Singleton", "vtkMRMLInteractionNode").SwitchToViewTransformMode()
+    assert a_logic.placing == ""
+
+
+def test_a_logic_that_is_put_away_shows_and_follows_nothing(a_logic, a_session):
+    draw_box(a_logic)
+    asked = len(a_session.calls)
+    segmentation, segment_id = a_logic.segmentation, a_logic.segment_id
+    a_logic.deactivate()
+    from ENSAMSegmentLib.prompt_nodes import prompt_nodes
+
+    (roi,) = prompt_nodes(segmentation)
+    assert not roi.GetDisplayVisibility()
+    roi.SetSize(5, 5, 5)
+    assert a_logic.poll() is None and len(a_session.calls) == asked
+    a_logic.activate()
+    assert a_logic.segment_id == segment_id and roi.GetDisplayVisibility()
+    assert a_logic.poll() is None and len(a_session.calls) == asked
+
+
+def test_without_a_volume_the_user_is_told_what_to_do(an_mrml_scene, a_worker_of_it):
+    logic = ENSAMSegmentLogic(worker=a_worker_of_it)
+    assert "Load an image" in logic.status.text
+    for action in (logic.add_segment, logic.run, lambda: logic.start_placing(BOX), logic.clear_prompts):
+        with pytest.raises(InputError, match="image"):
+            action()
+    logic.cleanup()
