@@ -87,10 +87,14 @@ def read_segment(
 
 @dataclass(frozen=True)
 class _Write:
-    """One segment's new voxels, ready to be handed to Slicer."""
+    """One segment's new voxels, ready to be handed to Slicer.
+
+    overwrites: Whether another segment that may be overwritten has voxels there.
+    """
 
     segment_id: str
     modifier: slicer.vtkOrientedImageData
+    overwrites: bool
 
 
 class SegmentWriter:
@@ -152,18 +156,18 @@ class SegmentWriter:
             VolumeError: The volume has no image, or a warp can't be inverted at a mask. Likewise.
         """
         editor = self._logic.GetSegmentEditorNode()
-        mode = editor.GetOverwriteMode()
         _ensure_reference_geometry(segmentation, volume)
         writes = self._prepared(segmentation, volume, masks)
         self._check_editable_area(segmentation, volume, writes)
         if editor.GetSegmentationNode() is segmentation:
             self._save_state()
-        if self.keep_others:
-            mode = editor.OverwriteNone
         self._errors.clear()
         with self._settings_kept():
             editor.SetAndObserveSegmentationNode(segmentation)
-            editor.SetOverwriteMode(mode)
+            # Slicer keeps apart what it must not overwrite, and doesn't search where it may not. To overwrite
+            # it goes through each other segment, and enlarges it to hold this one while it does.
+            if not any(write.overwrites for write in writes):
+                editor.SetOverwriteMode(editor.OverwriteNone)
             # The intensity range belongs to the volume that the user chose with it.
             if editor.GetSourceVolumeIntensityMask() and editor.GetSourceVolumeNode() is None:
                 editor.SetAndObserveSourceVolumeNode(volume)
@@ -191,7 +195,7 @@ class SegmentWriter:
             volume.GetParentTransformNode(), segmentation.GetParentTransformNode()
         )
         grid = grid_from_node(volume)
-        rivals = self._rivals(segmentation) if self.keep_others else []
+        rivals = self._rivals(segmentation)
         later = list(masks)
         writes = []
         for segment_id, mask in masks.items():
@@ -199,6 +203,7 @@ class SegmentWriter:
             labelmap = _labelmap(segment)
             matrix = _matrix(_reference_geometry(segmentation) if labelmap.IsEmpty() else labelmap)
             voxels = _moved(mask.trimmed(), grid.ijk_to_ras, matrix, to_segmentation).trimmed()
+            overwrites = False
             later.remove(segment_id)
             for rival in rivals:
                 if rival in later:
@@ -207,11 +212,14 @@ class SegmentWriter:
                     held = _voxels_near(_segment(segmentation, rival), matrix, voxels)
                 else:
                     continue
-                voxels = _without(voxels, held)
+                if self.keep_others:
+                    voxels = _without(voxels, held)
+                else:
+                    overwrites = overwrites or _meet(voxels, held)
             if self._is_masked():
                 # Where editing is restricted the logic keeps old voxels only within the modifier's extent.
                 voxels = _padded(voxels, _voxels(segment))
-            writes.append(_Write(segment_id, _image(voxels, matrix)))
+            writes.append(_Write(segment_id, _image(voxels, matrix), overwrites))
         return writes
 
     def _rivals(self, segmentation: slicer.vtkMRMLSegmentationNode) -> list[str]:
@@ -337,6 +345,12 @@ def _without(crop: MaskCrop, other: MaskCrop) -> MaskCrop:
     cut, other_cut = _shared(crop, other)
     mask[cut] &= ~other.mask[other_cut]
     return MaskCrop(mask, crop.offset)
+
+
+def _meet(crop: MaskCrop, other: MaskCrop) -> bool:
+    """Whether two crops of one grid have a voxel in common."""
+    cut, other_cut = _shared(crop, other)
+    return bool((crop.mask[cut] & other.mask[other_cut]).any())
 
 
 def _shared(crop: MaskCrop, other: MaskCrop) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

@@ -30,10 +30,10 @@ def a_segmentation(a_volume_node):
 def painted_neighbours(two_neighbours, a_writer, a_segment_editor, a_straight_volume_node):
     """Two organs that touch, on one labelmap, in a segmentation that the editor shows."""
     a_segment_editor.GetSegmentEditorNode().SetAndObserveSegmentationNode(two_neighbours)
-    a_writer.keep_others = False
-    a_writer.write(two_neighbours, a_straight_volume_node, {"liver": MaskCrop(LIVER, (0, 0, 0))})
-    a_writer.write(two_neighbours, a_straight_volume_node, {"kidney": MaskCrop(KIDNEY, (0, 0, 0))})
-    a_writer.keep_others = True
+    organs = {"liver": MaskCrop(LIVER, (0, 0, 0)), "kidney": MaskCrop(KIDNEY, (0, 0, 0))}
+    a_writer.write(two_neighbours, a_straight_volume_node, organs)
+    # As it is after saving, and after painting in Slicer.
+    two_neighbours.GetSegmentation().CollapseBinaryLabelmaps()
     assert two_neighbours.GetSegmentation().GetNumberOfLayers() == 1
     return two_neighbours
 
