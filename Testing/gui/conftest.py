@@ -1,0 +1,56 @@
+"""Slicer's Python environment without Slicer: see ``stand_in``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+
+
+@cache
+def why_qt_cannot_start() -> str:
+    """Empty when it can. Qt ends the process when it can't start, so another process tries."""
+    attempt = subprocess.run(
+        [sys.executable, "-c", "from PySide6.QtWidgets import QApplication; QApplication([])"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    return "" if attempt.returncode == 0 else (attempt.stderr.strip().splitlines() or ["it crashed"])[-1]
+
+
+@pytest.fixture
+def an_application(tmp_path):
+    """Slicer's modules on the stand-in, with a fresh scene. What Slicer would only print fails the test."""
+    pytest.importorskip("slicer", reason="slicer-core is not installed")
+    if why_qt_cannot_start():
+        pytest.skip(f"Qt does not start: {why_qt_cannot_start()}")
+    from .stand_in.installation import installed
+
+    with installed(tmp_path) as application:
+        yield application
+        left = application.mistakes()
+    assert not left, "Slicer would have printed:\n" + "\n".join(left)
+
+
+@pytest.fixture
+def pump(an_application):
+    """``pump(seconds)`` or ``pump(condition)`` lets events happen."""
+    return an_application.pump
+
+
+@pytest.fixture
+def grab(an_application):
+    """``grab(widget, path)`` draws a widget to a PNG file."""
+
+    def draw(widget, path):
+        if not widget.visible:
+            widget.show()
+        an_application.pump(0.05)
+        assert widget.grab().save(str(path))
+        return path
+
+    return draw

@@ -1,0 +1,132 @@
+"""``slicer.app`` and the module manager."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import Property, QObject, QSettings, Signal, Slot
+from PySide6.QtWidgets import QApplication
+
+
+class qSlicerModuleManager(QObject):
+    """Knows the modules that a test loaded."""
+
+    moduleLoaded = Signal(str)
+    moduleAboutToBeUnloaded = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._modules: dict[str, QObject] = {}
+
+    @Slot(str, result=QObject)
+    def module(self, name: str) -> QObject | None:
+        return self._modules.get(name)
+
+    @Slot(result=list)
+    def modulesNames(self) -> list[str]:
+        return list(self._modules)
+
+    def add(self, name: str, module: QObject) -> None:
+        self._modules[name] = module
+        self.moduleLoaded.emit(name)
+
+
+class qSlicerCoreApplication(QApplication):
+    """What works without widgets. There is one for all tests; each test calls :meth:`begin`."""
+
+    mrmlSceneChanged = Signal(object)
+    urlReceived = Signal(str)
+    usageEventLogged = Signal(str, str)
+
+    def begin(self, logic: Any, folder: Path) -> None:
+        """Start afresh with the scene of ``logic`` and settings in ``folder``."""
+        self.setApplicationName("Slicer")
+        self.setOrganizationName("stand-in")
+        QSettings.setDefaultFormat(QSettings.Format.IniFormat)
+        QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(folder / "settings"))
+        self._logic = logic
+        self._folder = folder
+        self._settings = QSettings()
+        self._module_manager = qSlicerModuleManager()
+        self._layout_manager: QObject | None = None
+        self.is_testing = False
+        self.paused_renders = 0
+        # Outside any window: where tests put what they add to the application.
+        while QApplication.overrideCursor() is not None:
+            QApplication.restoreOverrideCursor()
+
+    def end(self) -> None:
+        for widget in QApplication.topLevelWidgets():
+            widget.close()
+            widget.deleteLater()
+        self.sendPostedEvents(None, 52)  # QEvent::DeferredDelete
+        self._logic = None
+
+    @Slot(result=object)
+    def applicationLogic(self) -> Any:
+        return self._logic
+
+    @Slot(result=object)
+    def mrmlScene(self) -> Any:
+        return self._logic.GetMRMLScene()
+
+    @Slot(str, result=object)
+    def moduleLogic(self, name: str) -> Any:
+        return self._logic.GetModuleLogic(name)
+
+    @Slot(result=QObject)
+    def moduleManager(self) -> QObject:
+        return self._module_manager
+
+    @Slot(result=QObject)
+    def settings(self) -> QSettings:
+        return self._settings
+
+    userSettings = settings
+    revisionUserSettings = settings
+
+    @Slot(result=bool)
+    def testingEnabled(self) -> bool:
+        return self.is_testing
+
+    @Slot()
+    def pauseRender(self) -> None:
+        self.paused_renders += 1
+
+    @Slot()
+    def resumeRender(self) -> None:
+        self.paused_renders -= 1
+
+    @Slot(str, result=str)
+    def moduleDocumentationUrl(self, name: str) -> str:
+        return f"https://slicer.readthedocs.io/en/latest/user_guide/modules/{name.lower()}.html"
+
+    temporaryPath = Property(str, lambda self: str(self._folder))
+    cachePath = Property(str, lambda self: str(self._folder))
+    slicerHome = Property(str, lambda self: str(self._folder))
+    mainApplicationName = Property(str, lambda self: "Slicer")
+    mainApplicationDisplayName = Property(str, lambda self: "3D Slicer")
+    majorVersion = Property(int, lambda self: 5)
+    minorVersion = Property(int, lambda self: 12)
+    revision = Property(str, lambda self: "34000")
+    os = Property(str, lambda self: "linux")
+    documentationBaseUrl = Property(str, lambda self: "https://slicer.readthedocs.io/en/latest/")
+
+
+class qSlicerApplication(qSlicerCoreApplication):
+    """What needs widgets. There is neither a main window nor a layout manager, as with --no-main-window."""
+
+    startupCompleted = Signal()
+
+    @Slot(result=QObject)
+    def layoutManager(self) -> QObject | None:
+        return self._layout_manager
+
+    @Slot(QObject)
+    def setLayoutManager(self, manager: QObject | None) -> None:
+        self._layout_manager = manager
+
+
+def the_application() -> qSlicerApplication:
+    return QApplication.instance() or qSlicerApplication([])

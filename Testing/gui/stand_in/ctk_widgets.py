@@ -1,0 +1,217 @@
+"""The widgets of CTK that the extension uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtCore import Property, QRect, QSize, Qt, Signal, Slot
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QComboBox,
+    QHBoxLayout,
+    QMessageBox,
+    QStyle,
+    QStyleOptionButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+
+def held(kind: type | str, default: Any) -> Property:
+    """A property that only keeps its value."""
+    key = object()
+
+    def values(widget: QWidget) -> dict:
+        return widget.__dict__.setdefault("_held_values", {})
+
+    return Property(
+        kind,
+        lambda widget: values(widget).get(key, default),
+        lambda widget, value: values(widget).__setitem__(key, value),
+    )
+
+
+class ctkCollapsibleButton(QAbstractButton):
+    """A title bar; the children below it show only while it isn't collapsed."""
+
+    _BAR = 24
+
+    contentsCollapsed = Signal(bool)
+    collapsedHeight = held(int, 10)
+    flat = held(bool, False)
+    contentsLineWidth = held(int, 1)
+    contentsMidLineWidth = held(int, 0)
+
+    def __init__(self, text: str | QWidget | None = None, parent: QWidget | None = None) -> None:
+        super().__init__(parent if isinstance(text, str) else text)
+        self.setText(text if isinstance(text, str) else "")
+        self.setCheckable(True)
+        self.setChecked(True)
+        self.setContentsMargins(0, self._BAR, 0, 0)
+        self.toggled.connect(self._on_toggled)
+
+    def _is_collapsed(self) -> bool:
+        return not self.isChecked()
+
+    def _set_collapsed(self, collapsed: bool) -> None:
+        self.setChecked(not collapsed)
+
+    collapsed = Property(bool, _is_collapsed, _set_collapsed, notify=contentsCollapsed)
+
+    def _on_toggled(self, opened: bool) -> None:
+        for child in self.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly):
+            child.setVisible(opened)
+        self.updateGeometry()
+        self.contentsCollapsed.emit(not opened)
+
+    def hitButton(self, position: Any) -> bool:
+        return QRect(0, 0, self.width(), self._BAR).contains(position)
+
+    def sizeHint(self) -> QSize:
+        return self._with_bar(self.layout().sizeHint() if self.layout() and self.isChecked() else QSize())
+
+    def minimumSizeHint(self) -> QSize:
+        return self._with_bar(self.layout().minimumSize() if self.layout() and self.isChecked() else QSize())
+
+    def _with_bar(self, contents: QSize) -> QSize:
+        title = self.fontMetrics().horizontalAdvance(self.text()) + 40
+        return QSize(max(title, contents.width()), max(self._BAR, contents.height()))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        option = QStyleOptionButton()
+        option.initFrom(self)
+        option.rect = QRect(0, 0, self.width(), self._BAR)
+        painter = QPainter(self)
+        self.style().drawControl(QStyle.ControlElement.CE_PushButtonBevel, option, painter, self)
+        arrow = "\u25be" if self.isChecked() else "\u25b8"
+        painter.drawText(
+            option.rect.adjusted(8, 0, -8, 0), Qt.AlignmentFlag.AlignVCenter, f"{arrow}  {self.text()}"
+        )
+
+
+class ctkPathLineEdit(QWidget):
+    """An editable path with a button that opens a dialog."""
+
+    currentPathChanged = Signal(str)
+    validInputChanged = Signal(bool)
+
+    label = held(str, "")
+    filters = held(int, 7)
+    options = held(int, 0)
+    settingKey = held(str, "")
+    showHistoryButton = held(bool, True)
+    sizeAdjustPolicy = held(int, 0)
+    minimumContentsLength = held(int, 0)
+    nameFilters = held(list, [])
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._combo_box = QComboBox(self)
+        self._combo_box.setEditable(True)
+        self._button = QToolButton(self)
+        self._button.setText("...")
+        self._button.clicked.connect(self.browse)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._combo_box, 1)
+        layout.addWidget(self._button)
+        self._combo_box.currentTextChanged.connect(self.currentPathChanged)
+
+    def _path(self) -> str:
+        return self._combo_box.currentText()
+
+    @Slot(str)
+    def setCurrentPath(self, path: str) -> None:
+        self._combo_box.setEditText(path)
+
+    currentPath = Property(str, _path, setCurrentPath, user=True)
+
+    def _shows_button(self) -> bool:
+        return not self._button.isHidden()
+
+    def _show_button(self, visible: bool) -> None:
+        self._button.setVisible(visible)
+
+    showBrowseButton = Property(bool, _shows_button, _show_button)
+
+    @Slot(result="QWidget*")
+    def comboBox(self) -> QComboBox:
+        return self._combo_box
+
+    @Slot()
+    def addCurrentPathToHistory(self) -> None:
+        self._combo_box.addItem(self._path())
+
+    @Slot()
+    def retrieveHistory(self) -> None:
+        """The stand-in keeps no history."""
+
+    @Slot()
+    def browse(self) -> None:
+        raise NotImplementedError("A file dialog can't be opened in a test: set currentPath")
+
+
+class ctkMessageBox(QMessageBox):
+    """A message box with "don't show again"."""
+
+    dontShowAgain = held(bool, False)
+    dontShowAgainSettingsKey = held(str, "")
+    dontShowAgainVisible = held(bool, False)
+
+
+class ctkComboBox(QComboBox):
+    """A combo box with a text for when nothing is chosen."""
+
+    defaultText = held(str, "")
+    forceDefault = held(bool, False)
+
+
+class ctkSliderWidget(QWidget):
+    """A slider with a spin box: the stand-in shows the spin box alone."""
+
+    valueChanged = Signal(float)
+    valueIsChanging = Signal(float)
+    decimalsChanged = Signal(int)
+
+    pageStep = held(float, 10.0)
+    tickInterval = held(float, 0.0)
+    tracking = held(bool, True)
+    spinBoxVisible = held(bool, True)
+    popupSlider = held(bool, False)
+    invertedAppearance = held(bool, False)
+    invertedControls = held(bool, False)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        from PySide6.QtWidgets import QDoubleSpinBox
+
+        super().__init__(parent)
+        self._box = QDoubleSpinBox(self)
+        QVBoxLayout(self).addWidget(self._box)
+        self._box.valueChanged.connect(self.valueChanged)
+
+    @Slot(float)
+    def setValue(self, value: float) -> None:
+        self._box.setValue(value)
+
+    @Slot(int)
+    def setDecimals(self, decimals: int) -> None:
+        self._box.setDecimals(decimals)
+
+    value = Property(float, lambda self: self._box.value(), setValue)
+    decimals = Property(int, lambda self: self._box.decimals(), setDecimals)
+    minimum = Property(
+        float, lambda self: self._box.minimum(), lambda self, value: self._box.setMinimum(value)
+    )
+    maximum = Property(
+        float, lambda self: self._box.maximum(), lambda self, value: self._box.setMaximum(value)
+    )
+    singleStep = Property(
+        float, lambda self: self._box.singleStep(), lambda self, v: self._box.setSingleStep(v)
+    )
+    prefix = Property(str, lambda self: self._box.prefix(), lambda self, value: self._box.setPrefix(value))
+    suffix = Property(str, lambda self: self._box.suffix(), lambda self, value: self._box.setSuffix(value))
+
+
+CLASSES = (ctkCollapsibleButton, ctkPathLineEdit, ctkMessageBox, ctkComboBox, ctkSliderWidget)

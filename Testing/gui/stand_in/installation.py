@@ -1,0 +1,180 @@
+"""Puts the stand-in in the place of Slicer's modules, and takes it away."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import time
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import slicer
+from mrml.slicer_core_scene import create_scene
+from PySide6.QtCore import QtMsgType, qInstallMessageHandler
+
+from . import (
+    ctk_widgets,
+    i18n_module,
+    mistakes,
+    module_widgets,
+    packaging_module,
+    qt_module,
+    signals,
+    ui_loader,
+)
+from .application import qSlicerApplication, qSlicerModuleManager, the_application
+from .dialogs import Dialogs
+from .wrapping import class_wrapper, wrap
+
+_HARMLESS = ("This plugin does not support",)
+
+
+class Application:
+    """What a test asks of the application.
+
+    Attributes:
+        scene: The MRML scene.
+        logic: The application logic.
+        dialogs: What message boxes showed, and what the user answers.
+        packaging: ``installed`` lists what code wanted to install.
+    """
+
+    def __init__(self, host: qSlicerApplication, logic: Any, dialogs: Dialogs) -> None:
+        self._host = host
+        self.logic = logic
+        self.scene = logic.GetMRMLScene()
+        self.dialogs = dialogs
+        self.packaging = packaging_module.Packaging()
+
+    def mistakes(self) -> list[str]:
+        """What Slicer would have printed so far. It no longer fails the test."""
+        return mistakes.taken()
+
+    def set_testing(self, is_testing: bool) -> None:
+        """As with ``Slicer --testing``."""
+        self._host.is_testing = is_testing
+
+    def pump(self, wanted: float | Callable[[], bool], limit: float = 10.0) -> None:
+        """Let events happen for some seconds, or until a condition holds.
+
+        Raises:
+            TimeoutError: The condition doesn't hold after ``limit`` seconds.
+        """
+        end = time.monotonic() + (limit if callable(wanted) else wanted)
+        while not (callable(wanted) and wanted()):
+            self._host.processEvents()
+            if time.monotonic() > end:
+                if callable(wanted):
+                    raise TimeoutError(f"Nothing happened within {limit} s")
+                return
+            time.sleep(0.002)
+
+    def load_module(self, path: str | Path) -> types.ModuleType:
+        """Load a scripted module, as at start: its file and the class that describes it."""
+        path = Path(path)
+        if str(path.parent) not in sys.path:
+            sys.path.insert(0, str(path.parent))
+        name = path.stem
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        description = module_widgets.qSlicerScriptedLoadableModule()
+        description.fixed_path, description.fixed_name = str(path), name
+        setattr(slicer.modules, name.lower(), wrap(description))
+        setattr(slicer.modules, f"{name}Instance", getattr(module, name)(wrap(description)))
+        self._host._module_manager.add(name, description)
+        return module
+
+    def open_module(self, path: str | Path) -> Any:
+        """Load a scripted module and build its panel. Returns the Python widget; it is not entered yet."""
+        module = self.load_module(path)
+        name = Path(path).stem
+        panel = module_widgets.qSlicerScriptedLoadableModuleWidget()
+        panel.setMRMLScene(self.scene)
+        self._host._module_manager.module(name).panel = panel
+        panel.python_self = getattr(module, f"{name}Widget")(wrap(panel))
+        setattr(slicer.modules, f"{name}Widget", panel.python_self)
+        panel.python_self.setup()
+        return panel.python_self
+
+    def finish_start(self) -> None:
+        """Tell modules that the application has started."""
+        self._host.startupCompleted.emit()
+
+
+@contextmanager
+def installed(folder: Path) -> Iterator[Application]:
+    """The stand-in with a scene of its own; settings and temporary files go to ``folder``."""
+    host = the_application()
+    dialogs = Dialogs()
+    hooks = ExitStack()
+    with create_scene() as logic, hooks:
+        host.begin(logic, folder)
+        application = Application(host, logic, dialogs)
+        hooks.enter_context(mock.patch.object(sys, "path", list(sys.path)))
+        hooks.enter_context(mock.patch.object(sys, "excepthook", _note_exception))
+        previous = qInstallMessageHandler(_note_message)
+        hooks.callback(qInstallMessageHandler, previous)
+        hooks.enter_context(dialogs.in_place())
+        for name, value in {
+            **_shown_in_slicer(),
+            "app": wrap(host),
+            "packaging": application.packaging,
+        }.items():
+            hooks.enter_context(mock.patch.object(slicer, name, value, create=True))
+        for name, module in {**_modules(), "slicer.packaging": application.packaging}.items():
+            hooks.enter_context(mock.patch.dict(sys.modules, {name: module}))
+        for name, module in _late_modules().items():
+            sys.modules[name] = module
+            attribute = name.removeprefix("slicer.")
+            if attribute != name:
+                hooks.enter_context(mock.patch.object(slicer, attribute, module, create=True))
+        hooks.callback(host.end)
+        yield application
+    signals.forget_all()
+
+
+def _note_exception(kind: type, error: BaseException, trace: Any) -> None:
+    mistakes.note("".join(traceback.format_exception(kind, error, trace)))
+
+
+def _note_message(kind: QtMsgType, context: Any, message: str) -> None:
+    is_serious = kind not in (QtMsgType.QtDebugMsg, QtMsgType.QtInfoMsg)
+    if is_serious and not message.startswith(_HARMLESS):
+        mistakes.note(f"Qt: {message}")
+
+
+@cache
+def _shown_in_slicer() -> dict[str, Any]:
+    """Classes in the namespace ``slicer``."""
+    classes = [
+        qSlicerApplication,
+        qSlicerModuleManager,
+        module_widgets.qSlicerWidget,
+        module_widgets.qSlicerScriptedLoadableModule,
+        module_widgets.qSlicerScriptedLoadableModuleWidget,
+    ]
+    return {each.__name__: class_wrapper(each) for each in classes}
+
+
+@cache
+def _modules() -> dict[str, types.ModuleType]:
+    ctk = types.ModuleType("ctk", "Stand-in for PythonQt's module ctk")
+    for each in ctk_widgets.CLASSES:
+        setattr(ctk, each.__name__, class_wrapper(each))
+        ui_loader.CUSTOM_WIDGETS[each.__name__] = each
+    return {"qt": qt_module.make(), "ctk": ctk, "slicer.i18n": i18n_module}
+
+
+@cache
+def _late_modules() -> dict[str, types.ModuleType]:
+    """Modules that import the others."""
+    return {"slicer.ScriptedLoadableModule": importlib.import_module(".scripted_module", __package__)}
