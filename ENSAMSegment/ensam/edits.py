@@ -82,7 +82,7 @@ def _pieces(
     """The connected pieces of a change that hold any of the voxels: where in it, and which voxels there.
 
     Connected by faces: where the outlines of base and answer merely jitter round each other, edges and
-    corners would link far apart specks to one piece. Adding and removing are pieces apart for the same reason.
+    corners would link specks far apart to one piece. So would added and removed voxels taken together.
     """
     seeds = [voxel for voxel in _inside(voxels, offset, change.shape) if change[voxel]]
     if not seeds:

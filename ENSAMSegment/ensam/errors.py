@@ -25,3 +25,7 @@ class ChallengeFileError(InputError):
 
 class OutputError(InputError):
     """A result that can't be written where the user asked for it."""
+
+
+class Cancelled(Exception):
+    """The answer is not wanted any more. Nothing is wrong, so it is no InputError."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +28,29 @@ from ensam.volume import Volume
 # Objects share a window as long as none is seen coarser than this many times its own window's voxel size.
 COARSENING = 1.25
 
+# The grey ranges found for boxes of a volume: every click on a box asks again, and large boxes take a while.
+_known_ranges: WeakKeyDictionary[Volume, dict[Hashable, IntensityRange]] = WeakKeyDictionary()
+
+# The memory of an answer: (bytes in any case, bytes a voxel of the window), rather too much than too little.
+# Measured as the peak of the resident memory (VmHWM) over what a process held before it asked, in a process
+# each for windows of 48^3 to 128^3 voxels, with the shipped network on a CPU with matrix units (torch 2.13).
+# A graphics card was not measured and is taken to need as much.
+FULL_PRECISION = (200e6, 280)
+HALF_PRECISION = (100e6, 200)
+MEASURED_WIDTH = 16  # the channels that this network has at full resolution
+CLICK_SHARE = 0.6  # of it that the decoder alone needs
+OBJECT_BYTES = 150  # a voxel of the window, for every object more in a decoder pass
+FULL_SIZE_BYTES = 12  # a voxel of the volume in the window, before it is thinned or after logits are enlarged
+
 
 @dataclass(frozen=True, eq=False)
 class ObjectPrompts:
     """The prompts of one object in voxels of the volume, (z, y, x): box faces (2, 3) cut to the volume or
-    None, and clicks ((z, y, x), is it foreground)."""
+    None, clicks ((z, y, x), is it foreground), and the mask to go on from, trimmed, or None."""
 
     box: NDArray | None
     clicks: tuple[tuple[NDArray, bool], ...]
+    previous: MaskCrop | None = None
 
 
 @dataclass(frozen=True)
@@ -44,11 +61,34 @@ class Plan:
     intensity: IntensityRange
 
 
-def to_voxels(volume: Volume, prompts: PromptSet) -> ObjectPrompts:
-    """Prompts in voxels of the volume. Raises PromptError for prompts that can't be used on it."""
+@dataclass(frozen=True)
+class Preview:
+    """What an answer will take, told before anything runs.
+
+    window_voxels: of the window the network sees, (z, y, x); voxel_mm: their size, (z, y, x); runs_encoder:
+    False if only the decoder is left to run; memory_bytes: an estimate of the most memory that the answer
+    needs on the device beyond what is in use; device: "cpu", "cuda" or "mps".
+    """
+
+    window_voxels: tuple[int, int, int]
+    voxel_mm: tuple[float, float, float]
+    runs_encoder: bool
+    memory_bytes: int
+    device: str
+
+
+def to_voxels(volume: Volume, prompts: PromptSet, previous: MaskCrop | None = None) -> ObjectPrompts:
+    """Prompts in voxels of the volume. Raises PromptError for prompts that can't be used on it.
+
+    Background points alone can only correct: they need a previous mask with a voxel in the volume.
+    """
     grid = volume.grid
     last = np.array(grid.shape) - 0.5
-    if prompts.box is None and not len(prompts.foreground_ras):
+    if previous is not None:
+        previous = previous.within(grid.shape).trimmed()
+        previous = previous if previous.mask.size else None
+    enough = prompts.points if previous is not None else len(prompts.foreground_ras)
+    if prompts.box is None and not enough:
         raise PromptError("There is nothing to segment yet: draw a box or click a foreground point.")
     clicks = []
     for point in prompts.points:
@@ -58,24 +98,20 @@ def to_voxels(volume: Volume, prompts: PromptSet) -> ObjectPrompts:
             raise PromptError(f"The point at ({place}) lies outside '{volume.name}': move or delete it.")
         clicks.append((np.clip(voxel, -0.5, last), point.foreground))
     if prompts.box is None:
-        return ObjectPrompts(None, tuple(clicks))
+        return ObjectPrompts(None, tuple(clicks), previous)
     lower, upper = grid.box_bounds_zyx(prompts.box)
     faces = np.clip(np.stack((lower, upper)), -0.5, last)
     if np.any(faces[1] - faces[0] <= 0):
         raise PromptError(f"The box lies outside '{volume.name}': move it onto the image.")
-    return ObjectPrompts(faces, tuple(clicks))
+    return ObjectPrompts(faces, tuple(clicks), previous)
 
 
 def make_plan(
-    volume: Volume,
-    objects: Sequence[ObjectPrompts],
-    budget: int,
-    choice: IntensityChoice = "auto",
-    previous: MaskCrop | None = None,
+    volume: Volume, objects: Sequence[ObjectPrompts], budget: int, choice: IntensityChoice = "auto"
 ) -> Plan:
     """One window for all the objects: each one's box and margin, grown to hold every click and what is there
     already, and scaled to the budget. The grey range follows the first object's box."""
-    return Plan(_window(volume, objects, budget, previous), _intensity(volume, objects[0], choice))
+    return Plan(_window(volume, objects, budget), _intensity(volume, objects[0], choice))
 
 
 def group_objects(
@@ -86,10 +122,12 @@ def group_objects(
     Objects far apart would be seen too coarsely in one window of the budget's size, and objects that ask for
     different grey ranges can't share one image.
     """
+    if len(objects) == 1:
+        return [[0]]
     ranges = [_intensity(volume, one, choice) for one in objects]
 
     def coarseness(members: Sequence[ObjectPrompts]) -> float:
-        window = _window(volume, members, budget, None)
+        window = _window(volume, members, budget)
         return float(np.max(np.divide(window.size, window.shape)))
 
     own = [coarseness([one]) for one in objects]
@@ -108,13 +146,44 @@ def group_objects(
     return groups
 
 
-def _window(
-    volume: Volume, objects: Sequence[ObjectPrompts], budget: int, previous: MaskCrop | None
-) -> Window:
+def estimate_memory(window: Window, objects: int, half: bool, runs_encoder: bool, width: int) -> int:
+    """Bytes that an answer for so many objects decoded at once needs at its peak, beyond what is in use.
+
+    half: whether the network runs in half precision; width: its channels at full resolution.
+    """
+    fixed, each = HALF_PRECISION if half else FULL_PRECISION
+    voxels = math.prod(window.shape)
+    network = (fixed + each * voxels) * width / MEASURED_WIDTH * (1 if runs_encoder else CLICK_SHARE)
+    more = OBJECT_BYTES * voxels * (objects - 1)
+    return round(network + more + FULL_SIZE_BYTES * objects * math.prod(window.size))
+
+
+def own_region(one: ObjectPrompts, window: Window) -> tuple[slice, slice, slice] | None:
+    """Where an object must have at least one voxel, in the window's crop: its box, else its first foreground
+    click. None if it has neither: its background clicks may take away all that there was."""
+    faces = one.box
+    if faces is None:
+        first = next((voxel for voxel, positive in one.clicks if positive), None)
+        if first is None:
+            return None
+        faces = np.stack((first - 0.5, first + 0.5))
+    lower = np.clip(np.round(faces[0] + 0.5).astype(int) - window.lower, 0, np.subtract(window.size, 1))
+    upper = np.clip(np.round(faces[1] + 0.5).astype(int) - window.lower, lower + 1, window.size)
+    return tuple(slice(int(a), int(b)) for a, b in zip(lower, upper, strict=True))
+
+
+def voxel_mm(window: Window, volume: Volume) -> tuple[float, float, float]:
+    """Size of the voxels that the network sees, (z, y, x)."""
+    z, y, x = np.multiply(volume.grid.spacing_zyx, np.divide(window.size, window.shape))
+    return float(z), float(y), float(x)
+
+
+def _window(volume: Volume, objects: Sequence[ObjectPrompts], budget: int) -> Window:
     bounds = [_object_bounds(volume, one, budget) for one in objects]
-    if previous is not None and previous.mask.size:
-        first = np.subtract(previous.offset, 0.5)
-        bounds.append((first, first + previous.mask.shape))
+    for one in objects:
+        if one.previous is not None:
+            first = np.subtract(one.previous.offset, 0.5)
+            bounds.append((first, first + one.previous.mask.shape))
     lower, upper = np.min([b[0] for b in bounds], axis=0), np.max([b[1] for b in bounds], axis=0)
     return cut_window(lower, upper, volume.grid.shape, volume.grid.spacing_zyx, budget)
 
@@ -122,7 +191,12 @@ def _window(
 def _intensity(volume: Volume, one: ObjectPrompts, choice: IntensityChoice) -> IntensityRange:
     if choice == "percentile" or (choice == "auto" and not volume.is_ct):
         return volume.percentiles
-    return intensity_range(volume.array, choice, None if one.box is None else _slices(one.box, volume))
+    box = None if one.box is None else _slices(one.box, volume)
+    key = choice, None if box is None else tuple((part.start, part.stop) for part in box)
+    known = _known_ranges.setdefault(volume, {})
+    if key not in known:
+        known[key] = intensity_range(volume.array, choice, box)
+    return known[key]
 
 
 def _slices(faces: NDArray, volume: Volume) -> tuple[slice, slice, slice]:

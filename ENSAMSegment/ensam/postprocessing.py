@@ -28,7 +28,8 @@ def ensure_voxel(logits: NDArray[np.float32], region: tuple[slice, slice, slice]
 def merge_objects(results: Sequence[Segmentation]) -> tuple[Segmentation, ...]:
     """Masks that don't overlap: a voxel goes to the highest logit, the first of equal ones (paper).
 
-    An object that the others leave without any voxel keeps the one where it is surest.
+    An object that the others leave without any voxel keeps the one where it is surest; one that had none
+    before stays empty.
     """
     if len(results) < 2:
         return tuple(results)
@@ -45,7 +46,7 @@ def merge_objects(results: Sequence[Segmentation]) -> tuple[Segmentation, ...]:
         best[place][wins] = result.logits[wins]
         owner[place][wins] = index
     for index, (result, place) in enumerate(zip(results, places, strict=True), start=1):
-        if not (owner[place] == index).any():
+        if result.mask.any() and not (owner[place] == index).any():
             _give_voxel(owner[place], index, result.logits)
     return tuple(
         replace(result, mask=owner[place] == index)

@@ -17,10 +17,20 @@ from torch.nn import functional as F
 
 from ensam.checkpoint import Checkpoint, load_checkpoint
 from ensam.device import autocast, choose_device, is_out_of_memory
-from ensam.errors import InputError
+from ensam.errors import Cancelled, InputError
 from ensam.masks import MaskCrop
 from ensam.network import ImageFeatures, PromptTensors
-from ensam.planning import ObjectPrompts, Plan, group_objects, make_plan, to_voxels
+from ensam.planning import (
+    ObjectPrompts,
+    Plan,
+    Preview,
+    estimate_memory,
+    group_objects,
+    make_plan,
+    own_region,
+    to_voxels,
+    voxel_mm,
+)
 from ensam.postprocessing import ensure_voxel, merge_objects
 from ensam.preprocessing import IntensityChoice, Window
 from ensam.prompts import PromptSet
@@ -71,6 +81,9 @@ class FeatureCache:
             self._entries.move_to_end(key)
         return self._entries.get(key)
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._entries
+
     def put(self, key: Hashable, features: ImageFeatures) -> None:
         self._entries[key] = features
         while self.nbytes > self.limit:
@@ -111,22 +124,27 @@ class InteractiveSession:
         with self._lock:
             self.volume = volume
 
-    def segment(self, prompts: PromptSet, previous: MaskCrop | None = None) -> Segmentation:
+    def segment(
+        self,
+        prompts: PromptSet,
+        previous: MaskCrop | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Segmentation:
         """One object. `previous`: an existing mask to go on from, the user's or another tool's.
 
-        Raises PromptError for prompts that can't be used on the volume.
+        With a previous mask background points alone are enough, and their answer may be empty.
+        cancelled: asked before the encoder and before each pass of the decoder whether the answer is still
+        wanted. Raises PromptError for prompts that can't be used on the volume, and Cancelled.
         """
-        with self._lock:
-            started = time.perf_counter()
-            volume = self._current()
-            one = to_voxels(volume, prompts)
-            if previous is not None:
-                previous = previous.within(volume.grid.shape).trimmed()
-                previous = previous if previous.mask.size else None
-            return self._with_memory(lambda budget: self._answer([one], budget, previous, started))[0]
+        return self.segment_all([prompts], [previous], cancelled)[0]
 
-    def segment_all(self, prompts: Sequence[PromptSet]) -> tuple[Segmentation, ...]:
-        """Several objects whose masks don't overlap, in the prompts' order.
+    def segment_all(
+        self,
+        prompts: Sequence[PromptSet],
+        previous: Sequence[MaskCrop | None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> tuple[Segmentation, ...]:
+        """Several objects whose masks don't overlap, in the order of the prompts and of their previous masks.
 
         Objects near each other share an encoder and a decoder pass. A voxel goes to the highest logit, or
         to background if none is over 0; an object left without any voxel gets one (paper).
@@ -134,16 +152,54 @@ class InteractiveSession:
         with self._lock:
             started = time.perf_counter()
             volume = self._current()
-            objects = [to_voxels(volume, one) for one in prompts]
+            objects, groups = self._grouped(volume, prompts, previous)
             results: list[Segmentation | None] = [None] * len(objects)
-            for group in group_objects(volume, objects, self.checkpoint.voxel_budget, self.intensity):
+            for group in groups:
                 members = [objects[i] for i in group]
                 answers = self._with_memory(
-                    lambda budget, members=members: self._answer(members, budget, None, started)
+                    lambda budget, members=members: self._answer(members, budget, started, cancelled)
                 )
                 for index, answer in zip(group, answers, strict=True):
                     results[index] = answer
             return merge_objects([r for r in results if r is not None])
+
+    def preview(self, prompts: PromptSet, previous: MaskCrop | None = None) -> Preview:
+        """What `segment` will look at and need, before it runs; it doesn't wait for an answer under way.
+
+        The first time a volume is asked about, this reads all of its voxels. Raises PromptError.
+        """
+        return self.preview_all([prompts], [previous])
+
+    def preview_all(
+        self, prompts: Sequence[PromptSet], previous: Sequence[MaskCrop | None] | None = None
+    ) -> Preview:
+        """What `segment_all` will look at and need for one object or more. Of several windows, which are
+        answered one after the other, the one that asks for most is told."""
+        volume = self._current()
+        objects, groups = self._grouped(volume, prompts, previous)
+        previews = [self._preview(volume, [objects[i] for i in group]) for group in groups]
+        return max(previews, key=lambda preview: (preview.runs_encoder, preview.memory_bytes))
+
+    def _grouped(
+        self,
+        volume: Volume,
+        prompts: Sequence[PromptSet],
+        previous: Sequence[MaskCrop | None] | None,
+    ) -> tuple[list[ObjectPrompts], list[list[int]]]:
+        masks = [None] * len(prompts) if previous is None else previous
+        objects = [to_voxels(volume, one, mask) for one, mask in zip(prompts, masks, strict=True)]
+        return objects, group_objects(volume, objects, self.checkpoint.voxel_budget, self.intensity)
+
+    def _preview(self, volume: Volume, objects: Sequence[ObjectPrompts]) -> Preview:
+        device = self.device
+        plan = make_plan(volume, objects, self.checkpoint.voxel_budget, self.intensity)
+        window = plan.window
+        with autocast(device, window.shape):
+            half = torch.is_autocast_enabled(device.type)
+        runs_encoder = self._key(volume, plan) not in self.cache
+        at_once = min(len(objects), _objects_at_once(window))
+        memory = estimate_memory(window, at_once, half, runs_encoder, self.checkpoint.config.widths[0])
+        return Preview(window.shape, voxel_mm(window, volume), runs_encoder, memory, device.type)
 
     def _current(self) -> Volume:
         if self.volume is None:
@@ -151,25 +207,34 @@ class InteractiveSession:
         return self.volume
 
     def _answer(
-        self, objects: Sequence[ObjectPrompts], budget: int, previous: MaskCrop | None, started: float
+        self,
+        objects: Sequence[ObjectPrompts],
+        budget: int,
+        started: float,
+        cancelled: Callable[[], bool] | None,
     ) -> list[Segmentation]:
         volume = self._current()
-        plan = make_plan(volume, objects, budget, self.intensity, previous)
+        plan = make_plan(volume, objects, budget, self.intensity)
+        _stop_if(cancelled)
         features, encode_s = self._features(volume, plan)
         begun = time.perf_counter()
-        logits = self._decode(features, plan.window, objects, previous)
+        logits = self._decode(features, plan.window, objects, cancelled)
         decode_s = time.perf_counter() - begun
         notes = (plan.intensity.reason, self._describe(plan.window, volume))
         answers = []
         for one, own in zip(objects, logits, strict=True):
-            own = ensure_voxel(own, _own_region(one, plan.window))
+            region = own_region(one, plan.window)
+            own = own if region is None else ensure_voxel(own, region)
             timings = Timings(encode_s, decode_s, time.perf_counter() - started)
             answers.append(Segmentation(own > 0, plan.window.lower, own, timings, encode_s > 0, notes))
         return answers
 
-    def _features(self, volume: Volume, plan: Plan) -> tuple[ImageFeatures, float]:
+    def _key(self, volume: Volume, plan: Plan) -> Hashable:
         grey = (plan.intensity.lower, plan.intensity.upper)
-        key = (volume.fingerprint, plan.window, grey, self.checkpoint.digest, self.device)
+        return volume.fingerprint, plan.window, grey, self.checkpoint.digest, self.device
+
+    def _features(self, volume: Volume, plan: Plan) -> tuple[ImageFeatures, float]:
+        key = self._key(volume, plan)
         features = self.cache.get(key)
         if features is not None:
             return features, 0.0
@@ -188,18 +253,15 @@ class InteractiveSession:
         features: ImageFeatures,
         window: Window,
         objects: Sequence[ObjectPrompts],
-        previous: MaskCrop | None,
+        cancelled: Callable[[], bool] | None,
     ) -> NDArray[np.float32]:
         """Logits (N, Z, Y, X) on the volume's voxels in the window."""
-        boxes = [None if one.box is None else window.from_volume(one.box) for one in objects]
-        clicks = [[(window.from_volume(v), positive) for v, positive in one.clicks] for one in objects]
-        before = None if previous is None else _previous_logits(previous, window)
         # The features serve any number of objects; the memory of their logits is bounded.
-        chunk = max(1, VOXELS_AT_ONCE // int(np.prod(window.size)))
+        chunk = _objects_at_once(window)
         parts = []
         for start in range(0, len(objects), chunk):
-            part = slice(start, start + chunk)
-            tensors = PromptTensors.of_objects(boxes[part], clicks[part], before).to(self.device)
+            _stop_if(cancelled)
+            tensors = _as_tensors(objects[start : start + chunk], window).to(self.device)
             with torch.inference_mode():
                 with autocast(self.device, window.shape):
                     logits = self.network.decode(features, tensors)
@@ -243,9 +305,8 @@ class InteractiveSession:
             torch.mps.synchronize()
 
     def _describe(self, window: Window, volume: Volume) -> str:
-        step = np.multiply(volume.grid.spacing_zyx, np.divide(window.size, window.shape))
         counts = " x ".join(str(n) for n in reversed(window.shape))
-        sizes = " x ".join(f"{s:.2g}" for s in reversed(step))
+        sizes = " x ".join(f"{s:.2g}" for s in reversed(voxel_mm(window, volume)))
         return f"window of {counts} voxels of {sizes} mm on {self.device.type}"
 
 
@@ -255,15 +316,17 @@ def _with_notes(result: Segmentation, notes: Sequence[str]) -> Segmentation:
     )
 
 
-def _own_region(one: ObjectPrompts, window: Window) -> tuple[slice, slice, slice]:
-    """Where an object must have at least one voxel, in the window's crop: its box, else its first click."""
-    faces = one.box
-    if faces is None:
-        first = next(voxel for voxel, positive in one.clicks if positive)
-        faces = np.stack((first - 0.5, first + 0.5))
-    lower = np.clip(np.round(faces[0] + 0.5).astype(int) - window.lower, 0, np.subtract(window.size, 1))
-    upper = np.clip(np.round(faces[1] + 0.5).astype(int) - window.lower, lower + 1, window.size)
-    return tuple(slice(int(a), int(b)) for a, b in zip(lower, upper, strict=True))
+def _as_tensors(objects: Sequence[ObjectPrompts], window: Window) -> PromptTensors:
+    boxes = [None if one.box is None else window.from_volume(one.box) for one in objects]
+    clicks = [[(window.from_volume(v), positive) for v, positive in one.clicks] for one in objects]
+    masks = [one.previous for one in objects]
+    if all(mask is None for mask in masks):
+        return PromptTensors.of_objects(boxes, clicks)
+    none = torch.zeros(1, 1, *window.shape)
+    previous = torch.cat([none if mask is None else _previous_logits(mask, window) for mask in masks])
+    return PromptTensors.of_objects(
+        boxes, clicks, previous, torch.tensor([mask is not None for mask in masks])
+    )
 
 
 def _previous_logits(previous: MaskCrop, window: Window) -> Tensor:
@@ -273,3 +336,13 @@ def _previous_logits(previous: MaskCrop, window: Window) -> Tensor:
     place = tuple(slice(int(a), int(a) + n) for a, n in zip(first, previous.mask.shape, strict=True))
     whole[0, 0][place] = torch.from_numpy(previous.mask.astype(np.float32))
     return CERTAIN * (2 * resample(whole, window.shape) - 1)
+
+
+def _objects_at_once(window: Window) -> int:
+    """How many objects one pass of the decoder may answer."""
+    return max(1, VOXELS_AT_ONCE // int(np.prod(window.size)))
+
+
+def _stop_if(cancelled: Callable[[], bool] | None) -> None:
+    if cancelled is not None and cancelled():
+        raise Cancelled("The answer was cancelled.")

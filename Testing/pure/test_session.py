@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ensam import session as session_module
-from ensam.errors import InputError, PromptError
+from ensam.errors import Cancelled, InputError, PromptError
 from ensam.geometry import Grid
 from ensam.masks import MaskCrop
 from ensam.network import ENSAM
@@ -355,3 +355,159 @@ def test_features_larger_than_the_bound_are_not_kept(a_checkpoint, a_volume, a_b
     session.set_volume(a_volume)
     assert session.segment(PromptSet(a_box)).mask.any()
     assert session.cache.nbytes == 0
+
+
+@pytest.fixture
+def a_mask():
+    return MaskCrop(np.ones((6, 8, 8), bool), (17, 20, 24))
+
+
+def test_a_background_click_alone_corrects_an_existing_mask(a_session, a_volume, a_mask):
+    prompts = PromptSet(None, (point_at(a_volume, (18, 22, 26), False),))
+    result = a_session.segment(prompts, a_mask)
+    assert np.all(np.array(result.offset) <= a_mask.offset)
+    assert np.all(np.add(result.offset, result.mask.shape) >= np.add(a_mask.offset, a_mask.mask.shape))
+
+
+def test_a_background_click_may_take_away_all_there_was(a_session, a_volume, a_mask, monkeypatch):
+    decode = ENSAM.decode
+    monkeypatch.setattr(ENSAM, "decode", lambda self, *given: decode(self, *given) - 1000)
+    background = PromptSet(None, (point_at(a_volume, (18, 22, 26), False),))
+    assert not a_session.segment(background, a_mask).mask.any()
+    foreground = PromptSet(None, (point_at(a_volume, (20, 24, 28)),))
+    assert a_session.segment(foreground, a_mask).mask.sum() == 1
+    empty, kept = a_session.segment_all([background, foreground], [a_mask, None])
+    assert not empty.mask.any() and kept.mask.sum() == 1
+
+
+def test_there_must_be_something_that_a_background_click_can_correct(a_session, a_volume, a_mask):
+    background = PromptSet(None, (point_at(a_volume, (18, 22, 26), False),))
+    outside = MaskCrop(a_mask.mask, (100, 0, 0))
+    empty = MaskCrop(np.zeros((4, 4, 4), bool), (0, 0, 0))
+    for prompts, previous in ((background, outside), (background, empty), (PromptSet(), a_mask)):
+        with pytest.raises(PromptError, match="nothing to segment yet"):
+            a_session.segment(prompts, previous)
+
+
+def test_several_objects_go_on_from_a_mask_each(a_session, a_volume, a_box, a_mask):
+    prompts = [PromptSet(a_box), PromptSet(box_of(a_volume, (14, 18, 18), (26, 34, 34)))]
+    alone = a_session.segment_all(prompts)
+    first = a_session.segment_all(prompts, [a_mask, None])
+    both = a_session.segment_all(prompts, [a_mask, a_mask])
+    assert not np.array_equal(first[0].logits, alone[0].logits)
+    assert np.allclose(first[1].logits, alone[1].logits, atol=1e-4)
+    assert np.allclose(first[0].logits, both[0].logits, atol=1e-4)
+    assert not np.array_equal(both[1].logits, alone[1].logits)
+    assert np.array_equal(
+        a_session.segment(prompts[0], a_mask).logits, a_session.segment_all(prompts[:1], [a_mask])[0].logits
+    )
+
+
+def test_every_object_needs_its_entry_among_the_previous_masks(a_session, a_box, a_mask):
+    with pytest.raises(ValueError, match="zip"):
+        a_session.segment_all([PromptSet(a_box)] * 2, [a_mask])
+
+
+def test_a_preview_tells_the_window_and_whether_the_encoder_will_run(a_session, a_volume, a_box, a_mask):
+    for prompts, previous in (
+        (PromptSet(a_box), None),
+        (PromptSet(box_of(a_volume, *[(1,) * 3, (38,) * 3])), a_mask),
+    ):
+        before = a_session.preview(prompts, previous)
+        result = a_session.segment(prompts, previous)
+        after = a_session.preview(prompts, previous)
+        assert before.runs_encoder and not after.runs_encoder and before.device == "cpu"
+        assert before.window_voxels == after.window_voxels
+        counts = " x ".join(str(n) for n in reversed(before.window_voxels))
+        assert f"window of {counts} voxels" in result.notes[-1]
+        extent = np.multiply(result.mask.shape, a_volume.grid.spacing_zyx)
+        assert np.allclose(np.multiply(before.window_voxels, before.voxel_mm), extent)
+
+
+def test_a_preview_runs_nothing_and_waits_for_nothing(a_session, a_volume, a_box, monkeypatch):
+    seen = []
+    encode = ENSAM.encode
+
+    def meanwhile(self, image):
+        with ThreadPoolExecutor(1) as pool:
+            seen.append(pool.submit(a_session.preview, PromptSet(a_box)).result(timeout=30))
+        return encode(self, image)
+
+    monkeypatch.setattr(ENSAM, "encode", meanwhile)
+    a_session.preview(PromptSet(a_box))
+    assert not seen and a_session.cache.nbytes == 0
+    a_session.segment(PromptSet(a_box))
+    assert len(seen) == 1 and seen[0].runs_encoder
+
+
+def test_a_preview_refuses_what_the_answer_would(a_session):
+    with pytest.raises(PromptError, match="nothing to segment yet"):
+        a_session.preview(PromptSet())
+
+
+def test_the_memory_foreseen_grows_with_the_window_and_holds_its_features(a_checkpoint, a_volume):
+    foreseen = []
+    for budget in (12**3, 24**3, 40**3):
+        checkpoint = type(a_checkpoint)(a_checkpoint.config, budget, {}, "digest", a_checkpoint.state)
+        session = InteractiveSession(checkpoint, "cpu")
+        session.set_volume(a_volume)
+        prompts = PromptSet(box_of(a_volume, (2, 2, 2), (38, 46, 54)))
+        first = session.preview(prompts)
+        session.segment(prompts)
+        assert first.memory_bytes > session.preview(prompts).memory_bytes
+        assert first.memory_bytes > session.cache.nbytes
+        foreseen.append(first.memory_bytes)
+    assert foreseen == sorted(set(foreseen))
+
+
+def test_the_preview_of_several_objects_is_that_of_the_window_that_asks_for_most(a_session):
+    volume = blob_volume((40, 120, 120))
+    a_session.set_volume(volume)
+    small, large = (
+        PromptSet(box_of(volume, at, tuple(np.add(at, size))))
+        for at, size in (((2, 2, 2), 4), ((20, 90, 90), 12))
+    )
+    assert a_session.preview_all([small, large]) == a_session.preview(large)
+    a_session.segment(large)
+    assert a_session.preview_all([small, large]) == a_session.preview(small)
+    pair = a_session.preview_all([small, small])
+    assert pair.memory_bytes > a_session.preview(small).memory_bytes
+
+
+class StopAfter:
+    """Says that the answer is unwanted from the given question on, counted from 0."""
+
+    def __init__(self, questions):
+        self.questions = questions
+
+    def __call__(self):
+        self.questions -= 1
+        return self.questions < 0
+
+
+def test_an_unwanted_answer_is_given_up_before_the_encoder(a_session, a_box, encoder_calls):
+    with pytest.raises(Cancelled):
+        a_session.segment(PromptSet(a_box), cancelled=StopAfter(0))
+    assert not encoder_calls and not issubclass(Cancelled, InputError)
+
+
+def test_an_answer_given_up_after_the_encoder_leaves_its_features(a_checkpoint, a_session, a_volume, a_box):
+    with pytest.raises(Cancelled):
+        a_session.segment(PromptSet(a_box), cancelled=StopAfter(1))
+    with ThreadPoolExecutor(1) as pool:
+        later = pool.submit(a_session.segment, PromptSet(a_box)).result(timeout=30)
+    fresh = InteractiveSession(a_checkpoint, "cpu")
+    fresh.set_volume(a_volume)
+    assert not later.encoder_ran
+    assert np.array_equal(later.logits, fresh.segment(PromptSet(a_box)).logits)
+
+
+def test_an_answer_is_given_up_between_passes_of_the_decoder(a_session, a_box, monkeypatch):
+    passes = []
+    decode = ENSAM.decode
+    monkeypatch.setattr(ENSAM, "decode", lambda self, *given: passes.append(1) or decode(self, *given))
+    monkeypatch.setattr(session_module, "VOXELS_AT_ONCE", 1)
+    with pytest.raises(Cancelled):
+        a_session.segment_all([PromptSet(a_box)] * 3, cancelled=StopAfter(3))
+    assert len(passes) == 2
+    assert len(a_session.segment_all([PromptSet(a_box)] * 3, cancelled=lambda: False)) == 3
