@@ -1,0 +1,66 @@
+"""The node that the module's embedded segment editor works on, and what it has selected at first."""
+
+from __future__ import annotations
+
+import slicer
+from ENSAMSegmentLib.segments import add_segmentation
+
+# Not Slicer's own tag "SegmentEditor". Every editor widget follows the active effect of its node, hidden or
+# not: on one node, the Segment Editor module's widget would paint each of our strokes a second time.
+SINGLETON_TAG = "ENSAMSegment"
+_SLICERS_TAG = "SegmentEditor"
+_CLASS = "vtkMRMLSegmentEditorNode"
+
+
+def editor_node() -> slicer.vtkMRMLSegmentEditorNode:
+    """The module's segment editor node; it is made if the scene has none."""
+    scene = slicer.mrmlScene
+    node = scene.GetSingletonNode(SINGLETON_TAG, _CLASS)
+    if node is None:
+        node = scene.CreateNodeByClass(_CLASS)
+        node.UnRegister(None)
+        node.SetSingletonTag(SINGLETON_TAG)
+        node = scene.AddNode(node)
+    return node
+
+
+def select_what_is_shown(node: slicer.vtkMRMLSegmentEditorNode) -> None:
+    """Where nothing is selected yet, select what the Segment Editor has, else the image that the views show.
+
+    As in the Segment Editor, an image then has a segmentation to begin with: before, the editor offers no
+    choice of the image. Without an image nothing is done.
+    """
+    theirs = slicer.mrmlScene.GetSingletonNode(_SLICERS_TAG, _CLASS)
+    if theirs is not None and theirs.GetSegmentationNode() is not None and node.GetSegmentationNode() is None:
+        node.SetAndObserveSegmentationNode(theirs.GetSegmentationNode())
+        node.SetSelectedSegmentID(theirs.GetSelectedSegmentID())
+        if node.GetSourceVolumeNode() is None:
+            node.SetAndObserveSourceVolumeNode(theirs.GetSourceVolumeNode())
+    volume = node.GetSourceVolumeNode() or _reference_volume(node.GetSegmentationNode()) or _shown_volume()
+    if volume is None:
+        return
+    node.SetAndObserveSourceVolumeNode(volume)
+    if node.GetSegmentationNode() is None:
+        first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+        node.SetAndObserveSegmentationNode(
+            first or add_segmentation(volume, f"{volume.GetName()} segmentation")
+        )
+
+
+def _reference_volume(
+    segmentation: slicer.vtkMRMLSegmentationNode | None,
+) -> slicer.vtkMRMLScalarVolumeNode | None:
+    if segmentation is None:
+        return None
+    return segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
+
+
+def _shown_volume() -> slicer.vtkMRMLScalarVolumeNode | None:
+    scene = slicer.mrmlScene
+    for at in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
+        composite = scene.GetNthNodeByClass(at, "vtkMRMLSliceCompositeNode")
+        for volume_id in (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()):
+            volume = scene.GetNodeByID(volume_id) if volume_id else None
+            if volume is not None and volume.IsA("vtkMRMLScalarVolumeNode"):
+                return volume
+    return None

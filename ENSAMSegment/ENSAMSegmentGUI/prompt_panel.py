@@ -1,0 +1,236 @@
+"""The panel: tools, what happens, measures, prompts, options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import slicer
+from ENSAMSegmentLib import install
+
+from .advanced import Advanced
+from .icons import sign_icon
+from .install_box import InstallBox, Installer
+from .options import Options, give_options
+from .prompt_table import PromptTable
+from .reporting import errors_shown
+from .shortcuts import Shortcuts
+from .ticker import Ticker
+from .words import measure_text
+
+if TYPE_CHECKING:
+    from ENSAMSegmentLib.logic import ENSAMSegmentLogic
+
+_UI_FILE = Path(__file__).resolve().parents[1] / "Resources" / "UI" / "ENSAMPromptPanel.ui"
+_PROGRESS_STEPS = 100
+
+
+def _nothing() -> None:
+    """For a callback that isn't needed."""
+
+
+class PromptPanel:
+    """Shows one logic and works it. `widget` goes into the host's layout.
+
+    The host keeps the options with its scene: it listens to `option_widgets`, and hands what it keeps to
+    `apply_options`. Between `enter` and `exit` the logic is active and the keys work.
+    """
+
+    def __init__(
+        self,
+        logic: ENSAMSegmentLogic,
+        installer: Installer = install,
+        before_tool: Callable[[], None] = _nothing,
+    ) -> None:
+        """before_tool: called before a tool is used, for what the host has to have selected then."""
+        self.logic = logic
+        self._before_tool = before_tool
+        self.widget = slicer.util.loadUI(str(_UI_FILE))
+        self.ui = slicer.util.childWidgetVariables(self.widget)
+        self._place_buttons = {
+            "box": self.ui.boxButton,
+            "foreground": self.ui.foregroundButton,
+            "background": self.ui.backgroundButton,
+        }
+        self.ui.newSegmentButton.setIcon(sign_icon("segment"))
+        for kind, button in self._place_buttons.items():
+            button.setIcon(sign_icon(kind))
+
+        self.table = PromptTable(self.ui, logic)
+        self.advanced = Advanced(self.ui, logic)
+        self.install_box = InstallBox(self.ui, installer)
+        self.ticker = Ticker(self._poll)
+        self.shortcuts = Shortcuts(
+            {
+                "N": self.add_segment,
+                "D": self.place_box,
+                "F": self.place_foreground,
+                "B": self.place_background,
+            }
+        )
+        self._connections: tuple[tuple[object, str, Callable[[], None]], ...] = (
+            (self.ui.newSegmentButton, "clicked()", self.add_segment),
+            (self.ui.boxButton, "clicked()", self.place_box),
+            (self.ui.foregroundButton, "clicked()", self.place_foreground),
+            (self.ui.backgroundButton, "clicked()", self.place_background),
+            (self.ui.updateButton, "clicked()", self.update),
+            (self.ui.cancelButton, "clicked()", self.cancel),
+        )
+        for sender, signal, slot in self._connections:
+            sender.connect(signal, slot)
+        self.use(logic)
+
+    # Life
+
+    def use(self, logic: ENSAMSegmentLogic) -> None:
+        """Show another logic from now on; the one before is the host's to clean up."""
+        self.logic.changed = _nothing
+        self.logic = self.table.logic = self.advanced.logic = logic
+        logic.changed = self._on_changed
+        self.advanced.load_settings()
+        self.install_box.refresh()
+        self.refresh()
+
+    def enter(self) -> None:
+        """The user is here."""
+        self.advanced.load_settings()
+        self.install_box.refresh()
+        with errors_shown():
+            self.logic.activate()
+        self.shortcuts.install()
+        self._on_changed()
+
+    def exit(self) -> None:
+        """The user has gone elsewhere."""
+        self.shortcuts.remove()
+        with errors_shown():
+            self.logic.deactivate()
+        self.ticker.stop()
+        self.refresh()
+
+    def cleanup(self) -> None:
+        """Cut all connections. The logic is the host's to clean up."""
+        self.shortcuts.remove()
+        self.logic.changed = _nothing
+        self.ticker.cleanup()
+        for sender, signal, slot in self._connections:
+            sender.disconnect(signal, slot)
+        for part in (self.table, self.advanced, self.install_box):
+            part.cleanup()
+
+    # Options
+
+    @property
+    def option_widgets(self) -> tuple[tuple[object, str], ...]:
+        """Each widget of an option with the signal that tells of a change."""
+        return (
+            (self.ui.autoUpdateCheckBox, "toggled(bool)"),
+            (self.ui.lesionModeCheckBox, "toggled(bool)"),
+            (self.ui.togetherCheckBox, "toggled(bool)"),
+            (self.ui.keepOthersCheckBox, "toggled(bool)"),
+            (self.ui.intensityComboBox, "currentIndexChanged(int)"),
+        )
+
+    def options(self) -> Options:
+        """The options as they are ticked, by their names in the scene."""
+        return {
+            "autoUpdate": self.ui.autoUpdateCheckBox.checked,
+            "lesionMode": self.ui.lesionModeCheckBox.checked,
+            "together": self.ui.togetherCheckBox.checked,
+            "keepOthers": self.ui.keepOthersCheckBox.checked,
+            "intensity": self.advanced.intensity,
+        }
+
+    def apply_options(self, options: Options) -> None:
+        """Show these options and give them to the logic."""
+        give_options(self.logic, options)
+        for name, value in options.items():
+            if name == "intensity":
+                self.advanced.intensity = value
+            else:
+                box = getattr(self.ui, f"{name}CheckBox")
+                # Showing is not ticking.
+                blocked = box.blockSignals(True)
+                box.checked = value
+                box.blockSignals(blocked)
+        self.refresh()
+
+    # What the user does
+
+    def add_segment(self) -> None:
+        """Key N."""
+        with errors_shown():
+            self._before_tool()
+            self.logic.add_segment()
+
+    def place_box(self) -> None:
+        """Key D."""
+        self._toggle_placing("box")
+
+    def place_foreground(self) -> None:
+        """Key F."""
+        self._toggle_placing("foreground")
+
+    def place_background(self) -> None:
+        """Key B."""
+        self._toggle_placing("background")
+
+    def update(self) -> None:
+        """Compute now."""
+        with errors_shown():
+            self.logic.run()
+
+    def cancel(self) -> None:
+        """Give up what runs."""
+        with errors_shown():
+            self.logic.cancel()
+
+    def _toggle_placing(self, kind: str) -> None:
+        with errors_shown():
+            if self.logic.placing == kind:
+                self.logic.stop_placing()
+            else:
+                self._before_tool()
+                self.logic.start_placing(kind)
+        # A click has toggled the button, whatever came of it.
+        self.refresh()
+
+    # What the logic says
+
+    def refresh(self) -> None:
+        """Show everything as the logic has it now."""
+        status = self.logic.status
+        is_working = status.kind == "working"
+        placing = self.logic.placing
+        for kind, button in self._place_buttons.items():
+            button.checked = kind == placing
+        self.ui.statusLabel.text = status.text
+        self.ui.statusLabel.toolTip = status.detail
+        self.ui.statusLabel.styleSheet = (
+            "color: #c62828; font-weight: bold;" if status.kind == "error" else ""
+        )
+        self.ui.workingBox.visible = is_working
+        # From 0 to 0 the bar runs to and fro.
+        self.ui.progressBar.maximum = 0 if status.progress is None else _PROGRESS_STEPS
+        self.ui.progressBar.value = round(_PROGRESS_STEPS * (status.progress or 0))
+        self.ui.measureLabel.text = measure_text(
+            self._segment_name(), self.logic.measures, self.logic.last_change
+        )
+        self.ui.measureLabel.visible = bool(self.ui.measureLabel.text)
+        self.ui.updateButton.visible = not self.logic.auto_update
+        self.table.refresh()
+
+    def _segment_name(self) -> str:
+        segmentation, segment_id = self.logic.segmentation, self.logic.segment_id
+        if segmentation is None or not segment_id:
+            return ""
+        segment = segmentation.GetSegmentation().GetSegment(segment_id)
+        return segment.GetName() if segment else ""
+
+    def _poll(self, wait_s: float) -> float | None:
+        return self.logic.poll(wait_s)
+
+    def _on_changed(self) -> None:
+        self.refresh()
+        self.ticker.wake()

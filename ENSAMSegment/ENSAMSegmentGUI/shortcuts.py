@@ -1,0 +1,40 @@
+"""Keys that work while the panel is in use, and at no other time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import qt
+import slicer
+
+
+class Shortcuts:
+    """Keys of the main window.
+
+    They take none of Slicer's menus, of the Segment Editor (0-9, Q, W, Z, Y, I, Space, Esc, , . < > / *) or
+    of its effects (A and X in Draw). F and B browse a slice view that has the focus; while the panel is in
+    use they place points, and the wheel and the arrow keys browse.
+    """
+
+    def __init__(self, actions: Mapping[str, Callable[[], None]]) -> None:
+        self._actions = dict(actions)
+        self._installed: list[tuple[qt.QShortcut, Callable[[], None]]] = []
+
+    def install(self) -> None:
+        """Turn the keys on. Without a main window there are none."""
+        window = slicer.util.mainWindow()
+        if window is None or self._installed:
+            return
+        for key, action in self._actions.items():
+            shortcut = qt.QShortcut(qt.QKeySequence(key), window)
+            shortcut.connect("activated()", action)
+            self._installed.append((shortcut, action))
+
+    def remove(self) -> None:
+        """Turn the keys off."""
+        for shortcut, action in self._installed:
+            shortcut.disconnect("activated()", action)
+            # A shortcut takes its key from others as long as it has a parent.
+            shortcut.setParent(None)
+            shortcut.deleteLater()
+        self._installed.clear()
