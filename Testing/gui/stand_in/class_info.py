@@ -4,11 +4,48 @@ from __future__ import annotations
 
 import enum
 from functools import cache
+from typing import NamedTuple
 
+from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 from PySide6.QtCore import QMetaMethod, QObject
 
 from . import names
 from .conversion import EnumValue
+
+
+class _MetaObject(NamedTuple):
+    """What a class of Qt declares."""
+
+    property_types: dict[str, str]
+    signals: frozenset[str]
+    methods: frozenset[str]
+    method_count: int
+
+
+def _read(implementation: type) -> _MetaObject:
+    meta = implementation.staticMetaObject
+    properties = [meta.property(index) for index in range(meta.propertyCount())]
+    methods = [meta.method(index) for index in range(meta.methodCount())]
+    is_signal = QMetaMethod.MethodType.Signal
+    return _MetaObject(
+        {each.name(): each.typeName() for each in properties},
+        frozenset(m.name().data().decode() for m in methods if m.methodType() == is_signal),
+        frozenset(
+            m.name().data().decode()
+            for m in methods
+            if m.methodType() != is_signal and m.access() == QMetaMethod.Access.Public
+        ),
+        len(methods),
+    )
+
+
+# Read in advance: PySide6 drops a class's meta object together with the first object that was asked for it.
+_META_OBJECTS = {
+    each: _read(each)
+    for module in (QtCore, QtGui, QtWidgets, QtUiTools)
+    for each in (getattr(module, name) for name in dir(module))
+    if isinstance(each, type) and issubclass(each, QObject)
+}
 
 PROPERTY, METHOD, SIGNAL, ENUM = "Property", "Slot", "Signal", "EnumValue"
 
@@ -38,12 +75,11 @@ def is_property(implementation: type, name: str) -> bool:
         return False
     if any(name in names.CLASSES[each]["properties"] for each in _slicer_classes(implementation)):
         return True
-    return _qt_class(implementation).staticMetaObject.indexOfProperty(name) >= 0
+    return name in _meta_object(implementation).property_types
 
 
 def property_type(implementation: type, name: str) -> str:
-    meta = implementation.staticMetaObject
-    return meta.property(meta.indexOfProperty(name)).typeName()
+    return _meta_object(implementation).property_types[name]
 
 
 @cache
@@ -65,7 +101,7 @@ def _methods(implementation: type) -> frozenset[str]:
     for base in implementation.__mro__:
         methods.update(names.QT_CLASSES.get(base.__name__, {}).get("methods", ()))
     if issubclass(implementation, QObject):
-        methods.update(_of_meta_object(_qt_class(implementation), signals=False))
+        methods.update(_meta_object(implementation).methods)
     return frozenset(methods - names.ONLY_IN_QT6)
 
 
@@ -78,23 +114,17 @@ def _signals(implementation: type) -> frozenset[str]:
         for each in _slicer_classes(implementation)
         for s in names.CLASSES[each]["signals"]
     }
-    return frozenset(declared | _of_meta_object(_qt_class(implementation), signals=True)) - names.ONLY_IN_QT6
+    return (declared | _meta_object(implementation).signals) - names.ONLY_IN_QT6
 
 
-def _of_meta_object(implementation: type, signals: bool) -> set[str]:
-    meta = implementation.staticMetaObject
-    methods = [meta.method(index) for index in range(meta.methodCount())]
-    return {
-        method.name().data().decode()
-        for method in methods
-        if (method.methodType() == QMetaMethod.MethodType.Signal) == signals
-        and (signals or method.access() == QMetaMethod.Access.Public)
-    }
+def method_count(implementation: type) -> int:
+    """How many methods Qt's own class declares."""
+    return _meta_object(implementation).method_count
 
 
 def _slicer_classes(implementation: type) -> list[str]:
     return [each.__name__ for each in implementation.__mro__ if each.__name__ in names.CLASSES]
 
 
-def _qt_class(implementation: type) -> type:
-    return next(each for each in implementation.__mro__ if each.__module__.startswith("PySide6."))
+def _meta_object(implementation: type) -> _MetaObject:
+    return next(_META_OBJECTS[each] for each in implementation.__mro__ if each in _META_OBJECTS)

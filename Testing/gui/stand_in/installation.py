@@ -131,7 +131,7 @@ def installed(folder: Path) -> Iterator[Application]:
         }.items():
             hooks.enter_context(mock.patch.object(slicer, name, value, create=True))
         for name, module in {**_modules(), "slicer.packaging": application.packaging}.items():
-            hooks.enter_context(mock.patch.dict(sys.modules, {name: module}))
+            hooks.enter_context(_in_place(name, module))
         for name, module in _late_modules().items():
             sys.modules[name] = module
             attribute = name.removeprefix("slicer.")
@@ -140,6 +140,18 @@ def installed(folder: Path) -> Iterator[Application]:
         hooks.callback(host.end)
         yield application
     signals.forget_all()
+
+
+@contextmanager
+def _in_place(name: str, module: types.ModuleType) -> Iterator[None]:
+    # Not mock.patch.dict: at the end it would forget all that was imported meanwhile, numpy's parts too.
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    yield
+    if before is None:
+        del sys.modules[name]
+    else:
+        sys.modules[name] = before
 
 
 def _note_exception(kind: type, error: BaseException, trace: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import shiboken6
 from PySide6.QtCore import SIGNAL, SLOT, QMetaObject, QObject
 
-from . import mistakes, names
+from . import class_info, mistakes, names
 from .conversion import from_qt
 
 # By the address of the sender: (signature, callable, connection). The callables are held, as in PythonQt.
@@ -94,8 +94,7 @@ def _slicer_classes(sender: QObject) -> list[str]:
 
 def _first_own_method(sender: QObject) -> int:
     """Where the methods of the stand-in's classes begin in the meta object."""
-    qt_class = next(each for each in type(sender).__mro__ if each.__module__.startswith("PySide6."))
-    return qt_class.staticMetaObject.methodCount()
+    return class_info.method_count(type(sender))
 
 
 class Signal:
