@@ -69,14 +69,15 @@ class Asking:
     """Questions on their way to an answer; job is None where no network is needed for it."""
 
     target: Target
+    together: bool
+    settings: Settings
     volume: Volume
     questions: tuple[Question, ...]
     job: Job | None
 
-    def cancel(self) -> None:
-        """Give it up."""
-        if self.job is not None:
-            self.job.cancel()
+    @property
+    def segment_ids(self) -> tuple[str, ...]:
+        return tuple(question.segment_id for question in self.questions)
 
 
 class Answers:
@@ -97,27 +98,30 @@ class Answers:
         questions = tuple(self._question(target, segment_id) for segment_id in segment_ids)
         asked = [q for q in questions if q.needs_network]
         if not asked:
-            return Asking(target, volume, questions, None)
+            return Asking(target, together, settings, volume, questions, None)
         request = Request(
             volume, tuple(q.prompts for q in asked), tuple(q.base for q in asked), together, settings
         )
-        return Asking(target, volume, questions, self._worker.submit(request))
+        return Asking(target, together, settings, volume, questions, self._worker.submit(request))
 
-    def still_holds(self, asking: Asking) -> bool:
-        """Whether all that was asked about is still as it was."""
-        volume, segmentation = asking.target.volume, asking.target.segmentation
-        scene = segmentation.GetScene()
-        if scene is None or scene is not volume.GetScene() or self._read_volume(volume) is not asking.volume:
+    def exists(self, asking: Asking) -> bool:
+        """Whether all that was asked about is still in the scene."""
+        scene = asking.target.segmentation.GetScene()
+        if scene is None or scene is not asking.target.volume.GetScene():
             return False
-        return all(
-            asking.target.segment(q.segment_id) is not None
-            and fingerprint(read_segment(segmentation, q.segment_id, volume)) == q.key
+        return all(asking.target.segment(segment_id) is not None for segment_id in asking.segment_ids)
+
+    def is_unchanged(self, asking: Asking) -> bool:
+        """Whether image and masks are as they were when they were asked about; all must exist."""
+        target = asking.target
+        return self._read_volume(target.volume) is asking.volume and all(
+            fingerprint(read_segment(target.segmentation, q.segment_id, target.volume)) == q.key
             for q in asking.questions
         )
 
     @staticmethod
-    def is_stale(asking: Asking) -> bool:
-        """Whether the prompts have changed since."""
+    def has_other_prompts(asking: Asking) -> bool:
+        """Whether prompts have changed since they were asked about."""
         return any(asking.target.nodes_of(q.segment_id).prompts() != q.prompts for q in asking.questions)
 
     def write(self, asking: Asking) -> Mapping[str, Written]:

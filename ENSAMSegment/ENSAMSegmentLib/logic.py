@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import slicer
-import vtk
-from ensam.errors import Cancelled, InputError
-from ensam.measures import Change, Measures, change, measure
+from ensam.errors import InputError
+from ensam.measures import Change, Measures
 from ensam.preprocessing import IntensityChoice
 from ensam.prompts import (
     IDENTITY_AXES,
@@ -25,20 +23,17 @@ from ensam.prompts import (
 from ensam.worker import Settings, Worker
 
 from . import status
-from .answers import Answers, Asking
+from .answers import Answers
 from .cards import card_text
-from .change_display import ChangeDisplay
-from .observations import Observations
 from .placement import Placement
 from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, PromptNodes, PromptRow, prompt_nodes, segment_of
-from .segment_state import NO_PROMPTS, PROMPTS_TAG, get_tag, prompts_name
+from .segment_state import NO_PROMPTS, PROMPTS_TAG, SegmentState, get_tag, prompts_name
 from .segments import SegmentWriter, add_segment, add_segmentation
 from .status import Status
 from .target import Target
+from .updates import DEBOUNCE_S, Updates
+from .watch import SceneWatch
 
-DEBOUNCE_S = 0.1  # after the last change of a prompt
-TINT_S = 1.5  # that the last change stays tinted
-POLL_S = 0.01  # between two looks at a running job
 UNDO_STATES = 20
 
 _worker: Worker | None = None
@@ -83,9 +78,6 @@ class ENSAMSegmentLogic:
         """editor_node: by default the one that Slicer's editors share. save_state: saves a state for the undo
         stack to be used, by default one of this object's own. worker: by default the process's."""
         self.changed: Callable[[], None] = lambda: None  # called after anything that a GUI shows
-        self.status = status.ready(Target(), False)
-        self.measures: Measures | None = None
-        self.last_change: Change | None = None
         self.auto_update = True
         self.lesion_mode = False
         self.together = False
@@ -99,31 +91,18 @@ class ENSAMSegmentLogic:
         self._editor_logic.SetMRMLScene(self._scene)
         self._editor_logic.SetSegmentEditorNode(self._editor)
         self._editor_logic.SetMaximumNumberOfUndoStates(UNDO_STATES)
-        self._answers = Answers(SegmentWriter(self._editor_logic, save_state), worker or shared_worker())
         self._placement = Placement(self._scene)
-        self._tint = ChangeDisplay()
+        self._watch = SceneWatch(self._on_selection, self._on_segments, self._tell, self._on_closing)
+        writer = SegmentWriter(self._editor_logic, save_state)
+        self._updates = Updates(Answers(writer, worker or shared_worker()), self._watch, self._tell)
 
-        self._target = Target()
         self._active = False
-        self._own_edits = 0  # above 0: what happens in the scene is our own doing
-        self._selection_events = Observations(self._on_selection)
-        self._closing_events = Observations(self._on_closing)
-        self._prompt_events = Observations(self._on_prompts)
-        self._drag_start_events = Observations(lambda: self._on_drag(True))
-        self._drag_end_events = Observations(lambda: self._on_drag(False))
-        self._segment_events = Observations(self._on_segments)
-        self._forget()
-        self.activate()
-
-    def _forget(self) -> None:
-        self._asking: Asking | None = None
+        self._target = Target()
         self._known = NO_PROMPTS  # the prompts as last seen
         self._answered = NO_PROMPTS  # the prompts as last asked, or as found
         self._tags: dict[str, str] = {}  # of each segment, as we left it
         self._placing, self._placing_id = "", ""
-        self._dragging = self._touched = False
-        self._due: float | None = None  # when the network is to be asked
-        self._tint_until: float | None = None
+        self.activate()
 
     # What is worked on
 
@@ -140,13 +119,27 @@ class ENSAMSegmentLogic:
         return self._target.segment_id
 
     @property
+    def status(self) -> Status:
+        return self._updates.status
+
+    @property
+    def measures(self) -> Measures | None:
+        """Volume and diameters of the segment that was written last."""
+        return self._updates.measures
+
+    @property
+    def last_change(self) -> Change | None:
+        """What the last update added and removed."""
+        return self._updates.last_change
+
+    @property
     def keep_others(self) -> bool:
         """Whether other segments keep all their voxels; if not, the editor's overwrite mode decides."""
-        return self._answers.writer.keep_others
+        return self._updates.answers.writer.keep_others
 
     @keep_others.setter
     def keep_others(self, keep: bool) -> None:
-        self._answers.writer.keep_others = keep
+        self._updates.answers.writer.keep_others = keep
 
     def select(
         self,
@@ -196,7 +189,7 @@ class ENSAMSegmentLogic:
         """
         if not self._target.is_complete:
             self.add_segment()
-        with self._as_own_edit():
+        with self._watch.own_edit():
             node = self._target.nodes.start_box() if kind == BOX else self._target.nodes.get(kind)
         self._observe_prompts()
         self._placing, self._placing_id = kind, node.GetID()
@@ -209,7 +202,7 @@ class ENSAMSegmentLogic:
         """Let clicks move the views again."""
         if self.placing:
             self._placement.stop()
-            self._on_prompts()
+            self._watch.touch()
 
     def set_box(
         self,
@@ -232,10 +225,9 @@ class ENSAMSegmentLogic:
 
     def flip(self, row: PromptRow) -> None:
         """Make a foreground point a background point, and the other way round."""
-        with self._as_own_edit():  # for a moment the point is nowhere
+        with self._watch.own_edit():  # for a moment the point is nowhere
             self._edit().flip(row)
         self._observe_prompts()
-        self._on_prompts()
 
     def set_muted(self, row: PromptRow, muted: bool) -> None:
         """Set a prompt aside without losing it, or take it back."""
@@ -259,7 +251,7 @@ class ENSAMSegmentLogic:
         Raises InputError if there are none, and OutputError.
         """
         target = self._target
-        with self._as_own_edit():
+        with self._watch.own_edit():
             segments = [
                 SegmentPrompts(
                     prompts_name(target.segment(segment_id)), target.nodes_of(segment_id).prompts()
@@ -281,10 +273,12 @@ class ENSAMSegmentLogic:
                 self.select(segment_id=names[one.name])
             else:
                 self.add_segment(one.name)
-            with self._as_own_edit():
+            with self._watch.own_edit():
                 self._target.nodes.write(one.prompts, NO_PROMPTS)
             self._show_prompts()
-        self._say(Status("ready", "The prompts are loaded: press Update to segment the selected segment."))
+        self._updates.say(
+            Status("ready", "The prompts are loaded: press Update to segment the selected segment.")
+        )
 
     def card_text(self) -> str:
         """What the checkpoint says of itself, in a few lines. Raises CheckpointError."""
@@ -295,27 +289,24 @@ class ENSAMSegmentLogic:
     def run(self) -> None:
         """Ask for the selected segment now, or for all that have prompts if they share out the voxels.
 
-        Raises InputError if no segment is selected.
+        Raises InputError if no segment is selected, and for prompts that contradict each other.
         """
-        self._due, self._touched = None, False
+        self._watch.touched = False
+        self._updates.unplan()
         if not self._target.is_complete:
             raise InputError("There is no segment to fill: choose an image and press N for a new segment.")
-        self._withdraw()
         self._known = self._answered = self._prompts()
         ids = self._segments_with_prompts() if self.together else [self.segment_id]
         settings = Settings(self.checkpoint, self.device, self.intensity)
-        self._asking = self._answers.ask(self._target, ids, self.together, settings)
-        if self._asking.job is None:
-            self._write()
-        else:
-            self._say(status.working(self._asking.job))
+        self._updates.start(self._target, ids, self.together, settings)
+        self._tags = self._tags_now()
 
     def cancel(self) -> None:
         """Give up what runs. The segments stay as they are."""
-        self._due = None
-        if self._asking is not None:
-            self._withdraw()
-            self._say(Status("ready", "Cancelled. The segment is as it was."))
+        was_running = self._updates.is_running
+        self._updates.stop()
+        if was_running:
+            self._updates.say(Status("ready", "Cancelled. The segment is as it was."))
 
     def poll(self, wait_s: float = 0.0) -> float | None:
         """Do what is due. Gives the seconds until it wants to be called again, None when nothing is pending.
@@ -323,22 +314,15 @@ class ENSAMSegmentLogic:
         wait_s: how long to wait for a running job. In Slicer a thread only moves while Python waits.
         What the user has to know is in `status`; an error that isn't the user's is raised.
         """
-        try:
-            self._do_what_is_due(wait_s)
-        except InputError as error:
-            self._say(Status("error", str(error)))
-        now = time.monotonic()
-        if self._asking is not None or (self._touched and not self._is_held()):
-            return POLL_S
-        times = [moment - now for moment in (self._due, self._tint_until) if moment is not None]
-        return max(0.0, min(times)) if times else None
+        self._managed(lambda: self._do_what_is_due(wait_s))
+        return 0.0 if self._has_to_look() else self._updates.next_poll()
 
     def wait(self, timeout_s: float = 600.0) -> None:
         """Until all prompts are answered, for scripts. Raises InputError with what went wrong, or in time."""
         end = time.monotonic() + timeout_s
-        while self._asking is not None or self._due is not None or (self._touched and not self._is_held()):
+        while self._updates.is_running or self._updates.is_planned or self._has_to_look():
             delay = self.poll(0.05)
-            if self._asking is None:
+            if not self._updates.is_running:
                 time.sleep(min(delay or 0.0, DEBOUNCE_S))
             if time.monotonic() > end:
                 self.cancel()
@@ -358,27 +342,19 @@ class ENSAMSegmentLogic:
 
     def activate(self) -> None:
         """Follow the scene and show the prompts of the selected segment."""
-        if self._active:
-            return
-        self._active = True
-        node, scene = slicer.vtkMRMLNode, slicer.vtkMRMLScene
-        references = (node.ReferenceAddedEvent, node.ReferenceModifiedEvent, node.ReferenceRemovedEvent)
-        self._selection_events.add(self._editor, vtk.vtkCommand.ModifiedEvent, *references)
-        self._selection_events.add(self._scene, scene.NodeRemovedEvent, scene.EndImportEvent)
-        self._selection_events.add(self._placement.interaction, vtk.vtkCommand.ModifiedEvent)
-        self._closing_events.add(self._scene, scene.StartCloseEvent)
-        self._bind()
+        if not self._active:
+            self._active = True
+            self._watch.follow_scene(self._editor, self._placement.interaction)
+            self._bind()
 
     def deactivate(self) -> None:
         """Leave the views: nothing is placed, shown or run."""
-        if not self._active:
-            return
-        if self.placing:
-            self._placement.stop()
-        self._let_go()
-        self._active = False
-        self._selection_events.clear()
-        self._closing_events.clear()
+        if self._active:
+            if self.placing:
+                self._placement.stop()
+            self._leave()
+            self._active = False
+            self._watch.stop()
 
     def cleanup(self) -> None:
         """For good."""
@@ -387,142 +363,86 @@ class ENSAMSegmentLogic:
         self._editor_logic.SetSegmentEditorNode(None)
         self._editor_logic.SetMRMLScene(None)
 
-    # Events: they only note that something happened. `poll` does what follows.
+    # What happens in the scene; `poll` does what follows
 
-    def _on_selection(self) -> None:
-        if not self._own_edits:
-            self._bind()
-            self._touched |= self._placing == BOX and not self.placing
-            self.changed()
-
-    def _on_closing(self) -> None:
-        self._let_go()
+    def _tell(self) -> None:
         self.changed()
 
-    def _on_prompts(self) -> None:
-        if not self._own_edits:
-            self._touched = True
-            self.changed()
-
-    def _on_drag(self, begins: bool) -> None:
-        self._dragging = begins
-        self._on_prompts()
+    def _on_selection(self) -> None:
+        self._bind()
+        if self._placing == BOX and not self.placing:
+            self._watch.touched = True  # the box is done
+        self.changed()
 
     def _on_segments(self) -> None:
-        if not self._own_edits:
-            self._bind()
-            self._follow_undo()
-            self.changed()
+        self._bind()
+        self._managed(self._follow_undo)
+        self.changed()
 
-    @contextmanager
-    def _as_own_edit(self) -> Iterator[None]:
-        self._own_edits += 1
-        try:
-            yield
-        finally:
-            self._own_edits -= 1
+    def _on_closing(self) -> None:
+        self._leave()
+        self.changed()
 
-    # What follows from them
+    # What follows
 
     def _bind(self) -> None:
         """Go over to what the editor node has selected now."""
         target = Target.of_editor(self._editor)
         if not self._active or target == self._target:
             return
-        # Another segment of the same image is selected: the one that was asked for still gets its answer.
-        asking = self._asking if target[:2] == self._target[:2] else None
-        if asking is not None:
-            self._asking = None
-        self._let_go()
-        self._asking = asking
+        self._leave(stays=target[:2] == self._target[:2])
         self._target = target
-        if target.segmentation is not None:
-            events = slicer.vtkSegmentation
-            self._segment_events.add(
-                target.segmentation.GetSegmentation(),
-                events.SegmentModified,
-                events.SegmentAdded,
-                events.SegmentRemoved,
-                events.SourceRepresentationModified,
-            )
-        try:
-            self._show_prompts()
-        except InputError as error:
-            self._say(Status("error", str(error)))
-        else:
-            self._say(status.ready(target, not self._known.is_empty))
+        self._watch.follow_segments(target.segmentation)
+        if self._managed(self._show_prompts):
+            self._updates.say(status.ready(target, not self._known.is_empty))
 
-    def _let_go(self) -> None:
-        """Be done with the segment that was selected."""
-        if self._asking is not None:
-            self._asking.cancel()
-        self._tint.hide()
-        for events in (
-            self._prompt_events,
-            self._drag_start_events,
-            self._drag_end_events,
-            self._segment_events,
-        ):
-            events.clear()
+    def _leave(self, stays: bool = False) -> None:
+        """Be done with the segment that was selected; where the image stays, it still gets its answer."""
+        if not stays:
+            self._updates.stop()
+        elif self.auto_update and self._target.is_complete and self._managed(self._has_news):
+            self._managed(self.run)
+        self._updates.forget_change()
+        self._watch.let_go()
         if self.segmentation is not None:
-            for node in prompt_nodes(self.segmentation):
-                node.SetDisplayVisibility(False)
-        self._target = Target()
-        self.measures = self.last_change = None
-        self._forget()
+            with self._watch.own_edit():
+                for node in prompt_nodes(self.segmentation):
+                    node.SetDisplayVisibility(False)
+        self._target, self._tags = Target(), {}
+        self._known = self._answered = NO_PROMPTS
+        self._placing, self._placing_id = "", ""
 
     def _show_prompts(self) -> None:
         """Show the prompts of the selected segment alone. Nothing runs for what is there already."""
         target = self._target
         self._tags = self._tags_now()
-        if target.is_complete:
-            with self._as_own_edit():
+        with self._watch.own_edit():
+            if target.is_complete:
                 target.restore(self.segment_id)
-        for node in prompt_nodes(target.segmentation) if target.segmentation is not None else ():
-            node.SetDisplayVisibility(segment_of(node) == self.segment_id)
+            for node in prompt_nodes(target.segmentation) if target.segmentation is not None else ():
+                node.SetDisplayVisibility(segment_of(node) == self.segment_id)
         self._observe_prompts()
         self._known = self._answered = self._prompts()
 
     def _observe_prompts(self) -> None:
-        for events in (self._prompt_events, self._drag_start_events, self._drag_end_events):
-            events.clear()
-        if not self._target.is_complete or not self._active:
-            return
-        markups = slicer.vtkMRMLMarkupsNode
-        for node in self._target.nodes.all():
-            self._prompt_events.add(
-                node,
-                vtk.vtkCommand.ModifiedEvent,
-                markups.PointAddedEvent,
-                markups.PointModifiedEvent,
-                markups.PointPositionDefinedEvent,
-                markups.PointPositionUndefinedEvent,
-                markups.PointRemovedEvent,
-                slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
-            )
-            self._drag_start_events.add(node, markups.PointStartInteractionEvent)
-            self._drag_end_events.add(node, markups.PointEndInteractionEvent)
-        # New nodes may hold prompts already.
-        self._on_prompts()
+        complete = self._target.is_complete and self._active
+        self._watch.follow_prompts(self._target.nodes.all() if complete else ())
 
     def _is_held(self) -> bool:
         """Whether the user is in the middle of a movement."""
-        return self._dragging or self.placing == BOX
+        return self._watch.dragging or self.placing == BOX
+
+    def _has_to_look(self) -> bool:
+        return self._watch.touched and not self._is_held()
 
     def _do_what_is_due(self, wait_s: float) -> None:
-        if self._asking is not None:
-            if self._asking.job.wait(wait_s):
-                self._take()
-            else:
-                self._say(status.working(self._asking.job))
-        if self._touched and not self._is_held():
-            self._touched = False
+        self._updates.poll(wait_s, self.auto_update)
+        self._tags = self._tags_now()
+        if self._has_to_look():
+            self._watch.touched = False
             self._look()
-        if self._due is not None and time.monotonic() >= self._due:
+        if self._updates.is_due:
             self.run()
-        if self._tint_until is not None and time.monotonic() >= self._tint_until:
-            self._tint_until = None
-            self._tint.hide()
 
     def _look(self) -> None:
         """See whether the prompts have changed."""
@@ -533,19 +453,19 @@ class ENSAMSegmentLogic:
         if self.lesion_mode:
             self._open_lesion()
         prompts = self._prompts()
-        if prompts == self._known and (self._due is None or prompts != self._answered):
+        if prompts == self._known:
             return
         self._known = prompts
-        self._due = None
+        self._updates.unplan()
         if prompts != self._answered and self.auto_update:
-            self._due = time.monotonic() + DEBOUNCE_S
+            self._updates.plan(DEBOUNCE_S)
         elif prompts != self._answered:
-            self._say(Status("ready", "The prompts have changed: press Update."))
+            self._updates.say(Status("ready", "The prompts have changed: press Update."))
 
     def _finish_box(self) -> None:
         self._placing = ""
         nodes = self._target.nodes
-        with self._as_own_edit():
+        with self._watch.own_edit():
             if self.lesion_mode and not self._known.is_empty:
                 self.add_segment()
                 nodes.hand_draft_to(self._target.nodes)
@@ -554,29 +474,21 @@ class ENSAMSegmentLogic:
 
     def _open_lesion(self) -> None:
         """In lesion mode a foreground click outside of all boxes is a lesion of its own."""
-        prompts, before = self._prompts(), set(self._known.points)
-        new = [point for point in prompts.points if point not in before]
-        # Nothing to do for the first click of a segment, and for points that were moved or deleted.
-        if (
-            len(new) != 1
-            or not new[0].foreground
-            or not before <= set(prompts.points)
-            or self._known.is_empty
-        ):
-            return
-        owner = self._target.owner_of(new[0])
-        if owner == self.segment_id:
+        prompts = self._prompts()
+        point = new_lesion(self._known, prompts)
+        owner = point and self._target.owner_of(point)
+        if point is None or owner == self.segment_id:
             return
         kind = self.placing
-        with self._as_own_edit():
+        with self._watch.own_edit():
             nodes = self._target.nodes
-            nodes.write(PromptSet(prompts.box, tuple(before)), nodes.muted())
+            nodes.write(prompts.without_point(point), nodes.muted())
             if owner:
                 self.select(segment_id=owner)
             else:
                 self.add_segment()
             nodes = self._target.nodes
-            nodes.write(self._known.with_point(new[0]), nodes.muted())
+            nodes.write(self._known.with_point(point), nodes.muted())
         self._observe_prompts()
         if kind:
             self.start_placing(kind)
@@ -586,58 +498,31 @@ class ENSAMSegmentLogic:
         target, tags = self._target, self._tags_now()
         changed = [segment_id for segment_id in tags if tags[segment_id] != self._tags.get(segment_id, "")]
         self._tags = tags
-        for segment_id in changed:
-            state = target.state(segment_id)
-            nodes = target.nodes_of(segment_id)
-            with self._as_own_edit():
-                nodes.write(*((NO_PROMPTS, NO_PROMPTS) if state is None else (state.prompts, state.muted)))
+        self._updates.withdraw(changed)
+        with self._watch.own_edit():
+            for segment_id in changed:
+                state = target.state(segment_id) or SegmentState()
+                nodes = target.nodes_of(segment_id)
+                nodes.write(state.prompts, state.muted)
                 nodes.show(segment_id == self.segment_id)
         if self.segment_id in changed:
-            self._withdraw()
-            self._tint.hide()
+            self._updates.unplan()
+            self._updates.forget_change()
             self._observe_prompts()
-            self._due, self._touched = None, False
+            self._watch.touched = False
             self._known = self._answered = self._prompts()
-            self.measures = self.last_change = None
-            self._say(Status("ready", "Mask and prompts are as they were then."))
+            self._updates.say(Status("ready", "Mask and prompts are as they were then."))
 
-    def _take(self) -> None:
-        """What was asked has its answer: write it, unless the question no longer holds."""
-        asking, error = self._asking, self._asking.job.error
-        if isinstance(error, Cancelled):
-            self._asking = None
-        elif error is not None:
-            self._asking = None
-            if not isinstance(error, InputError):
-                # The user learns of it here, and a developer from the traceback.
-                self._say(Status("error", f"ENSAM failed, and the segment is as it was: {error}"))
-            raise error
-        elif self._answers.still_holds(asking) and not (self.auto_update and self._answers.is_stale(asking)):
-            self._write()
-        else:
-            self._asking = None
-            if self._target == asking.target and self._target.is_complete:
-                self._due = time.monotonic()
+    def _managed(self, step: Callable[[], object]) -> bool:
+        """Whether a step gave anything but False; what the user can mend in it is said."""
+        try:
+            return step() is not False
+        except InputError as error:
+            self._updates.say(Status("error", str(error)))
+            return False
 
-    def _write(self) -> None:
-        asking, self._asking = self._asking, None
-        with self._as_own_edit():
-            written = self._answers.write(asking)
-        self._tags = self._tags_now()
-        # The selected segment may be another one by now; then the first one is told of.
-        shown = self.segment_id if self.segment_id in written else next(iter(written))
-        masks, grid = written[shown], asking.volume.grid
-        self.measures = measure(masks.after, grid)
-        self.last_change = change(masks.before, masks.after, grid)
-        self._tint.show(asking.target.volume, self.last_change)
-        self._tint_until = time.monotonic() + TINT_S
-        name = asking.target.name(shown)
-        self._say(status.done(name, self.measures, self.last_change, asking.job))
-
-    def _withdraw(self) -> None:
-        if self._asking is not None:
-            self._asking.cancel()
-            self._asking = None
+    def _has_news(self) -> bool:
+        return self._prompts() != self._answered
 
     def _edit(self) -> PromptNodes:
         """The selected segment's prompts. Raises InputError if no segment is selected."""
@@ -652,17 +537,24 @@ class ENSAMSegmentLogic:
         target = self._target
         if target.volume is None:
             return []
-        with self._as_own_edit():
+        with self._watch.own_edit():
             return [s for s in target.segment_ids if not target.restore(s).is_empty or s == self.segment_id]
 
     def _tags_now(self) -> dict[str, str]:
         target = self._target
         return {s: get_tag(target.segment(s), PROMPTS_TAG) for s in target.segment_ids}
 
-    def _say(self, new: Status) -> None:
-        if new != self.status:
-            self.status = new
-            self.changed()
+
+def new_lesion(known: PromptSet, now: PromptSet) -> Point | None:
+    """The foreground point that was clicked beside the prompts of a segment that has some already.
+
+    None for the first click of a segment, and where points were moved or deleted.
+    """
+    before = set(known.points)
+    new = [point for point in now.points if point not in before]
+    if known.is_empty or len(new) != 1 or not new[0].foreground or not before <= set(now.points):
+        return None
+    return new[0]
 
 
 def _shared_editor_node(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLSegmentEditorNode:

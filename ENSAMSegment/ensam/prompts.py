@@ -122,6 +122,10 @@ class PromptSet:
         """The same prompts and one point more."""
         return replace(self, points=(*self.points, point))
 
+    def without_point(self, point: Point) -> PromptSet:
+        """The same prompts without a point."""
+        return replace(self, points=tuple(one for one in self.points if one != point))
+
     def _positions(self, foreground: bool) -> np.ndarray:
         chosen = [point.position_ras for point in self.points if point.foreground == foreground]
         return np.array(chosen, dtype=np.float64).reshape(-1, 3)

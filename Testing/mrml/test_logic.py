@@ -181,7 +181,7 @@ def paint(logic, mask):
     """As the Segment Editor's paint effect writes: with an undo state, and no word to ENSAM."""
     from ensam.masks import MaskCrop
 
-    logic._answers.writer.write(
+    logic._updates.answers.writer.write(
         logic.segmentation, logic.volume, {logic.segment_id: MaskCrop(mask, (0, 0, 0))}
     )
 
@@ -372,6 +372,19 @@ def test_the_newest_prompts_win(a_logic, a_session):
     assert a_logic._editor_logic.CanUndo()
     a_logic.undo()
     assert not voxels_of(a_logic).any()  # one write, and not one for each prompt
+
+
+def test_a_segment_that_was_left_still_gets_its_answer(a_logic, a_session):
+    a_session.gate.clear()
+    first = a_logic.segment_id
+    a_logic.set_box(CENTRE, (20.0, 16.0, 20.0))
+    a_logic.poll()  # the prompt is seen, and its pause not over
+    a_logic.add_segment("kidney")
+    a_logic.add_point(tuple(np.add(CENTRE, (15, 0, 0))), True)
+    a_session.gate.set()
+    a_logic.wait()
+    assert voxels_of(a_logic, first).any() and voxels_of(a_logic).any()
+    assert a_logic._target.name() == "kidney"
 
 
 def started(logic, session):

@@ -1,0 +1,142 @@
+"""Keeps segments up to date in the background, and says how it goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from ensam.errors import InputError
+from ensam.measures import Change, Measures, change, measure
+from ensam.worker import Settings
+
+from . import status
+from .answers import Answers, Asking
+from .change_display import ChangeDisplay
+from .status import Status
+from .target import Target
+from .watch import SceneWatch
+
+DEBOUNCE_S = 0.1  # after the last change of a prompt
+TINT_S = 1.5  # that the last change stays tinted
+POLL_S = 0.01  # between two looks at a running job
+
+
+class Updates:
+    """Questions on their way. A newer one about the same segment replaces the older.
+
+    status: what the user reads. measures, last_change: of the segment that was written last.
+    """
+
+    def __init__(self, answers: Answers, watch: SceneWatch, changed: Callable[[], None]) -> None:
+        self.answers = answers
+        self.status = status.ready(Target(), False)
+        self.measures: Measures | None = None
+        self.last_change: Change | None = None
+        self._watch, self._changed = watch, changed
+        self._tint = ChangeDisplay()
+        self._askings: list[Asking] = []  # in the worker's order
+        self._due: float | None = None
+        self._tint_until: float | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self._askings)
+
+    @property
+    def is_planned(self) -> bool:
+        return self._due is not None
+
+    @property
+    def is_due(self) -> bool:
+        return self._due is not None and time.monotonic() >= self._due
+
+    def plan(self, delay_s: float = 0.0) -> None:
+        """An update is due in so many seconds, instead of an earlier one."""
+        self._due = time.monotonic() + delay_s
+
+    def unplan(self) -> None:
+        """No update is due."""
+        self._due = None
+
+    def start(self, target: Target, segment_ids: Sequence[str], together: bool, settings: Settings) -> None:
+        """Ask for these segments now. Raises InputError for what can't be read or written."""
+        self._due = None
+        self.withdraw(segment_ids)
+        asking = self.answers.ask(target, segment_ids, together, settings)
+        if asking.job is None:
+            self._write(asking)
+        else:
+            self._askings.append(asking)
+            self.say(status.working(self._askings[0].job))
+
+    def withdraw(self, segment_ids: Iterable[str]) -> None:
+        """Give up what was asked about these segments."""
+        for asking in [a for a in self._askings if not set(segment_ids).isdisjoint(a.segment_ids)]:
+            asking.job.cancel()
+            self._askings.remove(asking)
+
+    def stop(self) -> None:
+        """Give up all that runs and is planned."""
+        self._due = None
+        for asking in self._askings:
+            asking.job.cancel()
+        self._askings.clear()
+
+    def forget_change(self) -> None:
+        """There is nothing to show any more of what was done last."""
+        self._tint.hide()
+        self._tint_until = self.measures = self.last_change = None
+
+    def say(self, new: Status) -> None:
+        if new != self.status:
+            self.status = new
+            self._changed()
+
+    def poll(self, wait_s: float, follows: bool) -> None:
+        """See how far it is, for at most wait_s seconds.
+
+        follows: whether prompts that have changed since make an answer worthless. Raises what went wrong.
+        """
+        if self._askings:
+            if self._askings[0].job.wait(wait_s):
+                self._take(self._askings.pop(0), follows)
+            if self._askings:
+                self.say(status.working(self._askings[0].job))
+        if self._tint_until is not None and time.monotonic() >= self._tint_until:
+            self._tint_until = None
+            self._tint.hide()
+
+    def next_poll(self) -> float | None:
+        """Seconds until there is something to do, None if nothing is to come."""
+        if self._askings:
+            return POLL_S
+        now = time.monotonic()
+        times = [moment - now for moment in (self._due, self._tint_until) if moment is not None]
+        return max(0.0, min(times)) if times else None
+
+    def _take(self, asking: Asking, follows: bool) -> None:
+        """What was asked has its answer: write it, unless the question no longer holds."""
+        error = asking.job.error
+        if error is not None:
+            if not isinstance(error, InputError):
+                # The user learns of it here, and a developer from the traceback.
+                self.say(Status("error", f"ENSAM failed, and the segment is as it was: {error}"))
+            raise error
+        if not self.answers.exists(asking) or (follows and self.answers.has_other_prompts(asking)):
+            return  # who changed the prompts asks again
+        if self.answers.is_unchanged(asking):
+            self._write(asking)
+        else:
+            self.start(asking.target, asking.segment_ids, asking.together, asking.settings)
+
+    def _write(self, asking: Asking) -> None:
+        with self._watch.own_edit():
+            written = self.answers.write(asking)
+        target, grid = asking.target, asking.volume.grid
+        # Of several segments the selected one is told of.
+        shown = target.segment_id if target.segment_id in written else next(iter(written))
+        self.measures = measure(written[shown].after, grid)
+        self.last_change = change(written[shown].before, written[shown].after, grid)
+        self._tint.show(target.volume, self.last_change)
+        self._tint_until = time.monotonic() + TINT_S
+        self.say(status.done(target.name(shown), self.measures, self.last_change, asking.job))

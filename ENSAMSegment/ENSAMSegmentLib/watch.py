@@ -1,0 +1,133 @@
+"""What happens in the scene, noted for someone who looks later.
+
+Observers run in the middle of other code, in any order, and VTK only prints what they raise. So they note
+that something happened, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import slicer
+import vtk
+
+_Events = list[tuple[vtk.vtkObject, int]]
+
+
+class SceneWatch:
+    """Follows a segment editor node, its segmentation and the prompts of its segment.
+
+    touched: whether prompts may have changed since this was last set to False. dragging: whether the user
+    holds one at the moment.
+    """
+
+    def __init__(
+        self,
+        on_selection: Callable[[], None],
+        on_segments: Callable[[], None],
+        on_prompts: Callable[[], None],
+        on_closing: Callable[[], None],
+    ) -> None:
+        self.touched = self.dragging = False
+        self._on_selection, self._on_segments = on_selection, on_segments
+        self._on_prompts, self._on_closing = on_prompts, on_closing
+        self._own_edits = 0
+        self._scene_events: _Events = []
+        self._segment_events: _Events = []
+        self._prompt_events: _Events = []
+
+    @contextmanager
+    def own_edit(self) -> Iterator[None]:
+        """What happens within is our own doing, and isn't noted."""
+        self._own_edits += 1
+        try:
+            yield
+        finally:
+            self._own_edits -= 1
+
+    def follow_scene(
+        self, editor: slicer.vtkMRMLSegmentEditorNode, interaction: slicer.vtkMRMLInteractionNode
+    ) -> None:
+        """Hear of another selection, of nodes that go, of the end of place mode, and of the scene's end."""
+        node, scene = slicer.vtkMRMLNode, slicer.vtkMRMLScene
+        for source, *events in (
+            (editor, vtk.vtkCommand.ModifiedEvent),
+            (editor, node.ReferenceAddedEvent, node.ReferenceModifiedEvent, node.ReferenceRemovedEvent),
+            (editor.GetScene(), scene.NodeRemovedEvent, scene.EndImportEvent),
+            (interaction, vtk.vtkCommand.ModifiedEvent),
+        ):
+            self._observe(self._scene_events, source, events, self._on_selection)
+        # Whatever is being edited, the scene's end is always heard of.
+        tag = editor.GetScene().AddObserver(scene.StartCloseEvent, lambda *_ignored: self._on_closing())
+        self._scene_events.append((editor.GetScene(), tag))
+
+    def follow_segments(self, segmentation: slicer.vtkMRMLSegmentationNode | None) -> None:
+        """Hear of changes to this segmentation, no longer of the one before."""
+        _forget(self._segment_events)
+        if segmentation is not None:
+            source, events = segmentation.GetSegmentation(), slicer.vtkSegmentation
+            kinds = (
+                events.SegmentModified,
+                events.SegmentAdded,
+                events.SegmentRemoved,
+                events.SourceRepresentationModified,
+            )
+            self._observe(self._segment_events, source, kinds, self._on_segments)
+
+    def follow_prompts(self, nodes: Iterable[slicer.vtkMRMLMarkupsNode]) -> None:
+        """Hear of changes to these prompts, no longer of those before. They count as touched."""
+        _forget(self._prompt_events)
+        self.dragging = False
+        markups = slicer.vtkMRMLMarkupsNode
+        for node in nodes:
+            kinds = (
+                vtk.vtkCommand.ModifiedEvent,
+                markups.PointAddedEvent,
+                markups.PointModifiedEvent,
+                markups.PointPositionDefinedEvent,
+                markups.PointPositionUndefinedEvent,
+                markups.PointRemovedEvent,
+                slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
+            )
+            self._observe(self._prompt_events, node, kinds, self.touch)
+            start, end = markups.PointStartInteractionEvent, markups.PointEndInteractionEvent
+            self._observe(self._prompt_events, node, [start], lambda: self._drag(True))
+            self._observe(self._prompt_events, node, [end], lambda: self._drag(False))
+        self.touch()
+
+    def touch(self) -> None:
+        """Note that prompts may have changed."""
+        self.touched = True
+        self._on_prompts()
+
+    def let_go(self) -> None:
+        """Hear no more of segments and prompts."""
+        _forget(self._segment_events)
+        _forget(self._prompt_events)
+        self.touched = self.dragging = False
+
+    def stop(self) -> None:
+        """Hear of nothing any more."""
+        self.let_go()
+        _forget(self._scene_events)
+
+    def _drag(self, begins: bool) -> None:
+        self.dragging = begins
+        self.touch()
+
+    def _observe(
+        self, kept: _Events, source: vtk.vtkObject, events: Iterable[int | str], note: Callable[[], None]
+    ) -> None:
+        def on_event(*_ignored: object) -> None:
+            if not self._own_edits:
+                note()
+
+        # Events of batches say nothing about what changed: all is always read anew.
+        kept += [(source, source.AddObserver(event, on_event)) for event in events]
+
+
+def _forget(kept: _Events) -> None:
+    for source, tag in kept:
+        source.RemoveObserver(tag)
+    kept.clear()
