@@ -25,7 +25,7 @@ from .volumes import (
 
 _RIGHT_ANGLE = 1e-6  # largest cosine
 # A warp may bulge a box's face outwards, so more than the corners must be followed.
-_POINTS_PER_EDGE = 5
+_POINTS_PER_EDGE = 11
 
 
 def prompts_from_nodes(
@@ -163,6 +163,7 @@ def _box_around(box: Box, transform: vtk.vtkGeneralTransform, axes: np.ndarray) 
     """The smallest box along the axes (3, 3), in rows, that holds the transformed box."""
     steps = np.linspace(-0.5, 0.5, 2 if matrix_of(transform) is not None else _POINTS_PER_EDGE)
     lattice = np.array(np.meshgrid(steps, steps, steps)).reshape(3, -1).T
+    lattice = lattice[np.abs(lattice).max(axis=1) == 0.5]
     points = np.array(box.center_ras) + (lattice * box.size_mm) @ np.array(box.axes_ras)
     along = transform_points(transform, points) @ axes.T
     upright = Box.from_bounds_ras(along.min(axis=0), along.max(axis=0))
