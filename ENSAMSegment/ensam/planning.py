@@ -32,10 +32,10 @@ COARSENING = 1.25
 _known_ranges: WeakKeyDictionary[Volume, dict[Hashable, IntensityRange]] = WeakKeyDictionary()
 
 # The memory of an answer: (bytes in any case, bytes a voxel of the window). Measured as the peak of the
-# resident memory (VmHWM) over what a process held before it asked, in a process each for 41 windows of 46^3 to
-# 128^3 voxels, cubes and flat ones, with the shipped network on a CPU with matrix units (torch 2.13). Two took
-# more, 1.2 and 1.4 times as much; small ones took as little as a quarter. No graphics card was measured: one
-# is taken to need as much.
+# resident memory (VmHWM) over what a process held before it asked, in a process each for 41 windows of
+# 46^3 to 128^3 voxels, cubes and flat ones, with the shipped network on a CPU with matrix units (torch 2.13).
+# Two took more, 1.2 and 1.4 times as much; small ones took as little as a quarter. No graphics card was
+# measured: one is taken to need as much.
 FULL_PRECISION = (200e6, 280)
 HALF_PRECISION = (100e6, 200)
 MEASURED_WIDTH = 16  # the channels that this network has at full resolution
