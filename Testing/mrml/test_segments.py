@@ -8,10 +8,38 @@ import slicer
 import slicer.util
 from ensam.errors import InputError
 from ensam.masks import MaskCrop
-from ENSAMSegmentLib.segments import SegmentWriter, add_segmentation, read_segment
+from ENSAMSegmentLib.segments import SegmentWriter, add_segment, add_segmentation, read_segment
 
 from .conftest import KIDNEY, LIVER, OBLIQUE, SHAPE, ball
-from .nodes import add_segment_editor, add_volume
+from .nodes import add_segment_editor, add_volume, load_segmentation, save
+
+OVERWRITE_MODES = {
+    "all": slicer.vtkMRMLSegmentEditorNode.OverwriteAllSegments,
+    "visible": slicer.vtkMRMLSegmentEditorNode.OverwriteVisibleSegments,
+    "none": slicer.vtkMRMLSegmentEditorNode.OverwriteNone,
+}
+MASK_MODES = {
+    "everywhere": slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere,
+    "inside all": slicer.vtkMRMLSegmentationNode.EditAllowedInsideAllSegments,
+    "inside visible": slicer.vtkMRMLSegmentationNode.EditAllowedInsideVisibleSegments,
+    "outside all": slicer.vtkMRMLSegmentationNode.EditAllowedOutsideAllSegments,
+    "outside visible": slicer.vtkMRMLSegmentationNode.EditAllowedOutsideVisibleSegments,
+    "inside kidney": slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment,
+}
+# The liver, grown far into the kidney.
+GROWN = ball((9, 13, 18), 9)
+
+
+def _settings(editor):
+    return (
+        editor.GetSegmentationNode(),
+        editor.GetSelectedSegmentID(),
+        editor.GetSourceVolumeNode(),
+        editor.GetOverwriteMode(),
+        editor.GetMaskMode(),
+        editor.GetMaskSegmentID(),
+        editor.GetSourceVolumeIntensityMask(),
+    )
 
 
 def _exported(segmentation, segment_id, volume):
@@ -76,62 +104,145 @@ def test_a_mask_reaches_the_volumes_last_voxels(a_segmentation, a_writer, a_volu
     assert _exported(a_segmentation, "liver", a_volume_node)[18:].all()
 
 
-def test_the_neighbour_on_the_same_labelmap_keeps_its_voxels(
-    painted_neighbours, a_writer, a_segment_editor, a_straight_volume_node
+@pytest.mark.parametrize("labelmaps", ["shared", "own"])
+@pytest.mark.parametrize("kidney_is_visible", [True, False], ids=["kidney shown", "kidney hidden"])
+@pytest.mark.parametrize("mask_mode", MASK_MODES)
+@pytest.mark.parametrize("overwrite_mode", OVERWRITE_MODES)
+@pytest.mark.parametrize("keep_others", [True, False], ids=["keep others", "by overwrite mode alone"])
+def test_a_mask_that_grows_into_a_neighbour_takes_what_the_editors_settings_allow(
+    painted_neighbours,
+    a_writer,
+    a_segment_editor,
+    a_straight_volume_node,
+    keep_others,
+    overwrite_mode,
+    mask_mode,
+    kidney_is_visible,
+    labelmaps,
 ):
-    a_segment_editor.GetSegmentEditorNode().SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
+    if labelmaps == "own":
+        painted_neighbours.GetSegmentation().SeparateSegmentLabelmap("liver")
+    editor = a_segment_editor.GetSegmentEditorNode()
+    editor.SetOverwriteMode(OVERWRITE_MODES[overwrite_mode])
+    editor.SetMaskMode(MASK_MODES[mask_mode])
+    editor.SetMaskSegmentID("kidney")
+    painted_neighbours.GetDisplayNode().SetSegmentVisibility("kidney", kidney_is_visible)
+    a_writer.keep_others = keep_others
 
-    a_writer.write(
-        painted_neighbours, a_straight_volume_node, {"liver": MaskCrop(ball((9, 13, 18), 9), (0, 0, 0))}
-    )
+    a_writer.write(painted_neighbours, a_straight_volume_node, {"liver": MaskCrop(GROWN, (0, 0, 0))})
 
-    np.testing.assert_array_equal(_exported(painted_neighbours, "kidney", a_straight_volume_node), KIDNEY)
-    np.testing.assert_array_equal(
-        _exported(painted_neighbours, "liver", a_straight_volume_node), ball((9, 13, 18), 9)
-    )
+    may_overwrite = overwrite_mode == "all" or (overwrite_mode == "visible" and kidney_is_visible)
+    editable = {
+        "everywhere": np.ones(SHAPE, bool),
+        "inside all": LIVER | KIDNEY,
+        "inside visible": LIVER | KIDNEY if kidney_is_visible else LIVER,
+        "outside all": ~KIDNEY,
+        "outside visible": ~KIDNEY if kidney_is_visible else np.ones(SHAPE, bool),
+        "inside kidney": KIDNEY,
+    }[mask_mode]
+    wanted = GROWN & ~KIDNEY if keep_others and may_overwrite else GROWN
+    liver = (wanted & editable) | (LIVER & ~editable)
+    kidney = KIDNEY & ~liver if may_overwrite and not keep_others else KIDNEY
+    np.testing.assert_array_equal(_exported(painted_neighbours, "liver", a_straight_volume_node), liver)
+    np.testing.assert_array_equal(_exported(painted_neighbours, "kidney", a_straight_volume_node), kidney)
 
 
-def test_the_neighbour_gives_way_only_where_the_overwrite_mode_says_so(
-    painted_neighbours, a_writer, a_segment_editor, a_straight_volume_node
+@pytest.mark.parametrize("keep_others", [True, False])
+@pytest.mark.parametrize("overwrite_mode", OVERWRITE_MODES)
+def test_one_undo_and_one_redo_restore_every_segment(
+    painted_neighbours, a_writer, a_segment_editor, a_straight_volume_node, overwrite_mode, keep_others
 ):
-    everything = slicer.vtkMRMLSegmentEditorNode.OverwriteAllSegments
-    a_segment_editor.GetSegmentEditorNode().SetOverwriteMode(everything)
-    a_writer.keep_others = False
-    grown = ball((9, 13, 18), 9)
-
-    a_writer.write(painted_neighbours, a_straight_volume_node, {"liver": MaskCrop(grown, (0, 0, 0))})
-
-    kidney = _exported(painted_neighbours, "kidney", a_straight_volume_node)
-    np.testing.assert_array_equal(kidney, KIDNEY & ~grown)
-
-
-def test_one_undo_restores_every_segment(
-    painted_neighbours, a_writer, a_segment_editor, a_straight_volume_node
-):
-    a_writer.write(
-        painted_neighbours, a_straight_volume_node, {"liver": MaskCrop(ball((9, 13, 18), 9), (0, 0, 0))}
-    )
+    a_segment_editor.ClearUndoState()
+    a_segment_editor.GetSegmentEditorNode().SetOverwriteMode(OVERWRITE_MODES[overwrite_mode])
+    a_writer.keep_others = keep_others
+    masks = {"liver": MaskCrop(GROWN, (0, 0, 0)), "kidney": MaskCrop(ball((10, 14, 30), 3), (0, 0, 0))}
+    a_writer.write(painted_neighbours, a_straight_volume_node, masks)
+    written = [_exported(painted_neighbours, one, a_straight_volume_node) for one in masks]
 
     a_segment_editor.Undo()
 
     np.testing.assert_array_equal(_exported(painted_neighbours, "liver", a_straight_volume_node), LIVER)
     np.testing.assert_array_equal(_exported(painted_neighbours, "kidney", a_straight_volume_node), KIDNEY)
+    assert not a_segment_editor.CanUndo()
+
+    a_segment_editor.Redo()
+
+    for one, expected in zip(masks, written, strict=True):
+        np.testing.assert_array_equal(_exported(painted_neighbours, one, a_straight_volume_node), expected)
 
 
-def test_only_the_editable_area_changes(
-    painted_neighbours, a_writer, a_segment_editor, a_straight_volume_node
+@pytest.mark.parametrize("overwrite_mode", OVERWRITE_MODES)
+@pytest.mark.parametrize("keep_others", [True, False])
+def test_of_two_masks_that_meet_the_later_one_wins_unless_segments_may_overlap(
+    painted_neighbours, a_writer, a_segment_editor, a_straight_volume_node, overwrite_mode, keep_others
+):
+    a_segment_editor.GetSegmentEditorNode().SetOverwriteMode(OVERWRITE_MODES[overwrite_mode])
+    a_writer.keep_others = keep_others
+    kidney = ball((10, 14, 22), 5)
+    masks = {"liver": MaskCrop(GROWN, (0, 0, 0)), "kidney": MaskCrop(kidney, (0, 0, 0))}
+
+    a_writer.write(painted_neighbours, a_straight_volume_node, masks)
+
+    liver = GROWN if overwrite_mode == "none" else GROWN & ~kidney
+    np.testing.assert_array_equal(_exported(painted_neighbours, "liver", a_straight_volume_node), liver)
+    np.testing.assert_array_equal(_exported(painted_neighbours, "kidney", a_straight_volume_node), kidney)
+
+
+def test_the_editors_settings_are_the_same_after_a_write(
+    an_mrml_scene, painted_neighbours, a_writer, a_segment_editor, a_straight_volume_node
 ):
     editor = a_segment_editor.GetSegmentEditorNode()
-    editor.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
-    editor.SetMaskSegmentID("kidney")
-    editor.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
+    other = add_segmentation(a_straight_volume_node, "of the user")
+    editor.SetAndObserveSegmentationNode(other)
+    editor.SetSelectedSegmentID(add_segment(other, "being painted"))
+    editor.SetOverwriteMode(editor.OverwriteVisibleSegments)
+    editor.SetSourceVolumeIntensityMask(True)
+    editor.SetSourceVolumeIntensityMaskRange(0, 30000)
+    a_segment_editor.SaveStateForUndo()
+    add_segment(other, "new")
+    before = _settings(editor)
 
-    a_writer.write(
-        painted_neighbours, a_straight_volume_node, {"liver": MaskCrop(ball((9, 13, 18), 9), (0, 0, 0))}
-    )
+    a_writer.write(painted_neighbours, a_straight_volume_node, {"liver": MaskCrop(GROWN, (0, 0, 0))})
 
-    liver = _exported(painted_neighbours, "liver", a_straight_volume_node)
-    np.testing.assert_array_equal(liver, LIVER | (KIDNEY & ball((9, 13, 18), 9)))
+    assert _settings(editor) == before
+    # The undo states are those of the segmentation that the user works on.
+    a_segment_editor.Undo()
+    assert other.GetSegmentation().GetNumberOfSegments() == 1
+
+
+def test_the_editors_settings_are_the_same_after_an_error(
+    painted_neighbours, a_segment_editor, a_straight_volume_node
+):
+    class FailingLogic:
+        """The editor's logic, but writing fails."""
+
+        def __getattr__(self, name):
+            return getattr(a_segment_editor, name)
+
+        def ModifySegmentByLabelmap(self, *_arguments):
+            raise RuntimeError("full")
+
+    editor = a_segment_editor.GetSegmentEditorNode()
+    editor.SetSelectedSegmentID("kidney")
+    before = _settings(editor)
+
+    with pytest.raises(RuntimeError, match="full"):
+        SegmentWriter(FailingLogic()).write(
+            painted_neighbours, a_straight_volume_node, {"liver": MaskCrop(GROWN, (0, 0, 0))}
+        )
+
+    assert _settings(editor) == before
+
+
+def test_the_undo_state_is_saved_where_the_application_says(
+    painted_neighbours, a_segment_editor, a_straight_volume_node
+):
+    writer = SegmentWriter(a_segment_editor, save_state := Mock())
+    masks = {"liver": MaskCrop(GROWN, (0, 0, 0)), "kidney": MaskCrop(KIDNEY, (0, 0, 0))}
+
+    writer.write(painted_neighbours, a_straight_volume_node, masks)
+
+    save_state.assert_called_once_with()
 
 
 def test_only_voxels_in_the_intensity_range_change(
@@ -171,9 +282,36 @@ def test_a_write_that_slicer_would_refuse_half_way_changes_nothing(
     np.testing.assert_array_equal(_exported(two_neighbours, "liver", a_straight_volume_node), LIVER)
 
 
+def test_an_editable_area_inside_a_segment_of_another_segmentation_is_refused(
+    painted_neighbours, a_segment_editor, a_straight_volume_node
+):
+    editor = a_segment_editor.GetSegmentEditorNode()
+    editor.SetMaskMode(MASK_MODES["inside kidney"])
+    editor.SetMaskSegmentID("spleen")
+    writer = SegmentWriter(a_segment_editor, save_state := Mock())
+
+    with pytest.raises(InputError, match="limits the editable area isn't in 'organs'"):
+        writer.write(painted_neighbours, a_straight_volume_node, {"liver": MaskCrop(GROWN, (0, 0, 0))})
+
+    save_state.assert_not_called()
+
+
 def test_a_segment_that_is_gone_is_refused(two_neighbours, a_writer, a_straight_volume_node):
     with pytest.raises(InputError, match="'organs' has no segment 'spleen'"):
         a_writer.write(two_neighbours, a_straight_volume_node, {"spleen": MaskCrop(LIVER, (0, 0, 0))})
+
+
+def test_nothing_is_written_when_one_of_the_segments_is_gone(
+    painted_neighbours, a_segment_editor, a_straight_volume_node
+):
+    writer = SegmentWriter(a_segment_editor, save_state := Mock())
+    masks = {"liver": MaskCrop(GROWN, (0, 0, 0)), "spleen": MaskCrop(GROWN, (0, 0, 0))}
+
+    with pytest.raises(InputError, match="'organs' has no segment 'spleen'"):
+        writer.write(painted_neighbours, a_straight_volume_node, masks)
+
+    save_state.assert_not_called()
+    np.testing.assert_array_equal(_exported(painted_neighbours, "liver", a_straight_volume_node), LIVER)
 
 
 def test_a_segmentation_of_surfaces_is_refused(an_mrml_scene, a_straight_volume_node):
@@ -191,6 +329,36 @@ def test_a_new_segmentation_has_the_volumes_grid_and_transform(a_volume_node):
     role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
     assert segmentation.GetNodeReference(role) is a_volume_node
     assert segmentation.GetTransformNodeID() == a_volume_node.GetTransformNodeID()
+
+
+def test_new_segments_have_labelmaps_of_their_own_and_keep_them_apart(
+    a_writer, a_segment_editor, a_straight_volume_node, tmp_path, an_mrml_scene
+):
+    node = add_segmentation(a_straight_volume_node, "organs")
+    a_segment_editor.GetSegmentEditorNode().SetAndObserveSegmentationNode(node)
+    liver, kidney = add_segment(node, "liver", (0.5, 0.25, 0)), add_segment(node, "kidney")
+    masks = {liver: MaskCrop(LIVER, (0, 0, 0)), kidney: MaskCrop(KIDNEY, (0, 0, 0))}
+
+    a_writer.write(node, a_straight_volume_node, masks)
+    a_segment_editor.Undo()
+    a_segment_editor.Redo()
+
+    assert node.GetSegmentation().GetNumberOfLayers() == 2
+    assert node.GetSegmentation().GetSegment(liver).GetColor() == (0.5, 0.25, 0)
+    save(node, tmp_path / "organs.seg.nrrd")
+    loaded = load_segmentation(an_mrml_scene, tmp_path / "organs.seg.nrrd")
+    for name, voxels in (("liver", LIVER), ("kidney", KIDNEY)):
+        segment = loaded.GetSegmentation().GetSegmentIdBySegmentName(name)
+        np.testing.assert_array_equal(_exported(loaded, segment, a_straight_volume_node), voxels)
+
+
+def test_a_segmentation_without_a_grid_takes_the_volumes(an_mrml_scene, a_writer, a_straight_volume_node):
+    node = an_mrml_scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "bare")
+    segment = add_segment(node, "liver")
+
+    a_writer.write(node, a_straight_volume_node, {segment: MaskCrop(LIVER, (0, 0, 0))})
+
+    np.testing.assert_array_equal(_exported(node, segment, a_straight_volume_node), LIVER)
 
 
 def test_trimming_keeps_the_place_of_every_voxel():
