@@ -39,7 +39,7 @@ def ready(target: Target, has_prompts: bool) -> Status:
 def working(job: Job) -> Status:
     """What a job is at."""
     if job.preview is None:
-        return Status("working", "Loading the network...")
+        return Status("working", "Loading the network..." if job.opens_session else "Segmenting...")
     seconds = time.monotonic() - (job.started or time.monotonic())
     detail = _describe(job.preview)
     if not job.preview.runs_encoder:

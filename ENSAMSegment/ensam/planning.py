@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -105,6 +105,18 @@ def to_voxels(volume: Volume, prompts: PromptSet, previous: MaskCrop | None = No
     if np.any(faces[1] - faces[0] <= 0):
         raise PromptError(f"The box lies outside '{volume.name}': move it onto the image.")
     return ObjectPrompts(faces, tuple(clicks), previous)
+
+
+def exclude_clicks(objects: Sequence[ObjectPrompts]) -> list[ObjectPrompts]:
+    """The objects with the foreground clicks of all the others as background clicks of their own."""
+    clicked = [[voxel for voxel, foreground in one.clicks if foreground] for one in objects]
+    return [
+        replace(
+            one,
+            clicks=(*one.clicks, *((v, False) for j, voxels in enumerate(clicked) if j != i for v in voxels)),
+        )
+        for i, one in enumerate(objects)
+    ]
 
 
 def make_plan(

@@ -25,6 +25,7 @@ from ensam.planning import (
     Plan,
     Preview,
     estimate_memory,
+    exclude_clicks,
     group_objects,
     make_plan,
     own_region,
@@ -143,11 +144,13 @@ class InteractiveSession:
         prompts: Sequence[PromptSet],
         previous: Sequence[MaskCrop | None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        clicks_exclude: bool = False,
     ) -> tuple[Segmentation, ...]:
         """Several objects whose masks don't overlap, in the order of the prompts and of their previous masks.
 
         Objects near each other share an encoder and a decoder pass. A voxel goes to the highest logit, or
         to background if none is over 0; an object left without any voxel gets one (paper).
+        clicks_exclude: a foreground click of one is a background click of those it shares the pass with.
         """
         with self._lock:
             started = time.perf_counter()
@@ -156,6 +159,8 @@ class InteractiveSession:
             results: list[Segmentation | None] = [None] * len(objects)
             for group in groups:
                 members = [objects[i] for i in group]
+                if clicks_exclude:
+                    members = exclude_clicks(members)
                 answers = self._with_memory(
                     lambda budget, members=members: self._answer(members, budget, started, cancelled)
                 )

@@ -54,6 +54,7 @@ class Job:
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self.opens_session = False  # the network is being loaded, which takes longer than an answer
         self.preview: Preview | None = None
         self.expected_s: float | None = None  # of the encoder, as it took for other windows; None: not known
         self.started: float | None = None  # time.monotonic() when the network began
@@ -114,6 +115,7 @@ class Worker:
         if job.stopped.is_set():
             raise Cancelled
         request = job.request
+        job.opens_session = self._key(request.settings) != (self._opened and self._opened[0])
         session = self._session(request.settings)
         session.set_volume(request.volume)
         job.preview = session.preview_all(request.prompts, request.previous)
@@ -124,8 +126,12 @@ class Worker:
         self._learn(job.preview, results)
         return results
 
+    @staticmethod
+    def _key(settings: Settings) -> tuple[str, str]:
+        return settings.checkpoint, settings.device
+
     def _session(self, settings: Settings) -> InteractiveSession:
-        key = (settings.checkpoint, settings.device)
+        key = self._key(settings)
         if self._opened is None or self._opened[0] != key:
             # The old one's memory must be free before the new one's is taken.
             self._opened = None
@@ -139,7 +145,7 @@ class Worker:
         session: InteractiveSession, request: Request, cancelled: Callable[[], bool]
     ) -> tuple[Segmentation, ...]:
         if request.together:
-            return session.segment_all(request.prompts, request.previous, cancelled=cancelled)
+            return session.segment_all(request.prompts, request.previous, cancelled, clicks_exclude=True)
         pairs = zip(request.prompts, request.previous, strict=True)
         return tuple(session.segment(prompts, previous, cancelled=cancelled) for prompts, previous in pairs)
 

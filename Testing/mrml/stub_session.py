@@ -41,7 +41,7 @@ class StubSession:
             raise self.error
         return self._segmentation(self._mask(prompts, previous))
 
-    def segment_all(self, prompts, previous=None, cancelled=lambda: False):
+    def segment_all(self, prompts, previous=None, cancelled=lambda: False, clicks_exclude=False):
         masks = [self.segment(p, b, cancelled).mask for p, b in zip(prompts, previous, strict=True)]
         taken = np.zeros_like(masks[0])
         results = []

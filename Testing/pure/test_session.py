@@ -511,3 +511,12 @@ def test_an_answer_is_given_up_between_passes_of_the_decoder(a_session, a_box, m
         a_session.segment_all([PromptSet(a_box)] * 3, cancelled=StopAfter(3))
     assert len(passes) == 2
     assert len(a_session.segment_all([PromptSet(a_box)] * 3, cancelled=lambda: False)) == 3
+
+
+def test_a_click_for_one_object_can_be_a_click_against_the_others(a_session, a_volume, a_box):
+    here, there = point_at(a_volume, (20, 24, 28)), point_at(a_volume, (15, 20, 24))
+    ours, theirs = PromptSet(a_box, (here,)), PromptSet(a_box, (there,))
+    shared = a_session.segment_all([ours, theirs], clicks_exclude=True)
+    against = PromptSet(a_box, (here, Point(there.position_ras, False)))
+    assert np.array_equal(shared[0].logits, a_session.segment(against).logits)
+    assert not np.array_equal(shared[0].logits, a_session.segment_all([ours, theirs])[0].logits)
