@@ -52,5 +52,5 @@ def measure_text(name: str, measures: Measures | None, change: Change | None) ->
 
 def volume_text(millilitres: float) -> str:
     """A volume, with more decimals for a small lesion."""
-    decimals = 1 if millilitres >= 10 or millilitres == 0 else 2 if millilitres >= 1 else 3
+    decimals = 1 if millilitres >= 10 or millilitres == 0 else 2 if millilitres >= 0.1 else 3
     return _("{volume} mL").format(volume=f"{millilitres:.{decimals}f}")

@@ -518,5 +518,6 @@ def test_a_click_for_one_object_can_be_a_click_against_the_others(a_session, a_v
     ours, theirs = PromptSet(a_box, (here,)), PromptSet(a_box, (there,))
     shared = a_session.segment_all([ours, theirs], clicks_exclude=True)
     against = PromptSet(a_box, (here, Point(there.position_ras, False)))
-    assert np.array_equal(shared[0].logits, a_session.segment(against).logits)
-    assert not np.array_equal(shared[0].logits, a_session.segment_all([ours, theirs])[0].logits)
+    # Clicks in another order round differently in half precision.
+    assert np.allclose(shared[0].logits, a_session.segment(against).logits, atol=0.05)
+    assert not np.allclose(shared[0].logits, a_session.segment_all([ours, theirs])[0].logits, atol=0.05)

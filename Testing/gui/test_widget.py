@@ -1,0 +1,363 @@
+"""The module: its panel, what it keeps with the scene, and how it comes and goes."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+MODULE = Path(__file__).resolve().parents[2] / "ENSAMSegment" / "ENSAMSegment.py"
+CENTRE = (24.0, -4.0, 70.0)
+SHAPE = (20, 30, 40)
+
+
+@pytest.fixture
+def a_stub_worker(an_application, monkeypatch):
+    """In place of the network."""
+    from ensam.worker import Worker
+    from ENSAMSegmentLib import logic
+    from mrml.stub_session import StubSession
+
+    session = StubSession()
+    worker = Worker(lambda _settings: session)
+    monkeypatch.setattr(logic, "shared_worker", lambda: worker)
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def a_volume(an_application):
+    from mrml.nodes import add_volume
+
+    ijk_to_ras = np.array([[1.2, 0, 0, 0], [0, 1.0, 0, -19], [0, 0, 2.0, 51], [0, 0, 0, 1.0]])
+    voxels = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
+    return add_volume(an_application.scene, voxels, ijk_to_ras, "CT chest")
+
+
+@pytest.fixture
+def a_main_window(an_application, monkeypatch):
+    import qt
+    import slicer
+
+    window = qt.QMainWindow()
+    monkeypatch.setattr(slicer.util, "mainWindow", lambda: window)
+    return window
+
+
+@pytest.fixture
+def a_module(an_application, a_stub_worker):
+    widget = an_application.open_module(MODULE)
+    yield widget
+    widget.cleanup()
+
+
+@pytest.fixture
+def an_entered_module(a_module, a_volume):
+    show(a_volume)
+    a_module.parent.enter()
+    yield a_module
+    if a_module.parent.isEntered:
+        a_module.parent.exit()
+
+
+def show(volume):
+    import slicer
+
+    composite = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    composite.SetBackgroundVolumeID(volume.GetID())
+
+
+def settle(widget, pump):
+    """Let the timer do all there is to do."""
+    pump(lambda: widget.logic.poll() is None, 20)
+
+
+def parameters(scene):
+    (node,) = [
+        node
+        for node in (
+            scene.GetNthNodeByClass(i, "vtkMRMLScriptedModuleNode")
+            for i in range(scene.GetNumberOfNodesByClass("vtkMRMLScriptedModuleNode"))
+        )
+        if node.GetAttribute("ModuleName") == "ENSAMSegment"
+    ]
+    return node
+
+
+# Start-up
+
+
+def test_importing_the_module_loads_nothing_heavy(an_application, monkeypatch):
+    imported = set()
+    original = builtins.__import__
+
+    def noting(name, *arguments, **options):
+        imported.add(name.partition(".")[0])
+        return original(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", noting)
+    start = time.perf_counter()
+    an_application.load_module(MODULE)
+    elapsed = time.perf_counter() - start
+    assert (
+        imported & {"torch", "numpy", "scipy", "SimpleITK", "ensam", "ENSAMSegmentLib", "ENSAMSegmentGUI"}
+        == set()
+    )
+    assert elapsed < 0.05
+
+
+def test_the_module_says_what_it_is(an_application):
+    import slicer
+
+    an_application.load_module(MODULE)
+    described = slicer.modules.ensamsegment
+    assert described.title == "ENSAM Interactive Segmentation"
+    assert tuple(described.categories) == ("Segmentation",)
+    assert "Segmentations" in described.dependencies
+
+
+def test_the_logic_is_where_users_look_for_it(an_application):
+    module = an_application.load_module(MODULE)
+    from ENSAMSegmentLib.logic import ENSAMSegmentLogic as expected
+
+    from ENSAMSegment import ENSAMSegmentLogic
+
+    assert ENSAMSegmentLogic is expected
+    with pytest.raises(AttributeError):
+        module.ENSAMSegmentFileReader
+
+
+def test_sample_data_is_registered_when_slicer_has_started(an_application, monkeypatch):
+    import types
+
+    calls = []
+    stub = types.ModuleType("ENSAMSegmentLib.sample_data")
+    stub.register = lambda: calls.append("registered")
+    monkeypatch.setitem(sys.modules, "ENSAMSegmentLib.sample_data", stub)
+    import ENSAMSegmentLib
+
+    monkeypatch.setattr(ENSAMSegmentLib, "sample_data", stub, raising=False)
+    an_application.load_module(MODULE)
+    assert calls == []
+    an_application.finish_start()
+    assert calls == ["registered"]
+
+
+def test_it_opens_without_main_window_and_asks_for_nothing(a_module, an_application):
+    assert a_module.panel.ui.promptBox is not None
+    dialogs = an_application.dialogs
+    assert (dialogs.errors, dialogs.questions, dialogs.infos) == ([], [], [])
+    assert an_application.packaging.installed == []
+
+
+def test_an_empty_scene_can_be_entered_and_says_what_to_do(a_module, an_application):
+    import slicer
+
+    a_module.parent.enter()
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+    assert "image" in a_module.panel.ui.statusLabel.text
+    a_module.panel.ui.newSegmentButton.click()
+    assert len(an_application.dialogs.errors) == 1
+    assert "image" in an_application.dialogs.errors[0]
+    a_module.parent.exit()
+
+
+# The editor below
+
+
+def test_the_editor_has_its_own_node_and_few_tools(a_module):
+    node = a_module.editor.mrmlSegmentEditorNode()
+    assert node.GetSingletonTag() == "ENSAMSegment"
+    assert "ENSAM" not in a_module.editor.effectNameOrder()
+    assert not a_module.editor.unorderedEffectsVisible
+
+
+def test_the_image_in_the_views_is_selected(an_entered_module, a_volume):
+    assert an_entered_module.logic.volume is a_volume
+    assert an_entered_module.editor.sourceVolumeNode() is a_volume
+    assert an_entered_module.logic.segmentation is not None
+
+
+def test_what_the_segment_editor_has_selected_is_taken_over(a_module, a_volume):
+    from ENSAMSegmentLib.segments import add_segmentation
+    from mrml.nodes import add_segment_editor
+
+    other = add_segmentation(a_volume, "organs")
+    other.GetSegmentation().AddEmptySegment("spleen", "spleen")
+    node = add_segment_editor(a_volume.GetScene()).GetSegmentEditorNode()
+    node.SetAndObserveSegmentationNode(other)
+    node.SetAndObserveSourceVolumeNode(a_volume)
+    node.SetSelectedSegmentID("spleen")
+    a_module.parent.enter()
+    assert a_module.logic.segmentation is other
+    assert a_module.logic.segment_id == "spleen"
+    assert a_module.logic.volume is a_volume
+    a_module.parent.exit()
+
+
+def test_an_image_loaded_while_the_module_is_shown_is_found(a_module, a_volume):
+    a_module.parent.enter()
+    show(a_volume)
+    a_module.panel.ui.newSegmentButton.click()
+    assert a_module.logic.volume is a_volume
+    assert a_module.logic.segment_id
+    a_module.parent.exit()
+
+
+# The way of a prompt
+
+
+def test_a_box_and_a_click_fill_the_segment_by_the_timer_alone(an_entered_module, pump):
+    widget = an_entered_module
+    widget.panel.ui.newSegmentButton.click()
+    widget.logic.set_box(CENTRE, (20.0, 16.0, 20.0))
+    pump(lambda: widget.logic.status.kind == "done")
+    assert widget.panel.ui.promptTable.rowCount == 1
+    assert "mL" in widget.panel.ui.measureLabel.text
+    widget.logic.add_point(CENTRE, True)
+    pump(lambda: widget.panel.ui.promptTable.rowCount == 2 and widget.logic.status.kind == "done")
+
+
+def test_undo_is_the_editors(an_entered_module, pump):
+    widget = an_entered_module
+    widget.panel.ui.newSegmentButton.click()
+    widget.logic.set_box(CENTRE, (20.0, 16.0, 20.0))
+    pump(lambda: widget.logic.status.kind == "done")
+    widget.logic.add_point(CENTRE, True)
+    pump(lambda: widget.panel.ui.promptTable.rowCount == 2 and widget.logic.status.kind == "done")
+    widget.editor.undo()
+    pump(lambda: widget.panel.ui.promptTable.rowCount == 1)
+    widget.editor.redo()
+    pump(lambda: widget.panel.ui.promptTable.rowCount == 2)
+
+
+def test_leaving_the_module_ends_placing(an_entered_module):
+    import slicer
+
+    interaction = slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+    an_entered_module.panel.ui.foregroundButton.click()
+    assert interaction.GetCurrentInteractionMode() == interaction.Place
+    an_entered_module.parent.exit()
+    assert interaction.GetCurrentInteractionMode() == interaction.ViewTransform
+    assert not an_entered_module.panel.ui.foregroundButton.checked
+
+
+def test_place_mode_ended_elsewhere_releases_the_button(an_entered_module):
+    import slicer
+
+    an_entered_module.panel.ui.backgroundButton.click()
+    assert an_entered_module.panel.ui.backgroundButton.checked
+    slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton").SwitchToViewTransformMode()
+    assert not an_entered_module.panel.ui.backgroundButton.checked
+
+
+# Options and the scene
+
+
+def test_options_are_kept_in_the_scene(an_entered_module, an_application):
+    widget = an_entered_module
+    widget.panel.ui.lesionModeCheckBox.checked = True
+    widget.panel.ui.autoUpdateCheckBox.checked = False
+    combo_box = widget.panel.ui.intensityComboBox
+    combo_box.currentIndex = combo_box.findData("lung")
+    assert (widget.logic.lesion_mode, widget.logic.auto_update) == (True, False)
+    assert widget.logic.intensity == "lung"
+    assert widget.panel.ui.updateButton.isVisibleTo(widget.panel.widget)
+    node = parameters(an_application.scene)
+    assert node.GetParameter("lesionMode") == "true"
+    assert node.GetParameter("intensity") == "lung"
+    node.SetParameter("lesionMode", "false")
+    assert not widget.panel.ui.lesionModeCheckBox.checked
+    assert not widget.logic.lesion_mode
+
+
+def test_options_of_a_loaded_scene_are_shown(an_entered_module, an_application, tmp_path):
+    scene = an_application.scene
+    an_entered_module.panel.ui.togetherCheckBox.checked = True
+    path = tmp_path / "scene.mrml"
+    scene.SetURL(str(path))
+    scene.SetRootDirectory(str(tmp_path))
+    assert scene.Commit(str(path))
+    scene.Clear()
+    assert not an_entered_module.panel.ui.togetherCheckBox.checked
+    assert not an_entered_module.logic.together
+    assert scene.Import()
+    assert an_entered_module.panel.ui.togetherCheckBox.checked
+    assert an_entered_module.logic.together
+
+
+def test_closing_the_scene_in_the_middle_leaves_a_working_panel(an_entered_module, an_application, pump):
+    widget = an_entered_module
+    widget.panel.ui.newSegmentButton.click()
+    widget.logic.set_box(CENTRE, (20.0, 16.0, 20.0))
+    widget.logic.run()
+    widget.panel.ui.foregroundButton.click()
+    an_application.scene.Clear()
+    pump(0.3)
+    assert widget.panel.ui.promptTable.rowCount == 0
+    assert widget.logic.volume is None
+    assert not widget.panel.ui.workingBox.isVisibleTo(widget.panel.widget)
+    assert an_application.dialogs.errors == []
+
+
+def test_closing_the_scene_with_its_singletons_gives_a_new_logic(an_entered_module, an_application, pump):
+    widget = an_entered_module
+    before = widget.logic
+    an_application.scene.Clear(True)
+    pump(0.1)
+    assert widget.logic is not before
+    assert widget.panel.logic is widget.logic
+    assert widget.editor.mrmlSegmentEditorNode().GetScene() is an_application.scene
+
+
+def test_a_scene_closed_while_another_module_is_shown_is_no_concern(a_module, an_application, a_volume):
+    a_module.parent.enter()
+    a_module.parent.exit()
+    an_application.scene.Clear()
+    a_module.parent.enter()
+    assert a_module.logic.volume is None
+    a_module.parent.exit()
+
+
+# Keys
+
+
+def test_keys_live_only_while_the_module_is_shown(a_module, a_main_window):
+    import qt
+
+    def keys():
+        return {shortcut.key.toString() for shortcut in a_main_window.findChildren(qt.QShortcut)}
+
+    assert keys() == set()
+    a_module.parent.enter()
+    assert {"N", "D", "F", "B"} <= keys()
+    a_module.parent.exit()
+    assert keys() == set()
+
+
+def test_no_key_is_taken_twice(a_module, a_main_window):
+    import qt
+
+    a_module.parent.enter()
+    keys = [shortcut.key.toString() for shortcut in a_main_window.findChildren(qt.QShortcut)]
+    assert len(keys) == len(set(keys))
+    a_module.parent.exit()
+
+
+# The end
+
+
+def test_cleanup_leaves_no_observer(an_application, a_stub_worker, a_volume):
+    show(a_volume)
+    widget = an_application.open_module(MODULE)
+    widget.parent.enter()
+    widget.panel.ui.newSegmentButton.click()
+    widget.parent.exit()
+    widget.cleanup()
+    assert widget.Observations == []
+    a_volume.Modified()
+    an_application.scene.Clear()
