@@ -96,10 +96,9 @@ def set_box(node: slicer.vtkMRMLMarkupsROINode, volume: slicer.vtkMRMLScalarVolu
     # Slicer's handles expect right-handed axes; a box is the same with an axis turned round.
     if np.linalg.det(object_to_node[:3, :3]) < 0:
         object_to_node[:3, 2] *= -1
-    was_modifying = node.StartModify()
-    node.SetAndObserveObjectToNodeMatrix(matrix_from_array(object_to_node))
+    # The place last, and not within StartModify: Slicer rounds the centre to single precision on the way.
     node.SetSize(*box.size_mm)
-    node.EndModify(was_modifying)
+    node.SetAndObserveObjectToNodeMatrix(matrix_from_array(object_to_node))
 
 
 def _prompts(

@@ -11,6 +11,7 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 import vtk
 from ENSAMSegmentLib.segments import SegmentWriter, add_segmentation
 
+from .geometries import axes
 from .nodes import add_segment_editor, add_transform, add_volume
 from .slicer_core_scene import create_scene
 
@@ -20,13 +21,7 @@ SHAPE = (20, 30, 40)
 def affine(angles_deg=(0.0, 0.0, 0.0), scales=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0)):
     """Scale, then turn about x, y and z, then move: 4x4."""
     matrix = np.eye(4)
-    for axis, angle in enumerate(np.radians(angles_deg)):
-        turn = np.eye(4)
-        first, second = (axis + 1) % 3, (axis + 2) % 3
-        turn[[first, second], [first, second]] = np.cos(angle)
-        turn[second, first], turn[first, second] = np.sin(angle), -np.sin(angle)
-        matrix = turn @ matrix
-    matrix[:3, :3] *= scales
+    matrix[:3, :3] = axes(angles_deg, scales)
     matrix[:3, 3] = origin
     return matrix
 

@@ -31,7 +31,7 @@ _WORLD_STEP = 0.7  # mm between the points at which segment and ball are compare
 AddTransform = Callable[[slicer.vtkMRMLScene], slicer.vtkMRMLTransformNode]
 
 
-def affine(
+def axes(
     angles_deg: tuple[float, float, float] = (0.0, 0.0, 0.0),
     scales: tuple[float, float, float] = (1.0, 1.0, 1.0),
     shear: float = 0.0,
@@ -48,17 +48,17 @@ def affine(
 
 
 def centered(
-    axes: np.ndarray, shape: tuple[int, int, int], shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    steps: np.ndarray, shape: tuple[int, int, int], shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> Grid:
     """The grid with that shape (z, y, x) and those steps in columns that has the ball in its middle."""
     matrix = np.eye(4)
-    matrix[:3, :3] = axes
-    matrix[:3, 3] = _CENTER + shift_mm - axes @ (np.array(shape[::-1]) - 1) / 2
+    matrix[:3, :3] = steps
+    matrix[:3, 3] = _CENTER + shift_mm - steps @ (np.array(shape[::-1]) - 1) / 2
     return Grid(shape, matrix)
 
 
-_STRAIGHT = centered(affine(scales=(1.2, 1.2, 1.5)), (40, 48, 48))
-_OBLIQUE = affine((20, -35, 50))
+_STRAIGHT = centered(axes(scales=(1.2, 1.2, 1.5)), (40, 48, 48))
+_OBLIQUE = axes((20, -35, 50))
 
 
 @dataclass(frozen=True)
@@ -155,28 +155,28 @@ def _add_displacement_grid(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLTransfor
     return node
 
 
-_RIGID = partial(_add_affine, affine((15, -25, 40)))
-_SCALING = partial(_add_affine, affine(scales=(1.2, 0.8, 1.1)))
-_SHEARING = partial(_add_affine, affine((10, 0, 20), shear=0.25))
+_RIGID = partial(_add_affine, axes((15, -25, 40)))
+_SCALING = partial(_add_affine, axes(scales=(1.2, 0.8, 1.1)))
+_SHEARING = partial(_add_affine, axes((10, 0, 20), shear=0.25))
 _UNMOVED = partial(_add_affine, np.eye(3))
 
 GEOMETRIES = (
     Geometry("straight"),
-    Geometry("anisotropic voxels", centered(affine(scales=(0.8, 0.8, 4.0)), (16, 72, 72))),
+    Geometry("anisotropic voxels", centered(axes(scales=(0.8, 0.8, 4.0)), (16, 72, 72))),
     Geometry("oblique", centered(_OBLIQUE * (1.1, 1.3, 1.6), (40, 48, 48))),
     Geometry("left-handed", centered(_OBLIQUE * (-1.2, 1.2, 1.5), (40, 48, 48))),
     Geometry(
         "cropped volume",
-        centered(affine(scales=(1.2, 1.2, 1.5)), (30, 36, 36), (1.2, -2.4, 1.5)),
+        centered(axes(scales=(1.2, 1.2, 1.5)), (30, 36, 36), (1.2, -2.4, 1.5)),
         segmentation=_STRAIGHT,
     ),
     Geometry(
         "sheared voxels (tilted gantry)",
-        centered(affine(scales=(1.2, 1.2, 1.5), shear=0.3), (40, 48, 60)),
+        centered(axes(scales=(1.2, 1.2, 1.5), shear=0.3), (40, 48, 60)),
     ),
     Geometry(
         "sheared voxels, sheared volume",
-        centered(affine(scales=(1.2, 1.2, 1.5), shear=0.3), (40, 48, 60)),
+        centered(axes(scales=(1.2, 1.2, 1.5), shear=0.3), (40, 48, 60)),
         volume_transform=_SHEARING,
         is_box_exact=False,
     ),
@@ -196,12 +196,12 @@ GEOMETRIES = (
     Geometry("segmentation warped, not volume", segmentation_transform=_add_displacement_grid),
     Geometry(
         "coarser segmentation",
-        segmentation=centered(affine(scales=(2.4, 2.4, 3.0)), (20, 24, 24)),
+        segmentation=centered(axes(scales=(2.4, 2.4, 3.0)), (20, 24, 24)),
     ),
-    Geometry("finer segmentation", segmentation=centered(affine(scales=(0.6, 0.6, 0.75)), (80, 96, 96))),
+    Geometry("finer segmentation", segmentation=centered(axes(scales=(0.6, 0.6, 0.75)), (80, 96, 96))),
     Geometry("oblique segmentation", segmentation=centered(_OBLIQUE * 1.0, (48, 48, 48))),
-    Geometry("smaller segmentation grid", segmentation=centered(affine(scales=(1.2, 1.2, 1.5)), (8, 8, 8))),
-    Geometry("larger segmentation grid", segmentation=centered(affine(scales=(1.2, 1.2, 1.5)), (60, 68, 68))),
+    Geometry("smaller segmentation grid", segmentation=centered(axes(scales=(1.2, 1.2, 1.5)), (8, 8, 8))),
+    Geometry("larger segmentation grid", segmentation=centered(axes(scales=(1.2, 1.2, 1.5)), (60, 68, 68))),
 )
 
 
