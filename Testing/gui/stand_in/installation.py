@@ -21,11 +21,16 @@ from PySide6.QtCore import QtMsgType, qInstallMessageHandler
 
 from . import (
     ctk_widgets,
+    effects,
     i18n_module,
     mistakes,
     module_widgets,
+    mrml_widgets,
+    observation,
     packaging_module,
     qt_module,
+    segment_editor,
+    segment_editor_effects,
     signals,
     ui_loader,
 )
@@ -133,11 +138,12 @@ def installed(folder: Path) -> Iterator[Application]:
         for name, module in {**_modules(), "slicer.packaging": application.packaging}.items():
             hooks.enter_context(_in_place(name, module))
         for name, module in _late_modules().items():
-            sys.modules[name] = module
+            hooks.enter_context(_in_place(name, module))
             attribute = name.removeprefix("slicer.")
-            if attribute != name:
-                hooks.enter_context(mock.patch.object(slicer, attribute, module, create=True))
+            hooks.enter_context(mock.patch.object(slicer, attribute, module, create=True))
+        effects.qSlicerSegmentEditorEffectFactory.forget()
         hooks.callback(host.end)
+        hooks.callback(observation.end_all)
         yield application
     signals.forget_all()
 
@@ -167,13 +173,16 @@ def _note_message(kind: QtMsgType, context: Any, message: str) -> None:
 @cache
 def _shown_in_slicer() -> dict[str, Any]:
     """Classes in the namespace ``slicer``."""
-    classes = [
+    classes = (
         qSlicerApplication,
         qSlicerModuleManager,
         module_widgets.qSlicerWidget,
         module_widgets.qSlicerScriptedLoadableModule,
         module_widgets.qSlicerScriptedLoadableModuleWidget,
-    ]
+        segment_editor.qMRMLSegmentEditorWidget,
+        *mrml_widgets.CLASSES,
+        *effects.CLASSES,
+    )
     return {each.__name__: class_wrapper(each) for each in classes}
 
 
@@ -182,11 +191,24 @@ def _modules() -> dict[str, types.ModuleType]:
     ctk = types.ModuleType("ctk", "Stand-in for PythonQt's module ctk")
     for each in ctk_widgets.CLASSES:
         setattr(ctk, each.__name__, class_wrapper(each))
-        ui_loader.CUSTOM_WIDGETS[each.__name__] = each
-    return {"qt": qt_module.make(), "ctk": ctk, "slicer.i18n": i18n_module}
+    widgets = (*ctk_widgets.CLASSES, *mrml_widgets.CLASSES, segment_editor.qMRMLSegmentEditorWidget)
+    ui_loader.CUSTOM_WIDGETS.update({each.__name__: each for each in widgets})
+    in_python = types.ModuleType("qSlicerSegmentationsEditorEffectsPythonQt", "Stand-in for Slicer's module")
+    for each in effects.CLASSES:
+        setattr(in_python, each.__name__, class_wrapper(each))
+    return {
+        "qt": qt_module.make(),
+        "ctk": ctk,
+        "slicer.i18n": i18n_module,
+        "SegmentEditorEffects": segment_editor_effects,
+        in_python.__name__: in_python,
+    }
 
 
 @cache
 def _late_modules() -> dict[str, types.ModuleType]:
     """Modules that import the others."""
-    return {"slicer.ScriptedLoadableModule": importlib.import_module(".scripted_module", __package__)}
+    return {
+        "slicer.ScriptedLoadableModule": importlib.import_module(".scripted_module", __package__),
+        "slicer.parameterNodeWrapper": importlib.import_module(".parameter_node", __package__),
+    }

@@ -19,6 +19,10 @@ _connections: dict[int, list[tuple[str, Callable, QMetaObject.Connection]]] = {}
 
 
 def forget_all() -> None:
+    """End all connections: the application outlives a test."""
+    for kept in _connections.values():
+        for _signature, _receiver, connection in kept:
+            QObject.disconnect(connection)
     _connections.clear()
 
 

@@ -1,0 +1,351 @@
+"""The C++ side of Segment Editor effects, and their registry."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import slicer
+from PySide6.QtCore import Property, QObject, Qt, Signal, Slot
+from PySide6.QtGui import QIcon
+from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QLayout, QSizePolicy, QWidget
+
+from . import mistakes
+from .ctk_widgets import held
+
+
+class qSlicerSegmentEditorAbstractEffect(QObject):
+    """What all effects share. The editor sets ``editor``."""
+
+    name = held(str, "")
+    perSegment = held(bool, True)
+    requireSegments = held(bool, True)
+    showEffectCursorInSliceView = held(bool, True)
+    showEffectCursorInThreeDView = held(bool, False)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.editor: Any = None
+        self._title = ""
+        self._node: Any = None
+        self._is_active = False
+        self._frame = QFrame()
+        QFormLayout(self._frame).setContentsMargins(4, 4, 4, 4)
+
+    def _set_title(self, title: str) -> None:
+        self._title = title
+
+    title = Property(str, lambda self: self._title or self.name, _set_title)
+
+    @Slot()
+    def activate(self) -> None:
+        self._frame.setVisible(True)
+        self._is_active = True
+        self.updateGUIFromMRML()
+
+    @Slot()
+    def deactivate(self) -> None:
+        self._frame.setVisible(False)
+        self._is_active = False
+
+    @Slot(result=bool)
+    def active(self) -> bool:
+        return self._is_active
+
+    @Slot(result=QObject)
+    def optionsFrame(self) -> QFrame:
+        return self._frame
+
+    @Slot(result=QObject)
+    def optionsLayout(self) -> QFormLayout:
+        return self._frame.layout()
+
+    @Slot(QObject)
+    def addOptionsWidget(self, added: QWidget | QLayout) -> None:
+        if isinstance(added, QWidget):
+            self._adopt(added)
+        self.optionsLayout().addRow(added)
+
+    @Slot(str, QObject, result=QObject)
+    def addLabeledOptionsWidget(self, label: str, added: QWidget | QLayout) -> QLabel:
+        shown = QLabel(label)
+        if isinstance(added, QWidget):
+            self._adopt(added)
+        elif not isinstance(added, QHBoxLayout):
+            shown.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+        self.optionsLayout().addRow(shown, added)
+        return shown
+
+    def _adopt(self, widget: QWidget) -> None:
+        widget.setParent(self._frame)
+        widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.MinimumExpanding)
+
+    @Slot(result=object)
+    def scene(self) -> Any:
+        return self._node.GetScene() if self._node is not None else None
+
+    @Slot(result=object)
+    def parameterSetNode(self) -> Any:
+        return self._node
+
+    @Slot(object)
+    def setParameterSetNode(self, node: Any) -> None:
+        self._node = node
+
+    @Slot(str)
+    def selectEffect(self, name: str) -> None:
+        if self.editor is not None:
+            self.editor.setActiveEffectByName(name)
+
+    @Slot()
+    def saveStateForUndo(self) -> None:
+        if self.editor is not None:
+            self.editor.saveStateForUndo()
+
+    def interactionNodeModified(self, node: Any) -> None:
+        """By default an effect gives way to the placing of markups."""
+        if (
+            node is not None
+            and node.GetCurrentInteractionMode() != slicer.vtkMRMLInteractionNode.ViewTransform
+        ):
+            self.selectEffect("")
+
+    # Parameters, kept as attributes of the editor's node
+
+    @Slot(str, result=str)
+    def parameter(self, name: str) -> str:
+        if self._node is None:
+            return ""
+        value = self._node.GetAttribute(f"{self.name}.{name}") or self._node.GetAttribute(name)
+        if value is None:
+            mistakes.note(f"Parameter named {name} cannot be found for effect {self.name}")
+        return value or ""
+
+    @Slot(str, result=int)
+    def integerParameter(self, name: str) -> int:
+        return int(self._number(name, int))
+
+    @Slot(str, result=float)
+    def doubleParameter(self, name: str) -> float:
+        return self._number(name, float)
+
+    def _number(self, name: str, kind: type) -> float:
+        text = self.parameter(name)
+        try:
+            return kind(text)
+        except ValueError:
+            mistakes.note(f"Parameter named {name} cannot be converted to a number: {text!r}")
+            return 0
+
+    @Slot(str, object)
+    def setParameter(self, name: str, value: str | float) -> None:
+        self.setCommonParameter(f"{self.name}.{name}", value)
+
+    @Slot(str, object)
+    def setParameterDefault(self, name: str, value: str | float) -> None:
+        if not self.parameterDefined(name):
+            self.setParameter(name, value)
+
+    @Slot(str, object)
+    def setCommonParameter(self, name: str, value: str | float) -> None:
+        if not isinstance(value, str | int | float):
+            raise ValueError(f"A parameter is a string or a number, not {value!r}")
+        if self._node is None:
+            mistakes.note(f"Invalid segment editor parameter set node set to effect {self.name}")
+            return
+        text = value if isinstance(value, str) else str(int(value) if isinstance(value, bool) else value)
+        if (self._node.GetAttribute(name) or "") == text:
+            return
+        disabled = self._node.GetDisableModifiedEvent()
+        self._node.SetDisableModifiedEvent(1)
+        self._node.SetAttribute(name, text)
+        self._node.SetDisableModifiedEvent(disabled)
+        self._node.InvokeCustomModifiedEvent(self._node.EffectParameterModified)
+
+    @Slot(str, object)
+    def setCommonParameterDefault(self, name: str, value: str | float) -> None:
+        if not self.commonParameterDefined(name):
+            self.setCommonParameter(name, value)
+
+    @Slot(str, result=bool)
+    def parameterDefined(self, name: str) -> bool:
+        return self.commonParameterDefined(f"{self.name}.{name}")
+
+    @Slot(str, result=bool)
+    def commonParameterDefined(self, name: str) -> bool:
+        return self._node is not None and bool(self._node.GetAttribute(name))
+
+    @Slot(str, result=object)
+    def nodeReference(self, name: str) -> Any:
+        if self._node is None:
+            return None
+        return self._node.GetNodeReference(f"{self.name}.{name}") or self._node.GetNodeReference(name)
+
+    @Slot(str, object)
+    def setNodeReference(self, name: str, node: Any) -> None:
+        self.setCommonNodeReference(f"{self.name}.{name}", node)
+
+    @Slot(str, object)
+    def setCommonNodeReference(self, name: str, node: Any) -> None:
+        if node is not self._node.GetNodeReference(name):
+            self._node.SetNodeReferenceID(name, node.GetID() if node is not None else None)
+            self._node.InvokeCustomModifiedEvent(self._node.EffectParameterModified)
+
+    @Slot(result=int)
+    def confirmCurrentSegmentVisible(self) -> int:
+        return 1
+
+
+class qSlicerSegmentEditorScriptedEffect(qSlicerSegmentEditorAbstractEffect):
+    """An effect in Python: calls the methods of its Python class."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.name = "UnnamedScriptedEffect"
+        self._python_self: Any = None
+        self._source = ""
+
+    @Slot(result=str)
+    def pythonSource(self) -> str:
+        return self._source
+
+    @Slot(result=object)
+    def self(this) -> Any:
+        return this._python_self
+
+    @Slot(str, result=bool)
+    def setPythonSource(self, source: str) -> bool:
+        """The folder's name is the module's, the file's name (with "Effect" at its end) the class's."""
+        from .wrapping import wrap
+
+        if not source.endswith(".py"):
+            return False
+        path = Path(source)
+        module_name = path.parent.name
+        class_name = path.stem if path.stem.endswith("Effect") else f"{path.stem}Effect"
+        if not hasattr(sys.modules.get(module_name), class_name):
+            # The file alone takes the package's name: relative imports in it fail.
+            spec = spec_from_file_location(module_name, path)
+            module = module_from_spec(spec)
+            sys.modules[module_name] = module
+            spec.loader.exec_module(module)
+        self._python_self = getattr(sys.modules[module_name], class_name)(wrap(self))
+        self._source = source
+        setattr(slicer, module_name, self._python_self)
+        return True
+
+    def call(self, method: str, *arguments: Any) -> tuple[bool, Any]:
+        """Call a method of the Python class. Returns whether there was one, and its result."""
+        found = getattr(self._python_self, method, None)
+        return (False, None) if found is None else (True, found(*arguments))
+
+    def clone(self) -> qSlicerSegmentEditorScriptedEffect:
+        from .wrapping import implementation_of
+
+        there, cloned = self.call("clone")
+        if not there or cloned is None:
+            raise NotImplementedError(f"{self._source}: clone() is mandatory and must return an effect")
+        return implementation_of(cloned)
+
+    def icon(self) -> QIcon:
+        from .conversion import to_qt
+
+        there, icon = self.call("icon")
+        return to_qt(icon) if there else QIcon()
+
+    @Slot(result=str)
+    def helpText(self) -> str:
+        there, text = self.call("helpText")
+        if there and not isinstance(text, str):
+            mistakes.note(f"{self._source}: Function 'helpText' is expected to return a string!")
+        return text if isinstance(text, str) else ""
+
+    @Slot()
+    def activate(self) -> None:
+        super().activate()
+        self.call("activate")
+
+    @Slot()
+    def deactivate(self) -> None:
+        super().deactivate()
+        self.call("deactivate")
+
+    def setup_options_frame(self) -> None:
+        self.call("setupOptionsFrame")
+
+    def set_mrml_defaults(self) -> None:
+        self.call("setMRMLDefaults")
+
+    def source_volume_node_changed(self) -> None:
+        self.call("sourceVolumeNodeChanged")
+        self.call("masterVolumeNodeChanged")
+
+    def interactionNodeModified(self, node: Any) -> None:
+        there, _ = self.call("interactionNodeModified", node)
+        if not there:
+            super().interactionNodeModified(node)
+
+    def process_interaction_events(self, interactor: Any, event: int, view_widget: Any) -> bool:
+        there, result = self.call("processInteractionEvents", interactor, event, view_widget)
+        if there and not isinstance(result, bool):
+            mistakes.note(f"{self._source}: 'processInteractionEvents' is expected to return a boolean")
+        return result is True
+
+    @Slot()
+    def updateGUIFromMRML(self) -> None:
+        if self.active():
+            self.call("updateGUIFromMRML")
+
+    @Slot()
+    def updateMRMLFromGUI(self) -> None:
+        self.call("updateMRMLFromGUI")
+
+    @Slot()
+    def cleanup(self) -> None:
+        self.call("cleanup")
+
+
+class qSlicerSegmentEditorEffectFactory(QObject):
+    """The effects that editors copy."""
+
+    effectRegistered = Signal(str)
+    _singleton: qSlicerSegmentEditorEffectFactory | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.effects: list[qSlicerSegmentEditorScriptedEffect] = []
+
+    @staticmethod
+    def instance() -> qSlicerSegmentEditorEffectFactory:
+        cls = qSlicerSegmentEditorEffectFactory
+        cls._singleton = cls._singleton or cls()
+        return cls._singleton
+
+    @classmethod
+    def forget(cls) -> None:
+        """Begin without effects."""
+        cls._singleton = None
+
+    @Slot(QObject, result=bool)
+    def registerEffect(self, effect: qSlicerSegmentEditorScriptedEffect) -> bool:
+        if not effect.name:
+            mistakes.note("Segment editor effect cannot be registered with empty name!")
+            return False
+        if effect.name in [each.name for each in self.effects]:
+            return False
+        self.effects.append(effect)
+        self.effectRegistered.emit(effect.name)
+        return True
+
+    @Slot(result=list)
+    def registeredEffects(self) -> list[QObject]:
+        return list(self.effects)
+
+
+CLASSES = (
+    qSlicerSegmentEditorAbstractEffect,
+    qSlicerSegmentEditorScriptedEffect,
+    qSlicerSegmentEditorEffectFactory,
+)

@@ -1,0 +1,173 @@
+"""Widgets that show nodes of the scene."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+from PySide6.QtCore import Property, Signal, Slot
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
+
+from .ctk_widgets import held
+from .observation import Observations
+
+
+class qMRMLWidget(QWidget):
+    """A widget that knows the scene."""
+
+    mrmlSceneChanged = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._scene: Any = None
+
+    @Slot(result=object)
+    def mrmlScene(self) -> Any:
+        return self._scene
+
+    @Slot(object)
+    def setMRMLScene(self, scene: Any) -> None:
+        if scene is not self._scene:
+            self._scene = scene
+            self.mrmlSceneChanged.emit(scene)
+
+
+class qMRMLNodeComboBox(QWidget):
+    """Chooses a node. Without "None", the first node that comes is chosen by itself, as in Slicer."""
+
+    currentNodeChanged = Signal((object,), (bool,))
+    currentNodeIDChanged = Signal(str)
+    nodeAdded = Signal(object)
+    nodeAddedByUser = Signal(object)
+
+    showHidden = held(bool, False)
+    showChildNodeTypes = held(bool, True)
+    hideChildNodeTypes = held(list, [])
+    baseName = held(str, "")
+    addEnabled = held(bool, True)
+    removeEnabled = held(bool, True)
+    editEnabled = held(bool, False)
+    renameEnabled = held(bool, False)
+    interactionNodeSingletonTag = held(str, "")
+    selectNodeUponCreation = held(bool, True)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._scene: Any = None
+        self._types: list[str] = []
+        self._none_enabled = False
+        self._none_display = "None"
+        self._observations = Observations()
+        self._combo_box = QComboBox(self)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._combo_box)
+        self._combo_box.currentIndexChanged.connect(self._emit_current)
+        self.setEnabled(False)
+
+    def _set_types(self, types: list[str]) -> None:
+        self._types = list(types)
+        self._refresh()
+
+    nodeTypes = Property(list, lambda self: self._types, _set_types)
+
+    def _enable_none(self, enabled: bool) -> None:
+        self._none_enabled = enabled
+        self._refresh()
+
+    noneEnabled = Property(bool, lambda self: self._none_enabled, _enable_none)
+
+    def _display_none(self, text: str) -> None:
+        self._none_display = text
+        self._refresh()
+
+    noneDisplay = Property(str, lambda self: self._none_display, _display_none)
+
+    @Slot(result=object)
+    def mrmlScene(self) -> Any:
+        return self._scene
+
+    @Slot(object)
+    def setMRMLScene(self, scene: Any) -> None:
+        if scene is self._scene:
+            return
+        self._observations.clear()
+        self._scene = scene
+        if scene is not None:
+            for event in (
+                scene.NodeAddedEvent,
+                scene.NodeRemovedEvent,
+                scene.EndCloseEvent,
+                scene.EndImportEvent,
+            ):
+                self._observations.add(scene, event, self._refresh)
+        self._refresh()
+        self.setEnabled(scene is not None)
+
+    @Slot(result=int)
+    def nodeCount(self) -> int:
+        return self._combo_box.count() - self._none_enabled
+
+    @Slot(int, result=object)
+    def nodeFromIndex(self, index: int) -> Any:
+        return self._node_at(index + self._none_enabled)
+
+    @Slot(result=object)
+    def currentNode(self) -> Any:
+        return self._node_at(self._combo_box.currentIndex())
+
+    @Slot(object)
+    def setCurrentNode(self, node: Any) -> None:
+        self.setCurrentNodeID(node if isinstance(node, str) else node.GetID() if node is not None else "")
+
+    @Slot(str)
+    def setCurrentNodeID(self, node_id: str) -> None:
+        self._combo_box.setCurrentIndex(self._combo_box.findData(node_id))
+
+    def _current_id(self) -> str:
+        return self._combo_box.currentData() or ""
+
+    currentNodeID = Property(str, _current_id, setCurrentNodeID)
+
+    @Slot(int)
+    def setCurrentNodeIndex(self, index: int) -> None:
+        self._combo_box.setCurrentIndex(index + self._none_enabled)
+
+    @Slot(result=object)
+    def addNode(self, node_type: str | None = None) -> Any:
+        node = self._scene.AddNewNodeByClass(node_type or self._types[0])
+        if self.selectNodeUponCreation:
+            self.setCurrentNode(node)
+        self.nodeAddedByUser.emit(node)
+        return node
+
+    def _node_at(self, index: int) -> Any:
+        node_id = self._combo_box.itemData(index) if self._scene is not None else None
+        return self._scene.GetNodeByID(node_id) if node_id else None
+
+    def _refresh(self) -> None:
+        before = self._combo_box.currentData()
+        wanted = [("", self._none_display)] if self._none_enabled else []
+        if self._scene is not None:
+            for kind in self._types:
+                for node in slicer.util.getNodesByClass(kind, self._scene):
+                    if self.showHidden or not node.GetHideFromEditors():
+                        wanted.append((node.GetID(), node.GetName()))
+        blocked = self._combo_box.blockSignals(True)
+        self._combo_box.clear()
+        for node_id, name in wanted:
+            self._combo_box.addItem(name, node_id)
+        at = self._combo_box.findData(before) if before is not None else -1
+        self._combo_box.setCurrentIndex(at if at >= 0 or not wanted else 0)
+        self._combo_box.blockSignals(blocked)
+        if self._combo_box.currentData() != before:
+            self._emit_current()
+
+    def _emit_current(self) -> None:
+        node = self.currentNode()
+        self.currentNodeChanged[object].emit(node)
+        self.currentNodeChanged[bool].emit(node is not None)
+        self.currentNodeIDChanged.emit(node.GetID() if node is not None else "")
+
+
+CLASSES = (qMRMLWidget, qMRMLNodeComboBox)

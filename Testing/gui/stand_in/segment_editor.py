@@ -1,0 +1,456 @@
+"""``qMRMLSegmentEditorWidget`` on the real segment editor logic, which Python code doesn't get to see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+from PySide6.QtCore import Property, QObject, Qt, Signal, Slot
+from PySide6.QtGui import QColor, QKeySequence, QPixmap, QShortcut
+from PySide6.QtWidgets import QWidget
+
+from . import mistakes
+from .ctk_widgets import held
+from .effects import qSlicerSegmentEditorEffectFactory, qSlicerSegmentEditorScriptedEffect
+from .mrml_widgets import qMRMLWidget
+from .observation import Observations
+from .segment_editor_panel import SegmentEditorPanel
+
+
+class qMRMLSegmentEditorWidget(qMRMLWidget):
+    """Follows its segment editor node as the real one does; effects are those registered by scripts."""
+
+    currentSegmentIDChanged = Signal(str)
+    sourceVolumeNodeChanged = Signal(object)
+    masterVolumeNodeChanged = Signal(object)
+    segmentationNodeChanged = Signal(object)
+
+    autoShowSourceVolumeNode = held(bool, True)
+    effectButtonStyle = held(int, 0)
+    effectColumnCount = held(int, 2)
+    defaultTerminologyEntry = held(str, "")
+    defaultTerminologyEntrySettingsKey = held(str, "")
+    jumpToSelectedSegmentEnabled = held(bool, False)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._logic = slicer.vtkSlicerSegmentEditorLogic()
+        self._node: Any = None
+        self._segmentation: Any = None
+        self._volume: Any = None
+        self._interaction: Any = None
+        self._effects: list[qSlicerSegmentEditorScriptedEffect] = []
+        self._active: qSlicerSegmentEditorScriptedEffect | None = None
+        self._order: list[str] = []
+        self._unordered_visible = True
+        self._read_only = False
+        self._shortcuts: list[QShortcut] = []
+        self._of_node = Observations()
+        self._of_segmentation = Observations()
+        self._of_scene = Observations()
+        self._of_logic = Observations()
+        self._panel = panel = SegmentEditorPanel(self)
+        panel.segmentations.currentNodeChanged[object].connect(self.setSegmentationNode)
+        panel.volumes.currentNodeChanged[object].connect(self.setSourceVolumeNode)
+        panel.segments.itemSelectionChanged.connect(self._on_selection)
+        panel.add.clicked.connect(lambda: self._logic.AddEmptySegment("", 0))
+        panel.remove.clicked.connect(self._logic.RemoveSelectedSegment)
+        panel.undo.clicked.connect(self.undo)
+        panel.redo.clicked.connect(self.redo)
+        self._of_logic.add(self._logic, self._logic.SegmentationHistoryChangedEvent, self._update_undo)
+        self.updateEffectList()
+
+    # Scene and node
+
+    @Slot(object)
+    def setMRMLScene(self, scene: Any) -> None:
+        if scene is self.mrmlScene():
+            return
+        combo_boxes = (self._panel.segmentations, self._panel.volumes)
+        blocked = [each.blockSignals(True) for each in combo_boxes]
+        super().setMRMLScene(scene)
+        for each, before in zip(combo_boxes, blocked, strict=True):
+            each.setMRMLScene(scene)
+            each.blockSignals(before)
+        self._logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
+        self._logic.SetMRMLScene(scene)
+        self._logic.SetVerbose(True)
+        self._of_scene.clear()
+        if scene is not None:
+            self.setInteractionNode(scene.GetNodeByID("vtkMRMLInteractionNodeSingleton"))
+            self._of_scene.add(scene, scene.EndCloseEvent, self._initialize_node)
+            self._of_scene.add(scene, scene.EndBatchProcessEvent, self.updateWidgetFromMRML)
+        self.updateWidgetFromMRML()
+
+    @Slot(result=object)
+    def interactionNode(self) -> Any:
+        return self._interaction
+
+    @Slot(object)
+    def setInteractionNode(self, node: Any) -> None:
+        self._interaction = node
+        if node is not None:
+            self._of_scene.add(node, "ModifiedEvent", self._on_interaction)
+
+    def _on_interaction(self) -> None:
+        if self._active is not None:
+            self._active.interactionNodeModified(self._interaction)
+
+    @Slot(result=object)
+    def mrmlSegmentEditorNode(self) -> Any:
+        return self._node
+
+    @Slot(object)
+    def setMRMLSegmentEditorNode(self, node: Any) -> None:
+        if node is self._node:
+            return
+        self._of_node.clear()
+        self._node = node
+        self._logic.SetSegmentEditorNode(node)
+        if node is not None:
+            self._of_node.add(node, "ModifiedEvent", self.updateWidgetFromMRML)
+            for effect in self._effects:
+                self._of_node.add(node, node.EffectParameterModified, effect.updateGUIFromMRML)
+            self._initialize_node()
+
+    def _initialize_node(self) -> None:
+        if self._node is None:
+            return
+        modifying = self._node.StartModify()
+        for effect in self._effects:
+            effect.setParameterSetNode(self._node)
+            effect.set_mrml_defaults()
+        self._node.EndModify(modifying)
+        self.updateWidgetFromMRML()
+
+    @Slot()
+    def updateWidgetFromMRML(self) -> None:
+        scene = self.mrmlScene()
+        if scene is None or scene.IsClosing() or scene.IsBatchProcessing() or self._node is None:
+            return
+        modifying = self._node.StartModify()
+        self._follow_segmentation()
+        self._follow_volume()
+        self._show_segments()
+        self._panel.add.setEnabled(self._logic.CanAddSegments())
+        self._panel.remove.setEnabled(bool(self.currentSegmentID()) and not self._read_only)
+        self._follow_effect()
+        self._update_undo()
+        self._node.EndModify(modifying)
+
+    # Segmentation, volume and segment
+
+    @Slot(result=object)
+    def segmentationNode(self) -> Any:
+        return self._segmentation
+
+    @Slot(result=str)
+    def segmentationNodeID(self) -> str:
+        return self._segmentation.GetID() if self._segmentation is not None else ""
+
+    @Slot(object)
+    def setSegmentationNode(self, node: Any) -> None:
+        if self._logic.GetSegmentationNode() is not node:
+            self._logic.SetSegmentationNode(node)
+            self.setActiveEffect(None)
+
+    @Slot(str)
+    def setSegmentationNodeID(self, node_id: str) -> None:
+        self.setSegmentationNode(self.mrmlScene().GetNodeByID(node_id))
+
+    @Slot(result=object)
+    def sourceVolumeNode(self) -> Any:
+        return self._volume
+
+    @Slot(result=str)
+    def sourceVolumeNodeID(self) -> str:
+        return self._volume.GetID() if self._volume is not None else ""
+
+    @Slot(object)
+    def setSourceVolumeNode(self, node: Any) -> None:
+        self._logic.SetSourceVolumeNode(node)
+
+    @Slot(str)
+    def setSourceVolumeNodeID(self, node_id: str) -> None:
+        self.setSourceVolumeNode(self.mrmlScene().GetNodeByID(node_id))
+
+    @Slot(result=str)
+    def currentSegmentID(self) -> str:
+        return (self._node.GetSelectedSegmentID() or "") if self._node is not None else ""
+
+    @Slot(str)
+    def setCurrentSegmentID(self, segment_id: str) -> None:
+        if self._node is not None:
+            self._node.SetSelectedSegmentID(segment_id)
+
+    @Slot()
+    def selectNextSegment(self) -> None:
+        self.selectSegmentAtOffset(1)
+
+    @Slot()
+    def selectPreviousSegment(self) -> None:
+        self.selectSegmentAtOffset(-1)
+
+    @Slot(int)
+    def selectSegmentAtOffset(self, offset: int) -> None:
+        count = self._panel.segments.count()
+        if self.currentSegmentID() and count:
+            at = max(0, (self._panel.segments.currentRow() + offset) % count)
+            self.setCurrentSegmentID(self._panel.segments.item(at).data(Qt.ItemDataRole.UserRole))
+
+    def _follow_segmentation(self) -> None:
+        node = self._logic.GetSegmentationNode()
+        blocked = self._panel.segmentations.blockSignals(True)
+        self._panel.segmentations.setCurrentNode(node)
+        self._panel.segmentations.blockSignals(blocked)
+        if node is self._segmentation:
+            return
+        self._of_segmentation.clear()
+        self._segmentation = node
+        if node is not None:
+            events = slicer.vtkSegmentation
+            for event in (
+                events.SegmentAdded,
+                events.SegmentRemoved,
+                events.SegmentModified,
+                "ModifiedEvent",
+            ):
+                self._of_segmentation.add(node, event, self.updateWidgetFromMRML)
+            # The image that the segmentation was made on becomes the source volume, or none does.
+            role = node.GetReferenceImageGeometryReferenceRole()
+            self._panel.volumes.setCurrentNode(node.GetNodeReference(role))
+            node.CreateDefaultDisplayNodes()
+            ids = node.GetSegmentation().GetSegmentIDs()
+            self._show_segments()
+            if ids:
+                self._panel.segments.setCurrentRow(0)
+        self.segmentationNodeChanged.emit(node)
+
+    def _follow_volume(self) -> None:
+        node = self._logic.GetSourceVolumeNode()
+        if self._node.GetSegmentationNode() is None or node is self._volume:
+            return
+        self._volume = node
+        blocked = self._panel.volumes.blockSignals(True)
+        self._panel.volumes.setCurrentNode(node)
+        self._panel.volumes.blockSignals(blocked)
+        self.sourceVolumeNodeChanged.emit(node)
+        self.masterVolumeNodeChanged.emit(node)
+        for effect in self._effects:
+            effect.source_volume_node_changed()
+
+    def _show_segments(self) -> None:
+        shown = self._panel.segments
+        segmentation = self._segmentation.GetSegmentation() if self._segmentation is not None else None
+        segments = []
+        for segment_id in segmentation.GetSegmentIDs() if segmentation is not None else ():
+            segment = segmentation.GetSegment(segment_id)
+            colour = QPixmap(16, 16)
+            colour.fill(QColor.fromRgbF(*segment.GetColor()))
+            segments.append((segment_id, segment.GetName(), colour))
+        selected = self.currentSegmentID()
+        blocked = shown.blockSignals(True)
+        self._panel.fill(segments, selected)
+        shown.blockSignals(blocked)
+        if selected and not shown.selectedItems():
+            self._on_selection()
+
+    def _on_selection(self) -> None:
+        selected = self._panel.selected_segment()
+        if self._node is None or selected == self.currentSegmentID():
+            return
+        if selected:
+            self._node.SetSelectedSegmentID(selected)
+        else:
+            self._node.SetSelectedSegmentID(None)
+            if self._active is not None and self._active.perSegment:
+                self.setActiveEffect(None)
+        self.updateWidgetFromMRML()
+        self.currentSegmentIDChanged.emit(selected)
+
+    # Effects
+
+    @Slot()
+    def updateEffectList(self) -> None:
+        have = [each.name for each in self._effects]
+        for original in qSlicerSegmentEditorEffectFactory.instance().effects:
+            if original.name in have:
+                continue
+            effect = original.clone()
+            effect.editor = self
+            self._effects.append(effect)
+            if self._node is not None:
+                effect.setParameterSetNode(self._node)
+                effect.set_mrml_defaults()
+                self._of_node.add(self._node, self._node.EffectParameterModified, effect.updateGUIFromMRML)
+            effect.setup_options_frame()
+            effect.optionsFrame().setVisible(False)
+            self._panel.options.addWidget(effect.optionsFrame())
+        ordered = [each for name in self._order for each in self._effects if each.name == name]
+        rest = [each for each in self._effects if each not in ordered] if self._unordered_visible else []
+        self._panel.show_effects([None, *ordered, *rest], self.setActiveEffect)
+
+    @Slot(result=QObject)
+    def activeEffect(self) -> QObject | None:
+        return self._active
+
+    @Slot(QObject)
+    def setActiveEffect(self, effect: QObject | None) -> None:
+        if self._node is None:
+            if effect is not None:
+                mistakes.note(
+                    "qMRMLSegmentEditorWidget::setActiveEffect: Invalid segment editor parameter set node"
+                )
+            return
+        self._node.SetActiveEffectName(effect.name if effect is not None else "")
+
+    @Slot(str)
+    def setActiveEffectByName(self, name: str) -> None:
+        self.setActiveEffect(self.effectByName(name))
+
+    @Slot(str, result=QObject)
+    def effectByName(self, name: str | None) -> QObject | None:
+        return next((each for each in self._effects if each.name == name), None)
+
+    @Slot(int, result=QObject)
+    def effectByIndex(self, index: int) -> QObject | None:
+        return self._effects[index - 1] if 0 < index <= len(self._effects) else None
+
+    @Slot(result=int)
+    def effectCount(self) -> int:
+        return len(self._effects)
+
+    @Slot(result=list)
+    def availableEffectNames(self) -> list[str]:
+        return [each.name for each in self._effects]
+
+    @Slot(result=list)
+    def effectNameOrder(self) -> list[str]:
+        return self._order
+
+    @Slot(list)
+    def setEffectNameOrder(self, order: list[str]) -> None:
+        self._order = list(order)
+        self.updateEffectList()
+
+    def _show_unordered(self, visible: bool) -> None:
+        self._unordered_visible = visible
+        self.updateEffectList()
+
+    unorderedEffectsVisible = Property(bool, lambda self: self._unordered_visible, _show_unordered)
+
+    def _follow_effect(self) -> None:
+        wanted = self.effectByName(self._node.GetActiveEffectName())
+        if wanted is self._active:
+            return
+        if self._active is not None:
+            self._active.deactivate()
+        if wanted is not None and not self._logic.SetSourceRepresentationToBinaryLabelMap():
+            wanted = None
+        if wanted is not None:
+            transform = slicer.vtkMRMLInteractionNode.ViewTransform
+            # Whoever was placing markups stops.
+            if self._interaction is not None and self._interaction.GetCurrentInteractionMode() != transform:
+                self._interaction.SetCurrentInteractionMode(transform)
+            wanted.activate()
+        self._active = wanted
+        self._panel.show_active(wanted)
+
+    # Undo
+
+    @Slot()
+    def saveStateForUndo(self) -> None:
+        self._logic.SaveStateForUndo()
+
+    @Slot()
+    def undo(self) -> None:
+        self._logic.Undo()
+
+    @Slot()
+    def redo(self) -> None:
+        self._logic.Redo()
+
+    def _limit_undo(self, states: int) -> None:
+        self._logic.SetMaximumNumberOfUndoStates(states)
+
+    maximumNumberOfUndoStates = Property(
+        int, lambda self: self._logic.GetMaximumNumberOfUndoStates(), _limit_undo
+    )
+
+    def _update_undo(self) -> None:
+        self._panel.undo.setEnabled(not self._read_only and self._logic.CanUndo())
+        self._panel.redo.setEnabled(not self._read_only and self._logic.CanRedo())
+
+    # Views and keys. There are no views.
+
+    @Slot()
+    def setupViewObservations() -> None: ...
+
+    @Slot()
+    def removeViewObservations() -> None: ...
+
+    @Slot()
+    def hideLabelLayer(self) -> None: ...
+
+    @Slot()
+    def rotateSliceViewsToSegmentation(self) -> None: ...
+
+    @Slot(QWidget)
+    def installKeyboardShortcuts(self, parent: QWidget | None = None) -> None:
+        from .wrapping import implementation_of
+
+        self.uninstallKeyboardShortcuts()
+        window = parent or slicer.util.mainWindow()
+        if window is None:
+            mistakes.note("installKeyboardShortcuts needs a window: there is no main window")
+            return
+        window = window if isinstance(window, QWidget) else implementation_of(window)
+        keys = {"Z": self.undo, "Ctrl+Z": self.undo, "Y": self.redo, "Ctrl+Y": self.redo}
+        keys |= {"Q": self.selectPreviousSegment, "W": self.selectNextSegment}
+        keys |= {"Esc": lambda: self.setActiveEffect(None)}
+        keys |= {str(n % 10): lambda n=n: self.setActiveEffect(self.effectByIndex(n)) for n in range(1, 11)}
+        for key, action in keys.items():
+            shortcut = QShortcut(QKeySequence(key), window)
+            shortcut.activated.connect(action)
+            self._shortcuts.append(shortcut)
+
+    @Slot()
+    def uninstallKeyboardShortcuts(self) -> None:
+        for each in self._shortcuts:
+            each.setEnabled(False)
+            each.deleteLater()
+        self._shortcuts.clear()
+
+    # What is shown
+
+    def _lock(self, read_only: bool) -> None:
+        self._read_only = read_only
+        if read_only:
+            self.setActiveEffect(None)
+        self.updateWidgetFromMRML()
+
+    readOnly = Property(bool, lambda self: self._read_only, _lock)
+
+    def _visibility(part: str) -> tuple[Property, Any]:
+        def shows(self: qMRMLSegmentEditorWidget) -> bool:
+            return self._panel.is_part_visible(part)
+
+        def show(self: qMRMLSegmentEditorWidget, visible: bool) -> None:
+            self._panel.show_part(part, visible)
+
+        return Property(bool, shows, show), show
+
+    segmentationNodeSelectorVisible, setSegmentationNodeSelectorVisible = _visibility("segmentations")
+    sourceVolumeNodeSelectorVisible, setSourceVolumeNodeSelectorVisible = _visibility("volumes")
+    addRemoveSegmentButtonsVisible, setAddRemoveSegmentButtonsVisible = _visibility("add_remove")
+    maskingSectionVisible, setMaskingSectionVisible = _visibility("masking")
+    specifyGeometryButtonVisible, setSpecifyGeometryButtonVisible = _visibility("geometry")
+    show3DButtonVisible, setShow3DButtonVisible = _visibility("show_3d")
+    switchToSegmentationsButtonVisible, setSwitchToSegmentationsButtonVisible = _visibility("switch")
+    undoEnabled, setUndoEnabled = _visibility("undo_redo")
+
+    def setReadOnly(self, read_only: bool) -> None:
+        self._lock(read_only)
+
+    def setMaximumNumberOfUndoStates(self, states: int) -> None:
+        self._limit_undo(states)

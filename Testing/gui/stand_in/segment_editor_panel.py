@@ -1,0 +1,112 @@
+"""What the segment editor shows: selectors, segments, effects, options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QIcon, QPixmap
+from PySide6.QtWidgets import (
+    QFormLayout,
+    QFrame,
+    QGridLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from .mrml_widgets import qMRMLNodeComboBox
+
+
+class SegmentEditorPanel:
+    """The widgets; they decide nothing."""
+
+    def __init__(self, owner: QWidget) -> None:
+        self.segmentations = qMRMLNodeComboBox()
+        self.segmentations.nodeTypes = ["vtkMRMLSegmentationNode"]
+        self.volumes = qMRMLNodeComboBox()
+        self.volumes.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+        self.volumes.noneEnabled = True
+        self.volumes.noneDisplay = "Select source volume to enable editing"
+        self.add, self.remove = QPushButton("Add"), QPushButton("Remove")
+        self.show_3d, self.switch = QPushButton("Show 3D"), QPushButton("Segmentations...")
+        self.geometry, self.masking = QToolButton(), QGroupBox("Masking")
+        self.segments = QListWidget()
+        self.segments.setMaximumHeight(120)
+        self.undo, self.redo = QToolButton(), QToolButton()
+        self.undo.setText("Undo")
+        self.redo.setText("Redo")
+        self.add_remove, self.undo_redo = _row(self.add, self.remove), _row(self.undo, self.redo)
+        self._effects = QGridLayout()
+        self._buttons: dict[str, QToolButton] = {}
+        self._options_box = QGroupBox()
+        self.options = QVBoxLayout(self._options_box)
+        self._options_box.hide()
+        selectors = QFormLayout()
+        self._labels = {"segmentations": QLabel("Segmentation:"), "volumes": QLabel("Source volume:")}
+        selectors.addRow(self._labels["segmentations"], self.segmentations)
+        selectors.addRow(self._labels["volumes"], _row(self.volumes, self.geometry))
+        layout = QVBoxLayout(owner)
+        layout.addLayout(selectors)
+        layout.addWidget(_row(self.add_remove, self.show_3d, self.switch))
+        layout.addWidget(self.segments)
+        layout.addLayout(self._effects)
+        for each in (self.undo_redo, self._options_box, self.masking):
+            layout.addWidget(each)
+
+    def fill(self, segments: list[tuple[str, str, QPixmap]], selected: str) -> None:
+        self.segments.clear()
+        for segment_id, name, colour in segments:
+            item = QListWidgetItem(QIcon(colour), name, self.segments)
+            item.setData(Qt.ItemDataRole.UserRole, segment_id)
+            if segment_id == selected:
+                self.segments.setCurrentItem(item)
+
+    def selected_segment(self) -> str:
+        items = self.segments.selectedItems()
+        return items[0].data(Qt.ItemDataRole.UserRole) if items else ""
+
+    def show_effects(self, effects: list[Any], choose: Callable[[Any], None]) -> None:
+        for button in self._buttons.values():
+            button.deleteLater()
+        self._buttons.clear()
+        for at, effect in enumerate(effects):
+            button = QToolButton()
+            button.setText(effect.title if effect is not None else "None")
+            button.setCheckable(True)
+            if effect is not None:
+                button.setIcon(effect.icon())
+            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+            button.clicked.connect(lambda _checked=False, effect=effect: choose(effect))
+            self._effects.addWidget(button, at // 4, at % 4)
+            self._buttons[effect.name if effect is not None else ""] = button
+
+    def show_active(self, effect: Any) -> None:
+        self._options_box.setVisible(effect is not None)
+        self._options_box.setTitle(effect.title if effect is not None else "")
+        for name, button in self._buttons.items():
+            button.setChecked(name == (effect.name if effect is not None else ""))
+
+    def show_part(self, part: str, visible: bool) -> None:
+        getattr(self, part).setVisible(visible)
+        if part in self._labels:
+            self._labels[part].setVisible(visible)
+
+    def is_part_visible(self, part: str) -> bool:
+        return not getattr(self, part).isHidden()
+
+
+def _row(*widgets: QWidget) -> QFrame:
+    row = QFrame()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for each in widgets:
+        layout.addWidget(each)
+    return row
