@@ -1,81 +1,34 @@
-"""Labelled volumes in memory and the training windows drawn from them."""
+"""The training windows drawn from labelled volumes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ensam.errors import InputError
 from ensam.preprocessing import (
     CT_WINDOWS,
     Window,
     ct_range,
     intensity_range,
-    looks_like_ct,
     percentile_range,
     place_window,
 )
 from ensam.resampling import extract, resample
-from ensam.volume import read_volume
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch.utils.data import IterableDataset
 
 from ensam_training.augmentation import augment_intensity, random_orientation
+from ensam_training.cases import MINIMUM_VOXELS, Case, dataset_of
+from ensam_training.cases import read_case as read_case
 from ensam_training.synthetic import make_case
 
 # Edges of training windows. A processor's convolution kernels are compiled anew for every shape, which
 # takes longer than a step, so that windows are thinned to a few shapes and their axes sorted by length.
 EDGES = (16, 24, 32, 40, 48, 64)
-MINIMUM_VOXELS = 20  # of an object, in the volume and in a window
 _INSIDE = 0.6  # share of another object that must lie in the window for it to be asked for as well
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One labelled volume: image and labels (z, y, x), spacing (z, y, x) in mm, where each label lies."""
-
-    name: str
-    image: NDArray
-    labels: NDArray
-    spacing: tuple[float, float, float]
-    objects: dict[int, tuple[slice, slice, slice]] = field(repr=False)
-    is_ct: bool
-
-    @classmethod
-    def from_arrays(cls, name: str, image: NDArray, labels: NDArray, spacing: Sequence[float]) -> Case:
-        found = ndimage.find_objects(labels)
-        counts = np.bincount(labels.ravel(), minlength=len(found) + 1)
-        objects = {
-            index + 1: box
-            for index, box in enumerate(found)
-            if box is not None and counts[index + 1] >= MINIMUM_VOXELS
-        }
-        return cls(name, image, labels, tuple(spacing), objects, looks_like_ct(image))
-
-
-def read_case(folder: Path) -> Case:
-    """A folder with image.nii.gz and label.nii.gz on one grid. Raises InputError."""
-    image, label = (read_volume(folder / name) for name in ("image.nii.gz", "label.nii.gz"))
-    if image.array.shape != label.array.shape or not np.allclose(
-        image.grid.ijk_to_ras, label.grid.ijk_to_ras, atol=1e-2
-    ):
-        raise InputError(f"Image and label of '{folder.name}' lie on different grids: resample one of them.")
-    if label.array.dtype.kind not in "iu" or label.array.min() < 0:
-        raise InputError(f"The label of '{folder.name}' holds other values than 0, 1, 2, ...: repair it.")
-    return Case.from_arrays(folder.name, image.array, label.array.astype(np.int32), image.grid.spacing_zyx)
-
-
-def dataset_of(name: str) -> str:
-    """The dataset that a case belongs to: its name up to the first part that holds a digit."""
-    parts = name.split("_")
-    stop = next((i for i, part in enumerate(parts) if any(c.isdigit() for c in part)), len(parts))
-    tail = parts[stop].rstrip("0123456789") if stop < len(parts) else ""
-    kind = parts[-1] if parts[-1] in ("flair", "t1") else ""
-    return "_".join(p for p in (*parts[:stop], tail, kind) if p)
 
 
 @dataclass(frozen=True, eq=False)
