@@ -33,7 +33,7 @@ class qMRMLWidget(QWidget):
 
 
 class qMRMLNodeComboBox(QWidget):
-    """Chooses a node. Without "None", the first node that comes is chosen by itself, as in Slicer."""
+    """Chooses a node. Without "None", the first node of a scene that is set is chosen, as in Slicer."""
 
     currentNodeChanged = Signal((object,), (bool,))
     currentNodeIDChanged = Signal(str)
@@ -101,7 +101,7 @@ class qMRMLNodeComboBox(QWidget):
                 scene.EndImportEvent,
             ):
                 self._observations.add(scene, event, self._refresh)
-        self._refresh()
+        self._refresh(selects_first=True)
         self.setEnabled(scene is not None)
 
     @Slot(result=int)
@@ -145,8 +145,8 @@ class qMRMLNodeComboBox(QWidget):
         node_id = self._combo_box.itemData(index) if self._scene is not None else None
         return self._scene.GetNodeByID(node_id) if node_id else None
 
-    def _refresh(self) -> None:
-        before = self._combo_box.currentData()
+    def _refresh(self, selects_first: bool = False) -> None:
+        before, row = self._combo_box.currentData(), self._combo_box.currentIndex()
         wanted = [("", self._none_display)] if self._none_enabled else []
         if self._scene is not None:
             for kind in self._types:
@@ -158,7 +158,10 @@ class qMRMLNodeComboBox(QWidget):
         for node_id, name in wanted:
             self._combo_box.addItem(name, node_id)
         at = self._combo_box.findData(before) if before is not None else -1
-        self._combo_box.setCurrentIndex(at if at >= 0 or not wanted else 0)
+        if at < 0 and (before is not None or self._none_enabled or selects_first):
+            # Qt goes to the neighbour of a row that is gone.
+            at = min(max(row, 0), len(wanted) - 1)
+        self._combo_box.setCurrentIndex(at)
         self._combo_box.blockSignals(blocked)
         if self._combo_box.currentData() != before:
             self._emit_current()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import slicer
@@ -41,6 +43,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._interaction: Any = None
         self._effects: list[qSlicerSegmentEditorScriptedEffect] = []
         self._active: qSlicerSegmentEditorScriptedEffect | None = None
+        self._last_active: qSlicerSegmentEditorScriptedEffect | None = None
         self._order: list[str] = []
         self._unordered_visible = True
         self._read_only = False
@@ -353,7 +356,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             if self._interaction is not None and self._interaction.GetCurrentInteractionMode() != transform:
                 self._interaction.SetCurrentInteractionMode(transform)
             wanted.activate()
-        self._active = wanted
+        self._last_active, self._active = self._active, wanted
         self._panel.show_active(wanted)
 
     # Undo
@@ -384,10 +387,10 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     # Views and keys. There are no views.
 
     @Slot()
-    def setupViewObservations() -> None: ...
+    def setupViewObservations(self) -> None: ...
 
     @Slot()
-    def removeViewObservations() -> None: ...
+    def removeViewObservations(self) -> None: ...
 
     @Slot()
     def hideLabelLayer(self) -> None: ...
@@ -405,19 +408,38 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             mistakes.note("installKeyboardShortcuts needs a window: there is no main window")
             return
         window = window if isinstance(window, QWidget) else implementation_of(window)
-        keys = {"Z": self.undo, "Ctrl+Z": self.undo, "Y": self.redo, "Ctrl+Y": self.redo}
-        keys |= {"Q": self.selectPreviousSegment, "W": self.selectNextSegment}
-        keys |= {"Esc": lambda: self.setActiveEffect(None)}
-        keys |= {str(n % 10): lambda n=n: self.setActiveEffect(self.effectByIndex(n)) for n in range(1, 11)}
-        for key, action in keys.items():
+        for key, action in self._keys():
             shortcut = QShortcut(QKeySequence(key), window)
             shortcut.activated.connect(action)
             self._shortcuts.append(shortcut)
 
+    def _keys(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        for first, modifier in ((1, ""), (11, "Shift+")):
+            for at in range(10):
+                yield f"{modifier}{(at + 1) % 10}", partial(self._toggle_effect, first + at)
+        yield "Esc", partial(self.setActiveEffect, None)
+        yield "Space", self._toggle_last_effect
+        yield from (("Z", self.undo), ("Ctrl+Z", self.undo), ("Y", self.redo), ("Ctrl+Shift+Z", self.redo))
+        for before, after in (("Q", "W"), ("/", "*"), (",", "."), (">", "<")):
+            yield before, self.selectPreviousSegment
+            yield after, self.selectNextSegment
+        yield "I", self.toggleSourceVolumeIntensityMaskEnabled
+
+    def _toggle_effect(self, index: int) -> None:
+        effect = self.effectByIndex(index)
+        self.setActiveEffect(None if effect is self._active else effect)
+
+    def _toggle_last_effect(self) -> None:
+        self.setActiveEffect(self._last_active)
+
+    @Slot()
+    def toggleSourceVolumeIntensityMaskEnabled(self) -> None:
+        self._logic.ToggleSourceVolumeIntensityMask()
+
     @Slot()
     def uninstallKeyboardShortcuts(self) -> None:
         for each in self._shortcuts:
-            each.setEnabled(False)
+            each.setParent(None)
             each.deleteLater()
         self._shortcuts.clear()
 
