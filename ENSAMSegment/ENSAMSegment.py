@@ -124,8 +124,8 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.panel is None:
             return
         self._effects.disconnect("effectRegistered(QString)", self.onEffectRegistered)
-        self.removeObservers()
         self.setParameterNode(None)
+        self.removeObservers()
         self.panel.ui.intensityComboBox.disconnect("currentIndexChanged(int)", self.onIntensityChosen)
         self.panel.cleanup()
         self.logic.cleanup()
@@ -135,7 +135,10 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self) -> None:
         """The user opens the module."""
+        from ENSAMSegmentGUI.editor_node import take_over
+
         self.followScene()
+        take_over(self._editorNode)
         self.selectWhatIsShown()
         self.editor.updateWidgetFromMRML()
         if slicer.util.mainWindow() is not None:
@@ -145,7 +148,10 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self) -> None:
         """The user goes to another module."""
+        from ENSAMSegmentGUI.editor_node import hand_over
+
         self.panel.exit()
+        hand_over(self._editorNode)
         self.editor.setActiveEffect(None)
         self.editor.uninstallKeyboardShortcuts()
         self.editor.removeViewObservations()

@@ -24,27 +24,44 @@ def editor_node() -> slicer.vtkMRMLSegmentEditorNode:
     return node
 
 
+def take_over(node: slicer.vtkMRMLSegmentEditorNode) -> None:
+    """Go on with what the Segment Editor has selected."""
+    theirs = slicer.mrmlScene.GetSingletonNode(_SLICERS_TAG, _CLASS)
+    if theirs is not None:
+        _copy_selection(theirs, node)
+
+
+def hand_over(node: slicer.vtkMRMLSegmentEditorNode) -> None:
+    """Let the Segment Editor go on with what is selected here."""
+    theirs = slicer.mrmlScene.GetSingletonNode(_SLICERS_TAG, _CLASS)
+    if theirs is not None:
+        _copy_selection(node, theirs)
+
+
 def select_what_is_shown(node: slicer.vtkMRMLSegmentEditorNode) -> None:
-    """Where nothing is selected yet, select what the Segment Editor has, else the image that the views show.
+    """Where nothing is selected yet, select the image that the views show.
 
     As in the Segment Editor, an image then has a segmentation to begin with: before, the editor offers no
     choice of the image. Without an image nothing is done.
     """
-    theirs = slicer.mrmlScene.GetSingletonNode(_SLICERS_TAG, _CLASS)
-    if theirs is not None and theirs.GetSegmentationNode() is not None and node.GetSegmentationNode() is None:
-        node.SetAndObserveSegmentationNode(theirs.GetSegmentationNode())
-        node.SetSelectedSegmentID(theirs.GetSelectedSegmentID())
-        if node.GetSourceVolumeNode() is None:
-            node.SetAndObserveSourceVolumeNode(theirs.GetSourceVolumeNode())
     volume = node.GetSourceVolumeNode() or _reference_volume(node.GetSegmentationNode()) or _shown_volume()
     if volume is None:
         return
-    node.SetAndObserveSourceVolumeNode(volume)
     if node.GetSegmentationNode() is None:
         first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
         node.SetAndObserveSegmentationNode(
             first or add_segmentation(volume, f"{volume.GetName()} segmentation")
         )
+    node.SetAndObserveSourceVolumeNode(volume)
+
+
+def _copy_selection(source: slicer.vtkMRMLSegmentEditorNode, target: slicer.vtkMRMLSegmentEditorNode) -> None:
+    if source.GetSegmentationNode() is None:
+        return
+    # In this order: an editor widget answers a new segmentation with its image and its first segment.
+    target.SetAndObserveSegmentationNode(source.GetSegmentationNode())
+    target.SetAndObserveSourceVolumeNode(source.GetSourceVolumeNode())
+    target.SetSelectedSegmentID(source.GetSelectedSegmentID())
 
 
 def _reference_volume(

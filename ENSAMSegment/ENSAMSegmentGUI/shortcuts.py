@@ -34,7 +34,8 @@ class Shortcuts:
         """Turn the keys off."""
         for shortcut, action in self._installed:
             shortcut.disconnect("activated()", action)
-            # A shortcut takes its key from others as long as it has a parent.
+            # It is deleted later, and until then would take the key from the next one.
+            shortcut.enabled = False
             shortcut.setParent(None)
             shortcut.deleteLater()
         self._installed.clear()

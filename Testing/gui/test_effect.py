@@ -87,6 +87,13 @@ def activate(editor):
     return effect_of(editor)
 
 
+def wait_for_answer(effect, pump, to):
+    """Do something, and let the timer bring the answer."""
+    before = effect.logic.last_change
+    to()
+    pump(lambda: effect.logic.last_change not in (None, before) and effect.logic.status.kind == "done", 20)
+
+
 def interaction_node():
     import slicer
 
@@ -135,10 +142,8 @@ def test_it_works_on_the_editors_node(an_editor, a_volume):
 def test_a_prompt_fills_the_segment_and_the_editor_takes_it_back(an_editor, pump):
     effect = activate(an_editor)
     effect.panel.ui.newSegmentButton.click()
-    effect.logic.set_box(CENTRE, (20.0, 16.0, 20.0))
-    pump(lambda: effect.logic.status.kind == "done")
-    effect.logic.add_point(CENTRE, True)
-    pump(lambda: effect.panel.ui.promptTable.rowCount == 2 and effect.logic.status.kind == "done")
+    wait_for_answer(effect, pump, lambda: effect.logic.set_box(CENTRE, (20.0, 16.0, 20.0)))
+    wait_for_answer(effect, pump, lambda: effect.logic.add_point(CENTRE, False))
     an_editor.undo()
     pump(lambda: effect.panel.ui.promptTable.rowCount == 1)
     an_editor.redo()
@@ -215,6 +220,8 @@ def test_activating_again_keeps_the_logic_and_another_node_brings_another(an_edi
     assert effect.logic is logic
     an_editor.setActiveEffect(None)
     node = an_application.scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+    node.SetAndObserveSegmentationNode(an_editor.segmentationNode())
+    node.SetAndObserveSourceVolumeNode(an_editor.sourceVolumeNode())
     an_editor.setMRMLSegmentEditorNode(node)
     activate(an_editor)
     assert effect.logic is not logic
