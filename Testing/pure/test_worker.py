@@ -1,0 +1,129 @@
+"""The worker: jobs in one thread, newest wanted, errors handed on."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from ensam.errors import Cancelled, InputError
+from ensam.prompts import Box, PromptSet
+from ensam.session import InteractiveSession, Preview
+from ensam.worker import Request, Settings, Worker
+
+from .tiny import blob_volume, tiny_checkpoint
+
+BOX = PromptSet(Box.from_bounds_ras((30, 36, 50), (44, 50, 80)))
+
+
+class SlowSession:
+    """Answers with the name of its thread once its gate is open."""
+
+    def __init__(self):
+        self.gate, self.asked = threading.Event(), threading.Event()
+        self.calls = 0
+
+    def set_volume(self, volume):
+        self.volume = volume
+
+    def preview_all(self, prompts, previous):
+        return Preview((8, 8, 8), (1.0, 1.0, 1.0), False, 0, "cpu")
+
+    def segment(self, prompts, previous=None, cancelled=None):
+        self.calls += 1
+        self.asked.set()
+        while not self.gate.wait(0.005):
+            if cancelled():
+                raise Cancelled
+        return FakeResult(threading.current_thread().name)
+
+
+class FakeResult:
+    def __init__(self, thread):
+        self.thread = thread
+        self.timings = type("Timings", (), {"encode_s": 0.0})
+
+
+def request_for(volume, prompts=BOX, together=False, **settings):
+    count = 2 if together else 1
+    return Request(volume, (prompts,) * count, (None,) * count, together, Settings(**settings))
+
+
+@pytest.fixture
+def a_slow_session():
+    return SlowSession()
+
+
+@pytest.fixture
+def a_worker(a_slow_session):
+    worker = Worker(lambda settings: a_slow_session)
+    yield worker
+    a_slow_session.gate.set()
+    worker.close()
+
+
+@pytest.fixture
+def a_volume():
+    return blob_volume()
+
+
+def test_every_job_runs_in_the_same_thread(a_worker, a_slow_session, a_volume):
+    a_slow_session.gate.set()
+    jobs = [a_worker.submit(request_for(a_volume)) for _ in range(3)]
+    assert all(job.wait(5) for job in jobs)
+    assert len({job.results[0].thread for job in jobs}) == 1
+    assert jobs[0].results[0].thread != threading.current_thread().name
+
+
+def test_a_job_given_up_before_its_turn_never_starts(a_worker, a_slow_session, a_volume):
+    first = a_worker.submit(request_for(a_volume))
+    assert a_slow_session.asked.wait(5)
+    second = a_worker.submit(request_for(a_volume))
+    second.cancel()
+    a_slow_session.gate.set()
+    assert first.wait(5)
+    third = a_worker.submit(request_for(a_volume))
+    assert third.wait(5)
+    assert a_slow_session.calls == 2
+
+
+def test_a_job_given_up_while_it_runs_ends_soon(a_worker, a_slow_session, a_volume):
+    job = a_worker.submit(request_for(a_volume))
+    assert a_slow_session.asked.wait(5)
+    job.cancel()
+    assert job.wait(5)
+    assert isinstance(job.error, Cancelled)
+
+
+def test_what_went_wrong_is_handed_on_and_the_worker_goes_on(a_volume, tmp_path):
+    worker = Worker()
+    broken = worker.submit(request_for(a_volume, checkpoint=str(tmp_path / "none.safetensors")))
+    assert broken.wait(60)
+    assert isinstance(broken.error, InputError)
+    worker.close()
+
+
+def test_the_answer_is_the_sessions_and_the_second_estimate_comes_from_the_first(a_volume, tmp_path):
+    checkpoint = tiny_checkpoint(tmp_path)
+    worker = Worker(lambda settings: InteractiveSession(checkpoint, "cpu"))
+    first = worker.submit(request_for(a_volume))
+    assert first.wait(60) and first.error is None
+    assert first.opens_session and first.preview.runs_encoder and first.expected_s is None
+    elsewhere = PromptSet(Box.from_bounds_ras((20, 26, 40), (44, 50, 80)))
+    second = worker.submit(request_for(a_volume, elsewhere))
+    assert second.wait(60)
+    assert not second.opens_session and second.expected_s > 0
+    session = InteractiveSession(checkpoint, "cpu")
+    session.set_volume(a_volume)
+    assert np.array_equal(first.results[0].mask, session.segment(BOX).mask)
+    worker.close()
+
+
+def test_another_checkpoint_opens_another_session_and_the_same_one_does_not(a_volume, a_slow_session):
+    opened = []
+    worker = Worker(lambda settings: opened.append(settings.checkpoint) or a_slow_session)
+    a_slow_session.gate.set()
+    for name in ("a", "a", "b"):
+        assert worker.submit(request_for(a_volume, checkpoint=name)).wait(5)
+    assert opened == ["a", "b"]
+    worker.close()
