@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Property, QObject, QSettings, Signal, Slot
+from PySide6.QtCore import Property, QObject, QSettings, Signal
 from PySide6.QtWidgets import QApplication
 
 
@@ -19,11 +19,9 @@ class qSlicerModuleManager(QObject):
         super().__init__()
         self._modules: dict[str, QObject] = {}
 
-    @Slot(str, result=QObject)
     def module(self, name: str) -> QObject | None:
         return self._modules.get(name)
 
-    @Slot(result=list)
     def modulesNames(self) -> list[str]:
         return list(self._modules)
 
@@ -56,6 +54,11 @@ class qSlicerCoreApplication(QApplication):
         while QApplication.overrideCursor() is not None:
             QApplication.restoreOverrideCursor()
 
+    def unload_modules(self) -> None:
+        """As at exit."""
+        for name in self._module_manager.modulesNames():
+            self._module_manager.moduleAboutToBeUnloaded.emit(name)
+
     def end(self) -> None:
         for widget in QApplication.topLevelWidgets():
             widget.close()
@@ -63,42 +66,33 @@ class qSlicerCoreApplication(QApplication):
         self.sendPostedEvents(None, 52)  # QEvent::DeferredDelete
         self._logic = None
 
-    @Slot(result=object)
     def applicationLogic(self) -> Any:
         return self._logic
 
-    @Slot(result=object)
     def mrmlScene(self) -> Any:
         return self._logic.GetMRMLScene()
 
-    @Slot(str, result=object)
     def moduleLogic(self, name: str) -> Any:
         return self._logic.GetModuleLogic(name)
 
-    @Slot(result=QObject)
     def moduleManager(self) -> QObject:
         return self._module_manager
 
-    @Slot(result=QObject)
     def settings(self) -> QSettings:
         return self._settings
 
     userSettings = settings
     revisionUserSettings = settings
 
-    @Slot(result=bool)
     def testingEnabled(self) -> bool:
         return self.is_testing
 
-    @Slot()
     def pauseRender(self) -> None:
         self.paused_renders += 1
 
-    @Slot()
     def resumeRender(self) -> None:
         self.paused_renders -= 1
 
-    @Slot(str, result=str)
     def moduleDocumentationUrl(self, name: str) -> str:
         return f"https://slicer.readthedocs.io/en/latest/user_guide/modules/{name.lower()}.html"
 
@@ -119,11 +113,9 @@ class qSlicerApplication(qSlicerCoreApplication):
 
     startupCompleted = Signal()
 
-    @Slot(result=QObject)
     def layoutManager(self) -> QObject | None:
         return self._layout_manager
 
-    @Slot(QObject)
     def setLayoutManager(self, manager: QObject | None) -> None:
         self._layout_manager = manager
 

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import slicer
-from PySide6.QtCore import Property, QObject, Qt, Signal, Slot
+from PySide6.QtCore import Property, QObject, Qt, Signal
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QLayout, QSizePolicy, QWidget
 
 from . import mistakes
 from .ctk_widgets import held
+from .effect_parameters import EffectParameters
 
 
-class qSlicerSegmentEditorAbstractEffect(QObject):
+class qSlicerSegmentEditorAbstractEffect(EffectParameters, QObject):
     """What all effects share. The editor sets ``editor``."""
 
     name = held(str, "")
@@ -39,36 +40,29 @@ class qSlicerSegmentEditorAbstractEffect(QObject):
 
     title = Property(str, lambda self: self._title or self.name, _set_title)
 
-    @Slot()
     def activate(self) -> None:
         self._frame.setVisible(True)
         self._is_active = True
         self.updateGUIFromMRML()
 
-    @Slot()
     def deactivate(self) -> None:
         self._frame.setVisible(False)
         self._is_active = False
 
-    @Slot(result=bool)
     def active(self) -> bool:
         return self._is_active
 
-    @Slot(result=QObject)
     def optionsFrame(self) -> QFrame:
         return self._frame
 
-    @Slot(result=QObject)
     def optionsLayout(self) -> QFormLayout:
         return self._frame.layout()
 
-    @Slot(QObject)
     def addOptionsWidget(self, added: QWidget | QLayout) -> None:
         if isinstance(added, QWidget):
             self._adopt(added)
         self.optionsLayout().addRow(added)
 
-    @Slot(str, QObject, result=QObject)
     def addLabeledOptionsWidget(self, label: str, added: QWidget | QLayout) -> QLabel:
         shown = QLabel(label)
         if isinstance(added, QWidget):
@@ -82,24 +76,19 @@ class qSlicerSegmentEditorAbstractEffect(QObject):
         widget.setParent(self._frame)
         widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.MinimumExpanding)
 
-    @Slot(result=object)
     def scene(self) -> Any:
         return self._node.GetScene() if self._node is not None else None
 
-    @Slot(result=object)
     def parameterSetNode(self) -> Any:
         return self._node
 
-    @Slot(object)
     def setParameterSetNode(self, node: Any) -> None:
         self._node = node
 
-    @Slot(str)
     def selectEffect(self, name: str) -> None:
         if self.editor is not None:
             self.editor.setActiveEffectByName(name)
 
-    @Slot()
     def saveStateForUndo(self) -> None:
         if self.editor is not None:
             self.editor.saveStateForUndo()
@@ -112,88 +101,6 @@ class qSlicerSegmentEditorAbstractEffect(QObject):
         ):
             self.selectEffect("")
 
-    # Parameters, kept as attributes of the editor's node
-
-    @Slot(str, result=str)
-    def parameter(self, name: str) -> str:
-        if self._node is None:
-            return ""
-        value = self._node.GetAttribute(f"{self.name}.{name}") or self._node.GetAttribute(name)
-        if value is None:
-            mistakes.note(f"Parameter named {name} cannot be found for effect {self.name}")
-        return value or ""
-
-    @Slot(str, result=int)
-    def integerParameter(self, name: str) -> int:
-        return int(self._number(name, int))
-
-    @Slot(str, result=float)
-    def doubleParameter(self, name: str) -> float:
-        return self._number(name, float)
-
-    def _number(self, name: str, kind: type) -> float:
-        text = self.parameter(name)
-        try:
-            return kind(text)
-        except ValueError:
-            mistakes.note(f"Parameter named {name} cannot be converted to a number: {text!r}")
-            return 0
-
-    @Slot(str, object)
-    def setParameter(self, name: str, value: str | float) -> None:
-        self.setCommonParameter(f"{self.name}.{name}", value)
-
-    @Slot(str, object)
-    def setParameterDefault(self, name: str, value: str | float) -> None:
-        if not self.parameterDefined(name):
-            self.setParameter(name, value)
-
-    @Slot(str, object)
-    def setCommonParameter(self, name: str, value: str | float) -> None:
-        if not isinstance(value, str | int | float):
-            raise ValueError(f"A parameter is a string or a number, not {value!r}")
-        if self._node is None:
-            mistakes.note(f"Invalid segment editor parameter set node set to effect {self.name}")
-            return
-        text = value if isinstance(value, str) else str(int(value) if isinstance(value, bool) else value)
-        if (self._node.GetAttribute(name) or "") == text:
-            return
-        disabled = self._node.GetDisableModifiedEvent()
-        self._node.SetDisableModifiedEvent(1)
-        self._node.SetAttribute(name, text)
-        self._node.SetDisableModifiedEvent(disabled)
-        self._node.InvokeCustomModifiedEvent(self._node.EffectParameterModified)
-
-    @Slot(str, object)
-    def setCommonParameterDefault(self, name: str, value: str | float) -> None:
-        if not self.commonParameterDefined(name):
-            self.setCommonParameter(name, value)
-
-    @Slot(str, result=bool)
-    def parameterDefined(self, name: str) -> bool:
-        return self.commonParameterDefined(f"{self.name}.{name}")
-
-    @Slot(str, result=bool)
-    def commonParameterDefined(self, name: str) -> bool:
-        return self._node is not None and bool(self._node.GetAttribute(name))
-
-    @Slot(str, result=object)
-    def nodeReference(self, name: str) -> Any:
-        if self._node is None:
-            return None
-        return self._node.GetNodeReference(f"{self.name}.{name}") or self._node.GetNodeReference(name)
-
-    @Slot(str, object)
-    def setNodeReference(self, name: str, node: Any) -> None:
-        self.setCommonNodeReference(f"{self.name}.{name}", node)
-
-    @Slot(str, object)
-    def setCommonNodeReference(self, name: str, node: Any) -> None:
-        if node is not self._node.GetNodeReference(name):
-            self._node.SetNodeReferenceID(name, node.GetID() if node is not None else None)
-            self._node.InvokeCustomModifiedEvent(self._node.EffectParameterModified)
-
-    @Slot(result=int)
     def confirmCurrentSegmentVisible(self) -> int:
         return 1
 
@@ -207,15 +114,12 @@ class qSlicerSegmentEditorScriptedEffect(qSlicerSegmentEditorAbstractEffect):
         self._python_self: Any = None
         self._source = ""
 
-    @Slot(result=str)
     def pythonSource(self) -> str:
         return self._source
 
-    @Slot(result=object)
     def self(this) -> Any:
         return this._python_self
 
-    @Slot(str, result=bool)
     def setPythonSource(self, source: str) -> bool:
         """The folder's name is the module's, the file's name (with "Effect" at its end) the class's."""
         from .wrapping import wrap
@@ -255,19 +159,16 @@ class qSlicerSegmentEditorScriptedEffect(qSlicerSegmentEditorAbstractEffect):
         there, icon = self.call("icon")
         return to_qt(icon) if there else QIcon()
 
-    @Slot(result=str)
     def helpText(self) -> str:
         there, text = self.call("helpText")
         if there and not isinstance(text, str):
             mistakes.note(f"{self._source}: Function 'helpText' is expected to return a string!")
         return text if isinstance(text, str) else ""
 
-    @Slot()
     def activate(self) -> None:
         super().activate()
         self.call("activate")
 
-    @Slot()
     def deactivate(self) -> None:
         super().deactivate()
         self.call("deactivate")
@@ -293,16 +194,13 @@ class qSlicerSegmentEditorScriptedEffect(qSlicerSegmentEditorAbstractEffect):
             mistakes.note(f"{self._source}: 'processInteractionEvents' is expected to return a boolean")
         return result is True
 
-    @Slot()
     def updateGUIFromMRML(self) -> None:
         if self.active():
             self.call("updateGUIFromMRML")
 
-    @Slot()
     def updateMRMLFromGUI(self) -> None:
         self.call("updateMRMLFromGUI")
 
-    @Slot()
     def cleanup(self) -> None:
         self.call("cleanup")
 
@@ -328,7 +226,6 @@ class qSlicerSegmentEditorEffectFactory(QObject):
         """Begin without effects."""
         cls._singleton = None
 
-    @Slot(QObject, result=bool)
     def registerEffect(self, effect: qSlicerSegmentEditorScriptedEffect) -> bool:
         if not effect.name:
             mistakes.note("Segment editor effect cannot be registered with empty name!")
@@ -339,7 +236,6 @@ class qSlicerSegmentEditorEffectFactory(QObject):
         self.effectRegistered.emit(effect.name)
         return True
 
-    @Slot(result=list)
     def registeredEffects(self) -> list[QObject]:
         return list(self.effects)
 

@@ -106,6 +106,8 @@ class Application:
         panel.setMRMLScene(self.scene)
         self._host._module_manager.module(name).panel = panel
         panel.python_self = getattr(module, f"{name}Widget")(wrap(panel))
+        # Slicer takes care that it isn't called twice; tests may call it themselves.
+        panel.python_self.cleanup = _once(panel.python_self.cleanup)
         setattr(slicer.modules, f"{name}Widget", panel.python_self)
         panel.python_self.setup()
         return panel.python_self
@@ -113,6 +115,17 @@ class Application:
     def finish_start(self) -> None:
         """Tell modules that the application has started."""
         self._host.startupCompleted.emit()
+
+
+def _once(function: Callable[[], None]) -> Callable[[], None]:
+    calls = []
+
+    def called() -> None:
+        if not calls:
+            calls.append(True)
+            function()
+
+    return called
 
 
 @contextmanager
@@ -144,6 +157,7 @@ def installed(folder: Path) -> Iterator[Application]:
         effects.qSlicerSegmentEditorEffectFactory.forget()
         hooks.callback(host.end)
         hooks.callback(observation.end_all)
+        hooks.callback(host.unload_modules)
         yield application
     signals.forget_all()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import Property, QObject, Signal, Slot
+from PySide6.QtCore import Property, QObject, Signal
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
@@ -24,11 +24,9 @@ class qSlicerAbstractCoreModule(QObject):
     isInstalled = Property(bool, lambda self: True)
     isBuiltIn = Property(bool, lambda self: False)
 
-    @Slot(result=object)
     def logic(self) -> Any:
         return None
 
-    @Slot(result=object)
     def mrmlScene(self) -> Any:
         import slicer
 
@@ -38,7 +36,6 @@ class qSlicerAbstractCoreModule(QObject):
 class qSlicerAbstractModule(qSlicerAbstractCoreModule):
     """A module with a panel."""
 
-    @Slot(result=QObject)
     def widgetRepresentation(self) -> QWidget | None:
         return getattr(self, "panel", None)
 
@@ -68,7 +65,6 @@ class qSlicerWidget(QWidget):
 
     mrmlSceneChanged = Signal(object)
 
-    @Slot(object)
     def setMRMLScene(self, scene: Any) -> None:
         if scene is not self.__dict__.get("_scene"):
             self._scene = scene
@@ -80,11 +76,9 @@ class qSlicerAbstractModuleWidget(qSlicerWidget):
 
     isEntered = Property(bool, lambda self: self.__dict__.get("_is_entered", False))
 
-    @Slot()
     def enter(self) -> None:
         self._is_entered = True
 
-    @Slot()
     def exit(self) -> None:
         self._is_entered = False
 
@@ -97,16 +91,13 @@ class qSlicerScriptedLoadableModuleWidget(qSlicerAbstractModuleWidget):
         QVBoxLayout(self)
         self.python_self: Any = None
 
-    @Slot(result=object)
     def self(this) -> Any:
         return this.python_self
 
-    @Slot()
     def enter(self) -> None:
         super().enter()
         self._call("enter")
 
-    @Slot()
     def exit(self) -> None:
         super().exit()
         self._call("exit")

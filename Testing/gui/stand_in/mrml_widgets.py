@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
-from PySide6.QtCore import Property, Signal, Slot
+from PySide6.QtCore import Property, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
 
 from .ctk_widgets import held
@@ -21,11 +21,9 @@ class qMRMLWidget(QWidget):
         super().__init__(parent)
         self._scene: Any = None
 
-    @Slot(result=object)
     def mrmlScene(self) -> Any:
         return self._scene
 
-    @Slot(object)
     def setMRMLScene(self, scene: Any) -> None:
         if scene is not self._scene:
             self._scene = scene
@@ -83,11 +81,9 @@ class qMRMLNodeComboBox(QWidget):
 
     noneDisplay = Property(str, lambda self: self._none_display, _display_none)
 
-    @Slot(result=object)
     def mrmlScene(self) -> Any:
         return self._scene
 
-    @Slot(object)
     def setMRMLScene(self, scene: Any) -> None:
         if scene is self._scene:
             return
@@ -104,23 +100,18 @@ class qMRMLNodeComboBox(QWidget):
         self._refresh(selects_first=True)
         self.setEnabled(scene is not None)
 
-    @Slot(result=int)
     def nodeCount(self) -> int:
         return self._combo_box.count() - self._none_enabled
 
-    @Slot(int, result=object)
     def nodeFromIndex(self, index: int) -> Any:
         return self._node_at(index + self._none_enabled)
 
-    @Slot(result=object)
     def currentNode(self) -> Any:
         return self._node_at(self._combo_box.currentIndex())
 
-    @Slot(object)
     def setCurrentNode(self, node: Any) -> None:
         self.setCurrentNodeID(node if isinstance(node, str) else node.GetID() if node is not None else "")
 
-    @Slot(str)
     def setCurrentNodeID(self, node_id: str) -> None:
         self._combo_box.setCurrentIndex(self._combo_box.findData(node_id))
 
@@ -129,11 +120,9 @@ class qMRMLNodeComboBox(QWidget):
 
     currentNodeID = Property(str, _current_id, setCurrentNodeID)
 
-    @Slot(int)
     def setCurrentNodeIndex(self, index: int) -> None:
         self._combo_box.setCurrentIndex(index + self._none_enabled)
 
-    @Slot(result=object)
     def addNode(self, node_type: str | None = None) -> Any:
         node = self._scene.AddNewNodeByClass(node_type or self._types[0])
         if self.selectNodeUponCreation:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import slicer
-from PySide6.QtCore import Property, QObject, Qt, Signal, Slot
+from PySide6.QtCore import Property, Qt, Signal
 from PySide6.QtGui import QColor, QKeySequence, QPixmap, QShortcut
 from PySide6.QtWidgets import QWidget
 
 from . import mistakes
 from .ctk_widgets import held
-from .effects import qSlicerSegmentEditorEffectFactory, qSlicerSegmentEditorScriptedEffect
+from .effects import qSlicerSegmentEditorScriptedEffect
 from .mrml_widgets import qMRMLWidget
 from .observation import Observations
+from .segment_editor_effects_part import EditorEffects
+from .segment_editor_keys import keys_of
 from .segment_editor_panel import SegmentEditorPanel
 
 
-class qMRMLSegmentEditorWidget(qMRMLWidget):
+class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
     """Follows its segment editor node as the real one does; effects are those registered by scripts."""
 
     currentSegmentIDChanged = Signal(str)
@@ -27,6 +27,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     masterVolumeNodeChanged = Signal(object)
     segmentationNodeChanged = Signal(object)
 
+    unorderedEffectsVisible = Property(
+        bool, lambda self: self._unordered_visible, lambda self, visible: self._show_unordered(visible)
+    )
     autoShowSourceVolumeNode = held(bool, True)
     effectButtonStyle = held(int, 0)
     effectColumnCount = held(int, 2)
@@ -65,7 +68,6 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
 
     # Scene and node
 
-    @Slot(object)
     def setMRMLScene(self, scene: Any) -> None:
         if scene is self.mrmlScene():
             return
@@ -85,11 +87,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             self._of_scene.add(scene, scene.EndBatchProcessEvent, self.updateWidgetFromMRML)
         self.updateWidgetFromMRML()
 
-    @Slot(result=object)
     def interactionNode(self) -> Any:
         return self._interaction
 
-    @Slot(object)
     def setInteractionNode(self, node: Any) -> None:
         self._interaction = node
         if node is not None:
@@ -99,11 +99,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         if self._active is not None:
             self._active.interactionNodeModified(self._interaction)
 
-    @Slot(result=object)
     def mrmlSegmentEditorNode(self) -> Any:
         return self._node
 
-    @Slot(object)
     def setMRMLSegmentEditorNode(self, node: Any) -> None:
         if node is self._node:
             return
@@ -126,7 +124,6 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._node.EndModify(modifying)
         self.updateWidgetFromMRML()
 
-    @Slot()
     def updateWidgetFromMRML(self) -> None:
         scene = self.mrmlScene()
         if scene is None or scene.IsClosing() or scene.IsBatchProcessing() or self._node is None:
@@ -143,58 +140,45 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
 
     # Segmentation, volume and segment
 
-    @Slot(result=object)
     def segmentationNode(self) -> Any:
         return self._segmentation
 
-    @Slot(result=str)
     def segmentationNodeID(self) -> str:
         return self._segmentation.GetID() if self._segmentation is not None else ""
 
-    @Slot(object)
     def setSegmentationNode(self, node: Any) -> None:
         if self._logic.GetSegmentationNode() is not node:
             self._logic.SetSegmentationNode(node)
             self.setActiveEffect(None)
 
-    @Slot(str)
     def setSegmentationNodeID(self, node_id: str) -> None:
         self.setSegmentationNode(self.mrmlScene().GetNodeByID(node_id))
 
-    @Slot(result=object)
     def sourceVolumeNode(self) -> Any:
         return self._volume
 
-    @Slot(result=str)
     def sourceVolumeNodeID(self) -> str:
         return self._volume.GetID() if self._volume is not None else ""
 
-    @Slot(object)
     def setSourceVolumeNode(self, node: Any) -> None:
         self._logic.SetSourceVolumeNode(node)
 
-    @Slot(str)
     def setSourceVolumeNodeID(self, node_id: str) -> None:
         self.setSourceVolumeNode(self.mrmlScene().GetNodeByID(node_id))
 
-    @Slot(result=str)
     def currentSegmentID(self) -> str:
         return (self._node.GetSelectedSegmentID() or "") if self._node is not None else ""
 
-    @Slot(str)
     def setCurrentSegmentID(self, segment_id: str) -> None:
         if self._node is not None:
             self._node.SetSelectedSegmentID(segment_id)
 
-    @Slot()
     def selectNextSegment(self) -> None:
         self.selectSegmentAtOffset(1)
 
-    @Slot()
     def selectPreviousSegment(self) -> None:
         self.selectSegmentAtOffset(-1)
 
-    @Slot(int)
     def selectSegmentAtOffset(self, offset: int) -> None:
         count = self._panel.segments.count()
         if self.currentSegmentID() and count:
@@ -271,105 +255,14 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self.updateWidgetFromMRML()
         self.currentSegmentIDChanged.emit(selected)
 
-    # Effects
-
-    @Slot()
-    def updateEffectList(self) -> None:
-        have = [each.name for each in self._effects]
-        for original in qSlicerSegmentEditorEffectFactory.instance().effects:
-            if original.name in have:
-                continue
-            effect = original.clone()
-            effect.editor = self
-            self._effects.append(effect)
-            if self._node is not None:
-                effect.setParameterSetNode(self._node)
-                effect.set_mrml_defaults()
-                self._of_node.add(self._node, self._node.EffectParameterModified, effect.updateGUIFromMRML)
-            effect.setup_options_frame()
-            effect.optionsFrame().setVisible(False)
-            self._panel.options.addWidget(effect.optionsFrame())
-        ordered = [each for name in self._order for each in self._effects if each.name == name]
-        rest = [each for each in self._effects if each not in ordered] if self._unordered_visible else []
-        self._panel.show_effects([None, *ordered, *rest], self.setActiveEffect)
-
-    @Slot(result=QObject)
-    def activeEffect(self) -> QObject | None:
-        return self._active
-
-    @Slot(QObject)
-    def setActiveEffect(self, effect: QObject | None) -> None:
-        if self._node is None:
-            if effect is not None:
-                mistakes.note(
-                    "qMRMLSegmentEditorWidget::setActiveEffect: Invalid segment editor parameter set node"
-                )
-            return
-        self._node.SetActiveEffectName(effect.name if effect is not None else "")
-
-    @Slot(str)
-    def setActiveEffectByName(self, name: str) -> None:
-        self.setActiveEffect(self.effectByName(name))
-
-    @Slot(str, result=QObject)
-    def effectByName(self, name: str | None) -> QObject | None:
-        return next((each for each in self._effects if each.name == name), None)
-
-    @Slot(int, result=QObject)
-    def effectByIndex(self, index: int) -> QObject | None:
-        return self._effects[index - 1] if 0 < index <= len(self._effects) else None
-
-    @Slot(result=int)
-    def effectCount(self) -> int:
-        return len(self._effects)
-
-    @Slot(result=list)
-    def availableEffectNames(self) -> list[str]:
-        return [each.name for each in self._effects]
-
-    @Slot(result=list)
-    def effectNameOrder(self) -> list[str]:
-        return self._order
-
-    @Slot(list)
-    def setEffectNameOrder(self, order: list[str]) -> None:
-        self._order = list(order)
-        self.updateEffectList()
-
-    def _show_unordered(self, visible: bool) -> None:
-        self._unordered_visible = visible
-        self.updateEffectList()
-
-    unorderedEffectsVisible = Property(bool, lambda self: self._unordered_visible, _show_unordered)
-
-    def _follow_effect(self) -> None:
-        wanted = self.effectByName(self._node.GetActiveEffectName())
-        if wanted is self._active:
-            return
-        if self._active is not None:
-            self._active.deactivate()
-        if wanted is not None and not self._logic.SetSourceRepresentationToBinaryLabelMap():
-            wanted = None
-        if wanted is not None:
-            transform = slicer.vtkMRMLInteractionNode.ViewTransform
-            # Whoever was placing markups stops.
-            if self._interaction is not None and self._interaction.GetCurrentInteractionMode() != transform:
-                self._interaction.SetCurrentInteractionMode(transform)
-            wanted.activate()
-        self._last_active, self._active = self._active, wanted
-        self._panel.show_active(wanted)
-
     # Undo
 
-    @Slot()
     def saveStateForUndo(self) -> None:
         self._logic.SaveStateForUndo()
 
-    @Slot()
     def undo(self) -> None:
         self._logic.Undo()
 
-    @Slot()
     def redo(self) -> None:
         self._logic.Redo()
 
@@ -386,19 +279,14 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
 
     # Views and keys. There are no views.
 
-    @Slot()
     def setupViewObservations(self) -> None: ...
 
-    @Slot()
     def removeViewObservations(self) -> None: ...
 
-    @Slot()
     def hideLabelLayer(self) -> None: ...
 
-    @Slot()
     def rotateSliceViewsToSegmentation(self) -> None: ...
 
-    @Slot(QWidget)
     def installKeyboardShortcuts(self, parent: QWidget | None = None) -> None:
         from .wrapping import implementation_of
 
@@ -408,35 +296,14 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             mistakes.note("installKeyboardShortcuts needs a window: there is no main window")
             return
         window = window if isinstance(window, QWidget) else implementation_of(window)
-        for key, action in self._keys():
+        for key, action in keys_of(self):
             shortcut = QShortcut(QKeySequence(key), window)
             shortcut.activated.connect(action)
             self._shortcuts.append(shortcut)
 
-    def _keys(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        for first, modifier in ((1, ""), (11, "Shift+")):
-            for at in range(10):
-                yield f"{modifier}{(at + 1) % 10}", partial(self._toggle_effect, first + at)
-        yield "Esc", partial(self.setActiveEffect, None)
-        yield "Space", self._toggle_last_effect
-        yield from (("Z", self.undo), ("Ctrl+Z", self.undo), ("Y", self.redo), ("Ctrl+Shift+Z", self.redo))
-        for before, after in (("Q", "W"), ("/", "*"), (",", "."), (">", "<")):
-            yield before, self.selectPreviousSegment
-            yield after, self.selectNextSegment
-        yield "I", self.toggleSourceVolumeIntensityMaskEnabled
-
-    def _toggle_effect(self, index: int) -> None:
-        effect = self.effectByIndex(index)
-        self.setActiveEffect(None if effect is self._active else effect)
-
-    def _toggle_last_effect(self) -> None:
-        self.setActiveEffect(self._last_active)
-
-    @Slot()
     def toggleSourceVolumeIntensityMaskEnabled(self) -> None:
         self._logic.ToggleSourceVolumeIntensityMask()
 
-    @Slot()
     def uninstallKeyboardShortcuts(self) -> None:
         for each in self._shortcuts:
             each.setParent(None)

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QPushButton,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -56,10 +57,15 @@ class SegmentEditorPanel:
         layout = QVBoxLayout(owner)
         layout.addLayout(selectors)
         layout.addWidget(_row(self.add_remove, self.show_3d, self.switch))
+        for each in (self.add_remove, self.undo_redo):
+            each.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         layout.addWidget(self.segments)
         layout.addLayout(self._effects)
         for each in (self.undo_redo, self._options_box, self.masking):
             layout.addWidget(each)
+        layout.addStretch(1)
+        self._masking_visible = True
+        self.masking.hide()
 
     def fill(self, segments: list[tuple[str, str, QPixmap]], selected: str) -> None:
         self.segments.clear()
@@ -90,17 +96,26 @@ class SegmentEditorPanel:
 
     def show_active(self, effect: Any) -> None:
         self._options_box.setVisible(effect is not None)
+        self.masking.setVisible(effect is not None and self._masking_visible)
         self._options_box.setTitle(effect.title if effect is not None else "")
         for name, button in self._buttons.items():
             button.setChecked(name == (effect.name if effect is not None else ""))
 
+    def enable_effects(self, enabled: bool) -> None:
+        for each in (*self._buttons.values(), self._options_box):
+            each.setEnabled(enabled)
+
     def show_part(self, part: str, visible: bool) -> None:
+        if part == "masking":
+            # It shows while an effect is active.
+            self._masking_visible = visible
+            visible = visible and not self._options_box.isHidden()
         getattr(self, part).setVisible(visible)
         if part in self._labels:
             self._labels[part].setVisible(visible)
 
     def is_part_visible(self, part: str) -> bool:
-        return not getattr(self, part).isHidden()
+        return self._masking_visible if part == "masking" else not getattr(self, part).isHidden()
 
 
 def _row(*widgets: QWidget) -> QFrame:
