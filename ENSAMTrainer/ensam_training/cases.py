@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from ensam.errors import InputError
-from ensam.preprocessing import looks_like_ct
-from ensam.volume import read_volume
+from ensam.errors import ChallengeFileError, InputError, VolumeError
+from ensam.geometry import Grid
+from ensam.npz import read_members
+from ensam.preprocessing import (
+    IntensityRange,
+    automatic_ct_window,
+    ct_range,
+    looks_like_ct,
+    percentile_range,
+)
+from ensam.volume import Volume, read_volume
 from numpy.typing import NDArray
 from scipy import ndimage
 
 MINIMUM_VOXELS = 20  # of an object, in the volume and in a window
+MAX_LABEL = 65535
+_OFF_GRID = 0.5  # voxels by which a label may lie off its image, for headers are rounded
+_UNLIKE = 0.01  # share by which spacings must differ to be named as the reason
+
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class CaseFile:
+    """Where a case lies and what is known of it without reading it.
+
+    `image` and `label` are the same path for the challenge's .npz. `note` says what the reader of a report
+    should know ("the first of 4 channels"); `problem` why the case can't be used, empty if it can.
+    """
+
+    name: str
+    image: Path
+    label: Path
+    dataset: str
+    group: str
+    modality: str = ""
+    note: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +61,7 @@ class Case:
     image: NDArray
     labels: NDArray
     spacing: tuple[float, float, float]
-    objects: dict[int, tuple[slice, slice, slice]] = field(repr=False)
+    objects: dict[int, Box] = field(repr=False)
     is_ct: bool
     dataset: str = ""
     group: str = ""
@@ -48,7 +81,7 @@ class Case:
     ) -> Case:
         """A case whose objects are the labels above 0 of at least `MINIMUM_VOXELS` voxels.
 
-        Without `dataset` the name tells it, and without `group` the case is a group of its own.
+        Without `dataset` and `group` the name tells them.
         """
         found = ndimage.find_objects(labels)
         counts = np.bincount(labels.ravel(), minlength=len(found) + 1)
@@ -65,21 +98,128 @@ class Case:
             objects,
             looks_like_ct(image),
             dataset_of(name) if dataset is None else dataset,
-            name if group is None else group,
+            group_of(name) if group is None else group,
             modality,
         )
+
+    @cached_property
+    def percentiles(self) -> IntensityRange:
+        """The paper's grey range for everything but CT; kept, since it takes a pass over all voxels."""
+        return percentile_range(self.image)
+
+    def intensity(self, box: Box) -> IntensityRange:
+        """The grey range that inference chooses by itself for prompts that reach over `box` (voxels)."""
+        if not self.is_ct:
+            return self.percentiles
+        return ct_range(automatic_ct_window(self.image[box]), "chosen by the values in the box")
 
 
 def read_case(folder: Path) -> Case:
     """A folder with image.nii.gz and label.nii.gz on one grid. Raises InputError."""
-    image, label = (read_volume(folder / name) for name in ("image.nii.gz", "label.nii.gz"))
-    if image.array.shape != label.array.shape or not np.allclose(
-        image.grid.ijk_to_ras, label.grid.ijk_to_ras, atol=1e-2
-    ):
-        raise InputError(f"Image and label of '{folder.name}' lie on different grids: resample one of them.")
-    if label.array.dtype.kind not in "iu" or label.array.min() < 0:
-        raise InputError(f"The label of '{folder.name}' holds other values than 0, 1, 2, ...: repair it.")
-    return Case.from_arrays(folder.name, image.array, label.array.astype(np.int32), image.grid.spacing_zyx)
+    name = folder.name
+    image, label = folder / "image.nii.gz", folder / "label.nii.gz"
+    try:
+        volume, labels = load(CaseFile(name, image, label, dataset_of(name), group_of(name)))
+    except InputError as error:
+        raise InputError(f"The case '{name}' can't be used: {error}") from error
+    return Case.from_arrays(name, volume.array, labels.astype(np.int32), volume.grid.spacing_zyx)
+
+
+def load(file: CaseFile) -> tuple[Volume, NDArray]:
+    """The image and its labels (z, y, x), uint8 or uint16, of which at least one voxel is not 0.
+
+    Raises `InputError` when either can't be read or used, or they lie on different grids.
+    """
+    if file.problem:
+        raise InputError(file.problem)
+    if file.image.suffix == ".npz":
+        return _load_npz(file.image)
+    volume, label = read_volume(file.image), _read_label(file.label)
+    difference = grid_difference(volume.grid, label.grid)
+    if difference:
+        raise InputError(f"Image and label {difference}: resample one of them.")
+    return volume, _integers(label.array)
+
+
+def grid_difference(image: Grid, label: Grid) -> str:
+    """In what two grids differ by more than headers are rounded by, as words; empty if in nothing."""
+    if image.shape != label.shape:
+        one, other = (" x ".join(str(n) for n in grid.shape[::-1]) for grid in (image, label))
+        return f"have different shapes ({one} and {other} voxels)"
+    corners = np.array(list(itertools.product(*((0, n - 1) for n in image.shape))))
+    off = np.abs(image.ras_to_zyx(label.zyx_to_ras(corners)) - corners)
+    if off.max() <= _OFF_GRID:
+        return ""
+    if not np.allclose(image.spacing_zyx, label.spacing_zyx, rtol=_UNLIKE):
+        one, other = (" x ".join(f"{s:.4g}" for s in grid.spacing_zyx[::-1]) for grid in (image, label))
+        return f"have different spacings ({one} and {other} mm)"
+    if off[0].max() > _OFF_GRID:
+        one, other = (", ".join(f"{v:.4g}" for v in grid.zyx_to_ras(np.zeros(3))) for grid in (image, label))
+        return f"have different origins ({one} and {other} mm)"
+    return "have different directions"
+
+
+def _read_label(path: Path) -> Volume:
+    try:
+        return read_volume(path)
+    except VolumeError as error:
+        # To segment such an image is impossible; of a label it means something else.
+        if "same value" in str(error):
+            raise InputError(
+                f"'{path.name}' has the same value in every voxel: there is nothing to mark."
+            ) from error
+        raise
+
+
+def _integers(labels: NDArray) -> NDArray:
+    """Labels as uint8 or uint16. Raises `InputError` unless they are whole, 0 to 65535 and not all 0."""
+    lowest, highest = labels.min(), labels.max()
+    if not lowest >= 0 or not highest <= MAX_LABEL:  # so that a NaN fails as well
+        raise InputError(f"The label holds values from {lowest} to {highest}: use 0 to {MAX_LABEL}.")
+    if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
+        raise InputError("The label holds values that aren't whole numbers: mark objects by 1, 2, 3, ...")
+    if highest == 0:
+        raise InputError("The label is empty: mark an object or leave the case out.")
+    return labels.astype(np.uint8 if highest < 256 else np.uint16)
+
+
+def _load_npz(path: Path) -> tuple[Volume, NDArray]:
+    """A case of the challenge with its truth, `gts`; its spacing is (x, y, z)."""
+    members = read_members(path, ("imgs", "gts", "spacing"))
+    missing = [name for name in ("imgs", "gts", "spacing") if not isinstance(members.get(name), np.ndarray)]
+    if missing:
+        raise ChallengeFileError(f"The challenge file '{path.name}' lacks {' and '.join(missing)}: add it.")
+    image, labels, spacing = (members[name] for name in ("imgs", "gts", "spacing"))
+    if spacing.shape != (3,) or not (np.isfinite(spacing).all() and spacing.min() > 0):
+        raise ChallengeFileError(f"The spacing in '{path.name}' isn't three lengths in mm: repair it.")
+    if image.ndim != 3 or image.shape != labels.shape:
+        one, other = (" x ".join(str(n) for n in array.shape[::-1]) for array in (image, labels))
+        raise ChallengeFileError(
+            f"Image and label have different shapes ({one} and {other} voxels) or aren't 3D: repair them."
+        )
+    if labels.dtype.kind not in "biuf":
+        raise ChallengeFileError(f"The labels in '{path.name}' aren't numbers: repair them.")
+    volume = Volume(image, Grid(image.shape, np.diag([*spacing.astype(float), 1.0])), path.name)
+    return volume, _integers(labels)
+
+
+def split_instances(labels: NDArray) -> NDArray:
+    """Each connected component (26 neighbours) of each value as a value of its own, from 1 on.
+
+    Values come in ascending order, a value's components in the order of their first voxels. The result is
+    uint8 or uint16. Raises `InputError` for over 65535 components.
+    """
+    split = np.zeros(labels.shape, np.int32)
+    count = 0
+    for index, box in enumerate(ndimage.find_objects(labels)):
+        if box is not None:
+            regions, found = ndimage.label(labels[box] == index + 1, np.ones((3, 3, 3)))
+            inside = regions > 0
+            split[box][inside] = regions[inside] + count
+            count += found
+    if count > MAX_LABEL:
+        raise InputError(f"The label falls into {count} components: use at most {MAX_LABEL}.")
+    return split.astype(np.uint8 if count < 256 else np.uint16)
 
 
 def dataset_of(name: str) -> str:
@@ -89,3 +229,40 @@ def dataset_of(name: str) -> str:
     tail = parts[stop].rstrip("0123456789") if stop < len(parts) else ""
     kind = parts[-1] if parts[-1] in ("flair", "t1") else ""
     return "_".join(p for p in (*parts[:stop], tail, kind) if p)
+
+
+_MODALITIES = {
+    "ct": "CT",
+    "mr": "MR",
+    "mri": "MR",
+    "pet": "PET",
+    "us": "US",
+    "micro": "microscopy",
+    "microscopy": "microscopy",
+}
+
+
+def modality_of(name: str) -> str:
+    """What a name's first part says of the modality ("ct_liver_007": "CT"), empty if nothing."""
+    return _MODALITIES.get(name.split("_")[0].lower(), "")
+
+
+def group_of(name: str) -> str:
+    """The patient that a case's name gives away, so that images of one patient stay together.
+
+    Without a leading modality, up to the last part that is a number or holds one of two digits or more:
+    "ct_sts001" and "pet_sts001" are "sts001", "mr_nichart_03_flair" is "nichart_03"; of BIDS names the
+    subject alone. A name without such a part is a group of its own. Only a guess: a table can state it.
+    """
+    parts = name.split("_")
+    if modality_of(name) and len(parts) > 1:
+        parts = parts[1:]
+    for part in parts:
+        if part.startswith("sub-"):
+            return part
+    numbered = [i for i, part in enumerate(parts) if part.isdigit() or _digits_in_a_row(part) >= 2]
+    return "_".join(parts[: numbered[-1] + 1] if numbered else parts)
+
+
+def _digits_in_a_row(part: str) -> int:
+    return max((len(list(run)) for digit, run in itertools.groupby(part, str.isdigit) if digit), default=0)

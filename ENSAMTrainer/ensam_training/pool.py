@@ -1,0 +1,64 @@
+"""The same work on many items, on as many processes as the machine has processors."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+import SimpleITK as sitk
+from ensam.errors import InputError
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_WORTH_A_PROCESS = 8  # items; starting a process costs about as much as reading a few volumes
+
+
+def processors() -> int:
+    """The processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # not on Windows and macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_all(
+    function: Callable[[Item], Result], items: Sequence[Item], what: str, workers: int | None = None
+) -> Iterator[tuple[Item, Result]]:
+    """Each item with its result, in the order in which they are done, with a progress bar named `what`.
+
+    By default there is a process for each processor, but none for fewer than eight items; with one worker
+    all is done in this process. Errors of `function` are raised here. Raises `InputError` as well when a
+    process was killed, and for fewer than one worker.
+    """
+    if workers is None:
+        workers = max(1, min(processors(), len(items) // _WORTH_A_PROCESS))
+    if workers < 1:
+        raise InputError(f"There can't be {workers} workers: use 1 or more.")
+    with tqdm(total=len(items), desc=what, unit="case", disable=None) as bar:
+        if workers == 1:
+            for item in items:
+                yield item, function(item)
+                bar.update()
+            return
+        # A process that is forked while torch's threads run may hang, and Windows can't fork.
+        context = multiprocessing.get_context("spawn")
+        executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_use_one_thread)
+        try:
+            futures = {executor.submit(function, item): item for item in items}
+            for future in as_completed(futures):
+                yield futures.pop(future), future.result()
+                bar.update()
+        except BrokenProcessPool as error:
+            raise InputError(
+                "A worker process was stopped, most likely for lack of memory: use fewer --workers."
+            ) from error
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+def _use_one_thread() -> None:
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
