@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ensam.measures import Change, Measures
 
 _MINUS = "\N{MINUS SIGN}"
+_CUBED = "\N{SUPERSCRIPT THREE}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -26,7 +27,9 @@ def prompt_name(kind: str, index: int) -> str:
 def position_text(position_ras: Sequence[float]) -> str:
     """A position with the sides of the patient, as Slicer's status bar has it: "L 4.2, A 11.0, S 60.3"."""
     sides = zip(("R", "A", "S"), ("L", "P", "I"), position_ras, strict=True)
-    return ", ".join(f"{positive if mm >= 0 else negative} {abs(mm):.1f}" for positive, negative, mm in sides)
+    return ", ".join(
+        f"{positive if round(mm, 1) >= 0 else negative} {abs(mm):.1f}" for positive, negative, mm in sides
+    )
 
 
 def measure_text(name: str, measures: Measures | None, change: Change | None) -> str:
@@ -51,6 +54,7 @@ def measure_text(name: str, measures: Measures | None, change: Change | None) ->
 
 
 def volume_text(millilitres: float) -> str:
-    """A volume, with more decimals for a small lesion."""
-    decimals = 1 if millilitres >= 10 or millilitres == 0 else 2 if millilitres >= 0.1 else 3
-    return _("{volume} mL").format(volume=f"{millilitres:.{decimals}f}")
+    """A volume; under a tenth of a millilitre it is told in cubic millimetres."""
+    if millilitres >= 0.1 or millilitres == 0:
+        return _("{volume} mL").format(volume=f"{millilitres:.1f}")
+    return _("{volume} mm{cubed}").format(volume=f"{1000 * millilitres:.0f}", cubed=_CUBED)

@@ -264,3 +264,10 @@ def test_it_explains_itself(an_editor):
     assert "<br>." in text
     assert "box" in text
     assert an_editor.effectByName("ENSAM").title == "ENSAM"
+
+
+def test_the_modules_own_test_passes(a_registered_effect, a_stub_worker, an_application):
+    import sys
+
+    sys.modules["SegmentEditorENSAM"].SegmentEditorENSAMTest().runTest()
+    assert an_application.dialogs.infos[-1] == "Passed"

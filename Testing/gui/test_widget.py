@@ -381,3 +381,29 @@ def test_cleanup_leaves_no_observer(an_application, a_stub_worker, a_volume):
     assert widget.Observations == []
     a_volume.Modified()
     an_application.scene.Clear()
+
+
+# The test in the application
+
+
+def test_the_modules_own_test_passes(an_application, monkeypatch):
+    pytest.importorskip("torch")
+    import slicer
+    from mrml.nodes import load_volume
+
+    module = an_application.load_module(MODULE)
+    for name in ("loadVolume", "loadLabelVolume"):  # they need the application
+        monkeypatch.setattr(
+            slicer.util, name, lambda path: load_volume(slicer.mrmlScene, Path(path), "volume")
+        )
+    module.ENSAMSegmentTest().runTest()
+    assert an_application.dialogs.infos[-1] == "Passed"
+
+
+def test_the_modules_own_test_is_skipped_in_words_without_torch(an_application, monkeypatch):
+    from ENSAMSegmentLib import install
+
+    monkeypatch.setattr(install, "missing", lambda: ("torch",))
+    monkeypatch.setattr(install, "describe", lambda: "ENSAM needs PyTorch.")
+    an_application.load_module(MODULE).ENSAMSegmentTest().runTest()
+    assert an_application.dialogs.infos == ["Skipped: ENSAM needs PyTorch."]
