@@ -41,8 +41,10 @@ class ChangeDisplay:
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
         display.SetSaveWithScene(False)
-        display.SetOpacity2DFill(0.6)
-        display.SetOpacity2DOutline(0.0)
+        # An outline to be noticed by; under the light fill anatomy and prompts can be judged.
+        display.SetOpacity2DFill(0.35)
+        display.SetOpacity2DOutline(1.0)
+        display.SetSliceIntersectionThickness(2)
         # A surface would have to be made for it: the tint is for the slices.
         display.SetVisibility3D(False)
 

@@ -23,16 +23,20 @@ BOX, FOREGROUND, BACKGROUND = KINDS = ("box", "foreground", "background")
 _REFERENCE = "ENSAM.Segmentation"
 _KIND = "ENSAM.Kind"
 _SEGMENT = "ENSAM.Segment"
-_DRAFT = "ENSAM.Draft"  # of a box that is being drawn while the segment's own still counts
+_DRAFT = "ENSAM.Draft"  # of a box that is being drawn: none yet, and the segment's own still counts
 _CLASSES = {
     BOX: "vtkMRMLMarkupsROINode",
     FOREGROUND: "vtkMRMLMarkupsFiducialNode",
     BACKGROUND: "vtkMRMLMarkupsFiducialNode",
 }
 _COLORS = {BOX: (1.0, 0.8, 0.2), FOREGROUND: (0.2, 0.9, 0.3), BACKGROUND: (0.95, 0.25, 0.25)}
-_MUTED_COLOR = (0.55, 0.55, 0.55)
+_MUTED_COLOR = (0.7, 0.7, 0.7)
 _SAME_MM = 1e-4
-_GLYPH_PERCENT = 2.0  # of the view's size
+_DISPLAY = slicer.vtkMRMLMarkupsDisplayNode
+_GLYPHS = {BOX: _DISPLAY.Sphere3D, FOREGROUND: _DISPLAY.ThickCross2D, BACKGROUND: _DISPLAY.Dash2D}
+# Of the view's size. The box's glyph is its middle, which is no click.
+_GLYPH_PERCENT = {BOX: 1.0, FOREGROUND: 5.0, BACKGROUND: 5.0}
+_HANDLE_PERCENT = 2.0
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,8 @@ class PromptNodes:
         return tuple(node for node in found if node is not None)
 
     def start_box(self) -> slicer.vtkMRMLMarkupsROINode:
-        """A box to draw; the one that is there counts until `finish_box`."""
+        """A box to draw; the one that is there, if any, counts until `finish_box`."""
         self.drop_draft()
-        if self.find(BOX) is None:
-            return self.get(BOX)
         draft = self._add(BOX)
         draft.SetAttribute(_KIND, None)
         draft.SetAttribute(_DRAFT, "1")
@@ -274,14 +276,20 @@ def _style(display: slicer.vtkMRMLMarkupsDisplayNode, kind: str) -> None:
     # Slicer draws selected points in the selected colour: here those are the prompts that count.
     display.SetSelectedColor(*_COLORS[kind])
     display.SetColor(*_MUTED_COLOR)
+    # Under the mouse and while it is placed a prompt keeps its hue: Slicer's green would say foreground.
+    display.SetActiveColor(*((1 + c) / 2 for c in _COLORS[kind]))
     display.SetPropertiesLabelVisibility(False)
     display.SetPointLabelsVisibility(False)
+    display.SetUseGlyphScale(True)
+    display.SetGlyphScale(_GLYPH_PERCENT[kind])
+    # Plus and minus: muted points are grey, not everyone tells red from green, and Slicer's handles are red
+    # and green dots. They leave what lies under them to be seen.
+    display.SetGlyphType(_GLYPHS[kind])
     if kind == BOX:
+        # With Slicer's own handles: faces, edges and the middle. Its rings for turning would fill the view.
         display.SetFillVisibility(False)
-        display.SetHandlesInteractive(True)
-        display.SetScaleHandleVisibility(True)
-        display.SetTranslationHandleVisibility(True)
-        display.SetRotationHandleVisibility(True)
+        display.SetInteractionHandleScale(_HANDLE_PERCENT)
     else:
-        display.SetUseGlyphScale(True)
-        display.SetGlyphScale(_GLYPH_PERCENT)
+        # Points lie inside of what they mark: in 3D they shine through.
+        display.SetOccludedVisibility(True)
+        display.SetOccludedOpacity(0.5)

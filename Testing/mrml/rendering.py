@@ -12,11 +12,11 @@ import slicer
 import vtk
 from ensam.prompts import Box
 from ENSAMSegmentLib.volumes import volume_from_node
-from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtk.util.numpy_support import numpy_to_vtk
 
-_SIZE = 560
-_GAP = 4
-_BACKGROUND = (0.05, 0.05, 0.06)
+from .views import SliceView, ThreeDView, View, off_screen_window
+
+GAP = 4
 _TEXT = (0.85, 0.85, 0.85)
 # Colours of Slicer's layout; what lies at the left, right, top and bottom of a slice as radiologists hang it.
 _SLICES = {
@@ -24,19 +24,6 @@ _SLICES = {
     "Coronal": ((0.43, 0.69, 0.29), "RLSI"),
     "Sagittal": ((0.93, 0.84, 0.30), "APSI"),
 }
-_FROM_FRONT_AND_ABOVE = np.array((-0.7, 1.6, 0.8))
-_SLICE_MANAGERS = (
-    slicer.vtkMRMLSegmentationsDisplayableManager2D,
-    slicer.vtkMRMLMarkupsDisplayableManager,
-)
-_THREE_D_MANAGERS = (
-    slicer.vtkMRMLCameraDisplayableManager,
-    slicer.vtkMRMLViewDisplayableManager,
-    slicer.vtkMRMLModelDisplayableManager,
-    slicer.vtkMRMLSegmentationsDisplayableManager3D,
-    slicer.vtkMRMLMarkupsDisplayableManager,
-    slicer.vtkMRMLOrientationMarkerDisplayableManager,
-)
 
 
 class RenderingError(RuntimeError):
@@ -51,7 +38,7 @@ def check_rendering() -> None:
             ctypes.CDLL("libEGL.so.1")
         except OSError as error:
             raise RenderingError(f"Nothing can be drawn without libEGL.so.1: {advice}") from error
-    window, _ = _window()
+    window, _ = off_screen_window()
     # VTK would fill the screen with its attempts; the one sentence below is enough.
     verbosity = vtk.vtkLogger.GetCurrentVerbosityCutoff()
     vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)
@@ -90,12 +77,12 @@ def save_views(
         volume: The slices' background.
         scope: What part of the world to show.
     """
-    _set_contrast(volume, scope)
+    set_contrast(volume, scope)
     axial, coronal, sagittal = (
         _slice_pixels(application, orientation, volume, scope) for orientation in _SLICES
     )
     three_d = _three_d_pixels(application, scope)
-    _write_png(path, [[axial, three_d], [coronal, sagittal]])
+    write_png(path, [[axial, three_d], [coronal, sagittal]])
 
 
 def style_prompts(
@@ -134,7 +121,7 @@ def style_segmentation(segmentation: slicer.vtkMRMLSegmentationNode) -> None:
     segmentation.CreateClosedSurfaceRepresentation()
 
 
-def _set_contrast(volume: slicer.vtkMRMLScalarVolumeNode, scope: Scope) -> None:
+def set_contrast(volume: slicer.vtkMRMLScalarVolumeNode, scope: Scope) -> None:
     """Spread the greys over the intensities in the scope, but for the rarest."""
     image = volume_from_node(volume)
     half = np.full(3, scope.field_of_view_mm / 2)
@@ -158,107 +145,35 @@ def _slice_pixels(
     volume: slicer.vtkMRMLScalarVolumeNode,
     scope: Scope,
 ) -> np.ndarray:
-    window, renderer = _window()
-    # In the application the widget draws the resliced volume. It must come before what is drawn over it.
-    image = vtk.vtkImageMapper()
-    image.SetColorWindow(255)
-    image.SetColorLevel(127.5)
-    actor = vtk.vtkActor2D()
-    actor.SetMapper(image)
-    actor.GetProperty().SetDisplayLocationToBackground()
-    renderer.AddViewProp(actor)
-
-    group = _displayable_managers(
-        application, slicer.vtkMRMLSliceViewDisplayableManagerFactory, _SLICE_MANAGERS, renderer
-    )
-    logic = slicer.vtkMRMLSliceLogic()
-    logic.SetMRMLApplicationLogic(application)
-    application.GetSliceLogics().AddItem(logic)
-    logic.SetMRMLScene(application.GetMRMLScene())
-    node = logic.AddSliceNode(orientation)
-    group.SetMRMLDisplayableNode(node)
-    node.SetOrientation(orientation)
-    node.SetDimensions(_SIZE, _SIZE, 1)
-    node.SetFieldOfView(scope.field_of_view_mm, scope.field_of_view_mm, 1.0)
-    node.JumpSliceByCentering(*scope.center_ras)
-    node.JumpSliceByOffsetting(*scope.slices_through_ras)
-    logic.GetSliceCompositeNode().SetBackgroundVolumeID(volume.GetID())
-    image.SetInputConnection(logic.GetImageDataConnection())
-
+    view = SliceView(application, orientation, volume, scope.center_ras, scope.field_of_view_mm)
+    view.node.JumpSliceByOffsetting(*scope.slices_through_ras)
     color, letters = _SLICES[orientation]
-    _add_text(renderer, orientation, (0.02, 0.97), color, 20)
+    add_text(view.renderer, orientation, (0.02, 0.97), color, 20)
     for letter, place in zip(letters, ((0.02, 0.5), (0.97, 0.5), (0.5, 0.97), (0.5, 0.05)), strict=True):
-        _add_text(renderer, letter, place, _TEXT, 18)
-    return _pixels(window)
+        add_text(view.renderer, letter, place, _TEXT, 18)
+    return _taken(view)
 
 
-def _three_d_pixels(
-    application: slicer.vtkSlicerApplicationLogic,
-    scope: Scope,
-) -> np.ndarray:
-    window, renderer = _window()
-    group = _displayable_managers(
-        application, slicer.vtkMRMLThreeDViewDisplayableManagerFactory, _THREE_D_MANAGERS, renderer
-    )
-    logic = slicer.vtkMRMLViewLogic()
-    logic.SetMRMLApplicationLogic(application)
-    application.GetViewLogics().AddItem(logic)
-    logic.SetMRMLScene(application.GetMRMLScene())
-    node = logic.AddViewNode("3D")
-    node.SetBoxVisible(False)
-    node.SetAxisLabelsVisible(False)
-    node.SetBackgroundColor(_BACKGROUND)
-    node.SetBackgroundColor2(_BACKGROUND)
-    node.SetOrientationMarkerType(slicer.vtkMRMLAbstractViewNode.OrientationMarkerTypeCube)
-    node.SetOrientationMarkerSize(slicer.vtkMRMLAbstractViewNode.OrientationMarkerSizeSmall)
-    group.SetMRMLDisplayableNode(node)
-
-    camera = renderer.GetActiveCamera()
-    camera.ParallelProjectionOn()
-    camera.SetParallelScale(0.5 * scope.field_of_view_mm)
-    camera.SetFocalPoint(scope.center_ras)
-    camera.SetPosition(np.add(scope.center_ras, scope.field_of_view_mm * _FROM_FRONT_AND_ABOVE))
-    camera.SetViewUp(0, 0, 1)
-    renderer.ResetCameraClippingRange()
-    _add_text(renderer, "3D", (0.02, 0.97), (0.55, 0.65, 0.95), 20)
-    return _pixels(window)
+def _three_d_pixels(application: slicer.vtkSlicerApplicationLogic, scope: Scope) -> np.ndarray:
+    view = ThreeDView(application, scope.center_ras, scope.field_of_view_mm)
+    add_text(view.renderer, "3D", (0.02, 0.97), (0.55, 0.65, 0.95), 20)
+    return _taken(view)
 
 
-def _window() -> tuple[vtk.vtkRenderWindow, vtk.vtkRenderer]:
-    # Without a screen, and without looking for one where the platform has EGL.
-    window = getattr(vtk, "vtkEGLRenderWindow", vtk.vtkRenderWindow)()
-    window.SetOffScreenRendering(True)
-    window.SetSize(_SIZE, _SIZE)
-    renderer = vtk.vtkRenderer()
-    renderer.SetBackground(_BACKGROUND)
-    window.AddRenderer(renderer)
-    # The displayable managers of markups and cameras want an interactor; it must not look for a screen.
-    vtk.vtkGenericRenderWindowInteractor().SetRenderWindow(window)
-    return window, renderer
+def _taken(view: View) -> np.ndarray:
+    pixels = view.pixels()
+    view.close()
+    return pixels
 
 
-def _displayable_managers(
-    application: slicer.vtkSlicerApplicationLogic,
-    factory_class: type[slicer.vtkMRMLDisplayableManagerFactory],
-    managers: tuple[type[slicer.vtkMRMLAbstractDisplayableManager], ...],
-    renderer: vtk.vtkRenderer,
-) -> slicer.vtkMRMLDisplayableManagerGroup:
-    factory = factory_class.GetInstance()
-    for manager in managers:
-        if not factory.IsDisplayableManagerRegistered(manager.__name__):
-            factory.RegisterDisplayableManager(manager.__name__)
-    group = slicer.vtkMRMLDisplayableManagerGroup()
-    group.Initialize(factory, renderer)
-    return group
-
-
-def _add_text(
+def add_text(
     renderer: vtk.vtkRenderer,
     text: str,
     place: tuple[float, float],
     color: tuple[float, float, float],
     font_size: int,
-) -> None:
+) -> vtk.vtkTextActor:
+    """Write on a view; `place` from 0 to 1 along width and height is the text's upper left corner."""
     actor = vtk.vtkTextActor()
     actor.SetInput(text)
     style = actor.GetTextProperty()
@@ -269,29 +184,19 @@ def _add_text(
     actor.GetPositionCoordinate().SetCoordinateSystemToNormalizedViewport()
     actor.SetPosition(*place)
     renderer.AddViewProp(actor)
+    return actor
 
 
-def _pixels(window: vtk.vtkRenderWindow) -> np.ndarray:
-    """Render and give the colours, uint8 (row from the bottom, column, RGB)."""
-    window.Render()
-    grab = vtk.vtkWindowToImageFilter()
-    grab.SetInput(window)
-    grab.ReadFrontBufferOff()
-    grab.Update()
-    pixels = vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars()).reshape(_SIZE, _SIZE, 3).copy()
-    window.Finalize()
-    return pixels
-
-
-def _write_png(path: Path, rows: list[list[np.ndarray]]) -> None:
-    side = 2 * _SIZE + _GAP
-    sheet = np.full((side, side, 3), 40, np.uint8)
+def write_png(path: Path, rows: list[list[np.ndarray]]) -> None:
+    """Write views of one size as a sheet, the first row at the top."""
+    size = len(rows[0][0])
+    step = size + GAP
+    sheet = np.full((len(rows) * step - GAP, len(rows[0]) * step - GAP, 3), 40, np.uint8)
     for row, views in enumerate(reversed(rows)):
         for column, view in enumerate(views):
-            top, left = row * (_SIZE + _GAP), column * (_SIZE + _GAP)
-            sheet[top : top + _SIZE, left : left + _SIZE] = view
+            sheet[row * step : row * step + size, column * step : column * step + size] = view
     image = vtk.vtkImageData()
-    image.SetDimensions(side, side, 1)
+    image.SetDimensions(sheet.shape[1], sheet.shape[0], 1)
     image.GetPointData().SetScalars(numpy_to_vtk(sheet.reshape(-1, 3), deep=True))
     writer = vtk.vtkPNGWriter()
     writer.SetFileName(str(path))
