@@ -32,7 +32,7 @@ class Method:
         extra = getattr(methods_of_objects, self._name, None) if isinstance(self._owner, QObject) else None
         if extra is not None and self._name in names.OF_EVERY_OBJECT:
             return from_qt(extra(self._owner, *arguments))
-        name = self._name if hasattr(self._owner, self._name) else self._name.removesuffix("_")
+        name = self._name.removesuffix("_")  # exec_
         if not hasattr(self._owner, name):
             raise NotImplementedError(
                 f"{_name_of(self._owner)} has the method {name}(), the stand-in lacks it"
