@@ -1,10 +1,14 @@
 """A simulated user draws a box a little off and clicks in the middle of what is most wrong."""
 
+import itertools
+
 import numpy as np
 import pytest
+from ensam.challenge import boxes_from_labels
 from ensam_training.interaction import bounds, simulate_box, simulate_click
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 fast = settings(deadline=None, max_examples=40)
@@ -32,19 +36,91 @@ def test_a_click_lies_in_an_error_and_says_what_it_should_have_been(seed, other,
         assert foreground == truth[voxel]
 
 
-@fast
-@given(seeds, seeds)
-def test_a_steady_click_is_the_deepest_voxel_of_the_largest_error(seed, other):
-    truth, predicted = blobs(seed), blobs(other)
-    if seed == other:
-        predicted = ~truth
-    regions, _ = ndimage.label(truth != predicted, np.ones((3, 3, 3)))
-    sizes = np.bincount(regions.ravel())[1:]
-    voxel, _ = simulate_click(truth, predicted)
-    assert sizes[regions[voxel] - 1] == sizes.max()
-    region = np.pad(regions == regions[voxel], 1)
-    depth = ndimage.distance_transform_edt(region)[1:-1, 1:-1, 1:-1]
-    assert depth[voxel] == depth.max()
+def region_of(wrong, start):
+    """The 26-connected voxels of `wrong` that can be reached from one of them."""
+    reached, fresh = {start}, [start]
+    while fresh:
+        z, y, x = fresh.pop()
+        around = {(z + a, y + b, x + c) for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)}
+        new = (around & wrong) - reached
+        reached |= new
+        fresh += new
+    return reached
+
+
+def plain_clicks(truth, predicted, rank):
+    """What the docstring of simulate_click says, word by word: the first deepest voxel of the region, and all
+    voxels of at least half that depth. Distances are squared and thus whole numbers."""
+    wrong = {tuple(int(i) for i in v) for v in np.argwhere(truth != predicted)}
+    regions = []
+    while wrong:
+        regions.append(region_of(wrong, min(wrong)))
+        wrong -= regions[-1]
+    if rank >= len(regions):
+        return None, set()
+    region = sorted(regions, key=lambda voxels: (-len(voxels), min(voxels)))[rank]
+    space = [range(-1, n + 1) for n in truth.shape]  # the layer round the volume is outside of every region
+    outside = np.array([v for v in itertools.product(*space) if v not in region])
+    depths = {voxel: int(((outside - voxel) ** 2).sum(1).min()) for voxel in region}
+    deepest = max(depths.values())
+    steady = min(voxel for voxel, depth in depths.items() if depth == deepest)
+    return steady, {voxel for voxel, depth in depths.items() if 4 * depth >= deepest}
+
+
+masks = arrays(bool, st.tuples(*[st.integers(1, 6)] * 3))
+"""Noise: many regions, often of one size, at the borders and touching by corners."""
+
+
+@settings(deadline=None, max_examples=60)
+@given(masks, st.booleans(), st.integers(0, 3), seeds)
+def test_clicks_are_those_of_a_slow_and_obvious_implementation(truth, everything, rank, seed):
+    noise = np.random.default_rng(seed).random(truth.shape)
+    predicted = truth ^ (noise < (0.9 if everything else 0.3))
+    steady, shaky = plain_clicks(truth, predicted, rank)
+    click = simulate_click(truth, predicted, rank=rank)
+    assert click == (None if steady is None else (steady, bool(truth[steady])))
+    by_hand = simulate_click(truth, predicted, np.random.default_rng(seed), rank)
+    assert by_hand is None if click is None else by_hand[0] in shaky
+
+
+@settings(deadline=None, max_examples=15)
+@given(seeds, seeds.map(lambda seed: seed + 1))
+def test_thick_errors_are_clicked_as_slowly_and_obviously_found(seed, more):
+    truth, predicted = (blobs(s)[:7, :9, :8] for s in (seed, seed + more))
+    steady, _ = plain_clicks(truth, predicted, 0)
+    assert (simulate_click(truth, predicted) or (None,))[0] == steady
+
+
+def test_a_shaky_hand_reaches_every_voxel_of_half_the_depth():
+    truth = blobs(3)
+    nothing = np.zeros_like(truth)
+    _, shaky = plain_clicks(truth, nothing, 0)
+    rng = np.random.default_rng(0)
+    assert {simulate_click(truth, nothing, rng)[0] for _ in range(40 * len(shaky))} == shaky
+
+
+def test_of_equal_errors_the_first_in_the_array_is_clicked_first():
+    truth = np.zeros((3, 3, 9), bool)
+    truth[2, 0, 0] = truth[0, 2, 8] = truth[0, 1, 4] = True
+    clicks = [simulate_click(truth, np.zeros_like(truth), rank=rank) for rank in range(3)]
+    assert clicks == [((0, 1, 4), True), ((0, 2, 8), True), ((2, 0, 0), True)]
+
+
+def test_voxels_that_touch_by_a_corner_are_one_error():
+    truth = np.zeros((4, 4, 4), bool)
+    truth[0, 0, 0] = truth[1, 1, 1] = truth[3, 3, 3] = True
+    nothing = np.zeros_like(truth)
+    assert simulate_click(truth, nothing) == ((0, 0, 0), True)
+    assert simulate_click(truth, nothing, rank=1) == ((3, 3, 3), True)
+    assert simulate_click(truth, nothing, rank=2) is None
+
+
+def test_arrays_that_are_views_are_clicked_alike():
+    truth, predicted = blobs(1), blobs(2)
+    expected, side = simulate_click(truth, predicted)
+    wide = np.zeros((20, 14, 12), bool)
+    wide[::2] = truth
+    assert simulate_click(wide[::2], np.asfortranarray(predicted)) == (expected, side)
 
 
 def test_ranks_go_from_the_largest_error_to_the_smallest():
@@ -119,6 +195,26 @@ def test_a_middle_slice_box_is_as_large_as_the_object_there():
     lower, upper = simulate_box(mask, Hand(0.25), middle_slice=True)
     assert np.allclose(lower, (1.5, 4.5, 5.5))
     assert np.allclose(upper, (6.5, 14.5, 15.5))
+
+
+@fast
+@given(seeds)
+def test_a_middle_slice_box_is_the_challenges_before_it_is_loosened(seed):
+    mask = blobs(seed, share=0.08)
+    lower, upper = simulate_box(mask, Hand(0.05 / 0.2), middle_slice=True)  # uniform(-0.05, 0.15) is 0
+    of = boxes_from_labels(mask.astype(np.uint8))[0]
+    assert np.allclose(lower + 0.5, (of["z_min"], of["z_mid_y_min"], of["z_mid_x_min"]))
+    assert np.allclose(upper - 0.5, (of["z_max"], of["z_mid_y_max"], of["z_mid_x_max"]))
+
+
+@fast
+@given(masks)
+def test_bounds_hold_every_voxel_tightly(mask):
+    voxels = np.argwhere(mask)
+    if len(voxels):
+        lower, upper = bounds(mask)
+        assert np.array_equal(lower, voxels.min(0))
+        assert np.array_equal(upper, voxels.max(0) + 1)
 
 
 def test_an_empty_mask_has_no_bounds():
