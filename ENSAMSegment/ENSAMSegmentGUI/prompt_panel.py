@@ -206,7 +206,8 @@ class PromptPanel:
         for kind, button in self._place_buttons.items():
             button.checked = kind == placing
         self.ui.statusLabel.text = status.text
-        self.ui.statusLabel.toolTip = status.detail
+        self.ui.detailLabel.text = status.detail
+        self.ui.detailLabel.visible = bool(status.detail)
         self.ui.statusLabel.styleSheet = (
             "color: #c62828; font-weight: bold;" if status.kind == "error" else ""
         )

@@ -277,7 +277,7 @@ class ENSAMSegmentLogic:
                 self._target.nodes.write(one.prompts, NO_PROMPTS)
             self._show_prompts()
         self._updates.say(
-            Status("ready", "The prompts are loaded: press Update to segment the selected segment.")
+            Status("ready", "The prompts are loaded: press 'Update now'.")
         )
 
     def card_text(self) -> str:
@@ -400,6 +400,7 @@ class ENSAMSegmentLogic:
         """Be done with the segment that was selected; where the image stays, it still gets its answer."""
         if not stays:
             self._updates.stop()
+            self._updates.say(status.ready(Target(), False))
         elif self.auto_update and self._target.is_complete and self._managed(self._has_news):
             self._managed(self.run)
         self._updates.forget_change()
@@ -460,7 +461,7 @@ class ENSAMSegmentLogic:
         if prompts != self._answered and self.auto_update:
             self._updates.plan(DEBOUNCE_S)
         elif prompts != self._answered:
-            self._updates.say(Status("ready", "The prompts have changed: press Update."))
+            self._updates.say(Status("ready", "The prompts have changed: press 'Update now'."))
 
     def _finish_box(self) -> None:
         self._placing = ""

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ensam.measures import Change, Measures
 from ensam.worker import Job
 
 from .target import Target
@@ -51,17 +50,10 @@ def working(job: Job) -> Status:
     return Status("working", text, detail, min(0.95, seconds / job.expected_s))
 
 
-def done(name: str, measures: Measures, change: Change, job: Job | None) -> Status:
-    """What came of it."""
-    # Under a tenth of a millilitre the change is told in cubic millimetres.
-    added, removed = (_volume(ml) for ml in (change.added_ml, change.removed_ml))
-    text = f"{name}: {_volume(measures.volume_ml)} (+{added}, \N{MINUS SIGN}{removed})."
+def done(job: Job | None) -> Status:
+    """What there is to say of an update beside its measures: where memory ran out, and what was done then."""
     notes = [n for r in job.results for n in r.notes if "emory" in n] if job else []
-    return Status("done", " ".join([text, *dict.fromkeys(notes)]), _describe(job.preview) if job else "")
-
-
-def _volume(ml: float) -> str:
-    return f"{ml:.1f} mL" if ml >= 0.1 or ml == 0 else f"{1000 * ml:.0f} mm\N{SUPERSCRIPT THREE}"
+    return Status("done", " ".join(["Done.", *dict.fromkeys(notes)]), _describe(job.preview) if job else "")
 
 
 def _describe(preview: Preview) -> str:

@@ -139,4 +139,4 @@ class Updates:
         self.last_change = change(written[shown].before, written[shown].after, grid)
         self._tint.show(target.volume, self.last_change)
         self._tint_until = time.monotonic() + TINT_S
-        self.say(status.done(target.name(shown), self.measures, self.last_change, asking.job))
+        self.say(status.done(asking.job))

@@ -65,7 +65,7 @@ def test_status_is_one_sentence_with_the_rest_behind_it(a_panel):
 
     a_panel.logic.say(status=Status("done", "liver: 152 mL.", "Window of 96 x 96 x 96 voxels"))
     assert a_panel.ui.statusLabel.text == "liver: 152 mL."
-    assert a_panel.ui.statusLabel.toolTip == "Window of 96 x 96 x 96 voxels"
+    assert a_panel.ui.detailLabel.text == "Window of 96 x 96 x 96 voxels"
     assert not a_panel.ui.workingBox.visible
     assert not a_panel.ui.statusLabel.styleSheet
 

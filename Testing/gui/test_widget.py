@@ -312,7 +312,6 @@ def test_closing_the_scene_in_the_middle_leaves_a_working_panel(an_entered_modul
     assert an_application.dialogs.errors == []
 
 
-@pytest.mark.xfail(strict=True, reason="the logic's status stays 'working' when the scene closes under a job")
 def test_closing_the_scene_in_the_middle_takes_the_progress_away(an_entered_module, an_application):
     widget = an_entered_module
     widget.panel.ui.newSegmentButton.click()
