@@ -35,7 +35,7 @@ def to_qt(value: Any) -> Any:
     if isinstance(value, EnumValue):
         return value.member
     if isinstance(value, ClassWrapper):
-        return value.implementation
+        return value._implementation
     if isinstance(value, list | tuple):
         return [to_qt(each) for each in value]
     if isinstance(value, dict):

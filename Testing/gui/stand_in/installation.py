@@ -36,7 +36,7 @@ from . import (
 )
 from .application import qSlicerApplication, qSlicerModuleManager, the_application
 from .dialogs import Dialogs
-from .wrapping import class_wrapper, wrap
+from .wrapping import class_wrapper, implementation_of, wrap
 
 _HARMLESS = ("This plugin does not support",)
 
@@ -95,7 +95,7 @@ class Application:
         description.fixed_path, description.fixed_name = str(path), name
         setattr(slicer.modules, name.lower(), wrap(description))
         setattr(slicer.modules, f"{name}Instance", getattr(module, name)(wrap(description)))
-        self._host._module_manager.add(name, description)
+        self._host.moduleManager().add(name, description)
         return module
 
     def open_module(self, path: str | Path) -> Any:
@@ -104,13 +104,23 @@ class Application:
         name = Path(path).stem
         panel = module_widgets.qSlicerScriptedLoadableModuleWidget()
         panel.setMRMLScene(self.scene)
-        self._host._module_manager.module(name).panel = panel
+        self._host.moduleManager().module(name).panel = panel
         panel.python_self = getattr(module, f"{name}Widget")(wrap(panel))
         # Slicer takes care that it isn't called twice; tests may call it themselves.
         panel.python_self.cleanup = _once(panel.python_self.cleanup)
         setattr(slicer.modules, f"{name}Widget", panel.python_self)
         panel.python_self.setup()
         return panel.python_self
+
+    def forget_modules(self) -> None:
+        """Let the next test load modules afresh."""
+        for name in self._host.moduleManager().modulesNames():
+            sys.modules.pop(name, None)
+
+    def send_to_effect(self, editor: Any, interactor: Any, event: int, view_widget: Any) -> bool:
+        """Hand an event of a view to the editor's active effect, as the editor does. True: it is used up."""
+        active = implementation_of(editor).activeEffect()
+        return active is not None and active.process_interaction_events(interactor, event, view_widget)
 
     def finish_start(self) -> None:
         """Tell modules that the application has started."""
@@ -142,36 +152,38 @@ def installed(folder: Path) -> Iterator[Application]:
         previous = qInstallMessageHandler(_note_message)
         hooks.callback(qInstallMessageHandler, previous)
         hooks.enter_context(dialogs.in_place())
-        for name, value in {
-            **_shown_in_slicer(),
-            "app": wrap(host),
-            "packaging": application.packaging,
-        }.items():
+        hooks.enter_context(_without_shortcuts())
+        for name, value in {**_shown_in_slicer(), "app": wrap(host)}.items():
             hooks.enter_context(mock.patch.object(slicer, name, value, create=True))
-        for name, module in {**_modules(), "slicer.packaging": application.packaging}.items():
-            hooks.enter_context(_in_place(name, module))
-        for name, module in _late_modules().items():
-            hooks.enter_context(_in_place(name, module))
-            attribute = name.removeprefix("slicer.")
-            hooks.enter_context(mock.patch.object(slicer, attribute, module, create=True))
+        _put_in_place(_modules() | {"slicer.packaging": application.packaging}, hooks)
+        _put_in_place(_late_modules(), hooks)
         effects.qSlicerSegmentEditorEffectFactory.forget()
         hooks.callback(host.end)
         hooks.callback(observation.end_all)
+        hooks.callback(application.forget_modules)
         hooks.callback(host.unload_modules)
         yield application
     signals.forget_all()
 
 
+def _put_in_place(modules: dict[str, types.ModuleType], hooks: ExitStack) -> None:
+    for name, module in modules.items():
+        # Not mock.patch.dict: at the end it would forget all that was imported meanwhile, numpy's parts too.
+        sys.modules[name] = module
+        hooks.callback(sys.modules.pop, name, None)
+        attribute = name.removeprefix("slicer.")
+        if attribute != name:
+            hooks.enter_context(mock.patch.object(slicer, attribute, module, create=True))
+
+
 @contextmanager
-def _in_place(name: str, module: types.ModuleType) -> Iterator[None]:
-    # Not mock.patch.dict: at the end it would forget all that was imported meanwhile, numpy's parts too.
-    before = sys.modules.get(name)
-    sys.modules[name] = module
-    yield
-    if before is None:
-        del sys.modules[name]
-    else:
-        sys.modules[name] = before
+def _without_shortcuts() -> Iterator[None]:
+    """The wheel shows the functions of ``slicer.util`` in ``slicer`` too; the application doesn't."""
+    hidden = {name: vars(slicer).pop(name) for name in slicer.util.__all__ if name in vars(slicer)}
+    try:
+        yield
+    finally:
+        vars(slicer).update(hidden)
 
 
 def _note_exception(kind: type, error: BaseException, trace: Any) -> None:

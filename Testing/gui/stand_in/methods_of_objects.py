@@ -38,7 +38,7 @@ def findChildren(target: QObject, kind: Any, name: str | None = None) -> list[QO
     if isinstance(kind, str):
         found = [each for each in found if each.inherits(kind)]
     else:
-        wanted = getattr(kind, "implementation", None)
+        wanted = getattr(kind, "_implementation", None)
         if wanted is None:
             return []
         found = [each for each in found if isinstance(each, wanted)]

@@ -47,14 +47,14 @@ class Method:
 
 
 class ClassWrapper(type):
-    """The type of wrapped classes. ``implementation`` is the class behind it."""
+    """The type of wrapped classes. ``_implementation`` is the class behind it."""
 
-    implementation: type
+    _implementation: type
 
     def __new__(cls, name: str, bases: tuple, namespace: dict) -> ClassWrapper:
         parent = next((each for each in bases if isinstance(each, ClassWrapper)), None)
-        if parent is not None and "implementation" not in namespace:
-            namespace["implementation"] = _derived(name, parent.implementation, namespace)
+        if parent is not None and "_implementation" not in namespace:
+            namespace["_implementation"] = _derived(name, parent._implementation, namespace)
             namespace["_is_python_class"] = True
         elif parent is not None:
             namespace["__slots__"] = ()
@@ -63,11 +63,11 @@ class ClassWrapper(type):
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        kind = class_info.kind_of(cls.implementation, name)
+        kind = class_info.kind_of(cls._implementation, name)
         if kind == ENUM:
-            return class_info.enum_value(cls.implementation, name)
-        if kind == METHOD and hasattr(cls.implementation, name):
-            function = getattr(cls.implementation, name)
+            return class_info.enum_value(cls._implementation, name)
+        if kind == METHOD and hasattr(cls._implementation, name):
+            function = getattr(cls._implementation, name)
             special = methods_of_objects.STATIC.get((cls.__name__, name))
             if special is not None:
                 return special
@@ -79,11 +79,11 @@ class InstanceWrapper(metaclass=ClassWrapper):
     """A wrapped object."""
 
     __slots__ = ("__weakref__", "_qt_object")
-    implementation = object
+    _implementation = object
     _is_python_class = False
 
     def __init__(self, *arguments: Any) -> None:
-        implementation = type(self).implementation
+        implementation = type(self)._implementation
         _take(self, implementation(*(to_qt(each) for each in arguments)))
         if self._is_python_class:
             # A C++ object with a parent outlives its Python variable, and the Python part with it.
@@ -92,7 +92,7 @@ class InstanceWrapper(metaclass=ClassWrapper):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        implementation = type(self).implementation
+        implementation = type(self)._implementation
         if name == "name" and not class_info.is_property(implementation, "name"):
             name = "objectName"
         kind = class_info.kind_of(implementation, name)
@@ -110,7 +110,7 @@ class InstanceWrapper(metaclass=ClassWrapper):
         raise AttributeError(f"{_name_of(target)} has no attribute named '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        implementation = type(self).implementation
+        implementation = type(self)._implementation
         if name == "name" and not class_info.is_property(implementation, "name"):
             name = "objectName"
         kind = class_info.kind_of(implementation, name)
@@ -174,7 +174,7 @@ def class_wrapper(implementation: type) -> ClassWrapper:
     """The class that Python code sees for a class of PySide6 or of the stand-in."""
     if implementation not in _classes:
         _classes[implementation] = ClassWrapper(
-            implementation.__name__, (InstanceWrapper,), {"implementation": implementation}
+            implementation.__name__, (InstanceWrapper,), {"_implementation": implementation}
         )
     return _classes[implementation]
 
