@@ -52,14 +52,14 @@ class ENSAMSegmentLogic:
 
     The mask follows the prompts: whoever changes them calls `poll` until it gives None, or `wait`.
 
-    Example::
+    Example, with the sample case's image as the volume::
 
         logic = ENSAMSegmentLogic()
         logic.select(volume)
         logic.add_segment("cerebellum")
-        logic.set_box(center_ras=(0, -20, 5), size_mm=(60, 50, 40))
+        logic.set_box(center_ras=(0, -14, -20), size_mm=(36, 26, 28))
         logic.wait()
-        logic.add_point((3, -18, 9), foreground=True)
+        logic.add_point((0, -7, -24), foreground=False)  # the brain stem doesn't belong to it
         logic.wait()
         print(logic.status.text, logic.measures.volume_ml)
         logic.undo()  # mask and prompts as they were after the box
