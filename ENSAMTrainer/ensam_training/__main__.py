@@ -12,6 +12,7 @@ from ensam.errors import InputError
 from ensam.files import not_written
 from ensam.network import NetworkConfig
 
+from ensam_training.data_commands import add_commands
 from ensam_training.datasets import read_case
 from ensam_training.release import export_checkpoint
 from ensam_training.training import TrainingConfig, train
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("--metrics", type=Path, help="an evaluation.json for the card")
     run.set_defaults(run=_export)
     _add_evaluation(commands)
+    add_commands(commands)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)

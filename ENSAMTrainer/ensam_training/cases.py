@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import cc3d
 import numpy as np
 from ensam.errors import ChallengeFileError, InputError, VolumeError
 from ensam.geometry import Grid
@@ -206,17 +207,9 @@ def _load_npz(path: Path) -> tuple[Volume, NDArray]:
 def split_instances(labels: NDArray) -> NDArray:
     """Each connected component (26 neighbours) of each value as a value of its own, from 1 on.
 
-    Values come in ascending order, a value's components in the order of their first voxels. The result is
-    uint8 or uint16. Raises `InputError` for over 65535 components.
+    The result is uint8 or uint16. Raises `InputError` for over 65535 components.
     """
-    split = np.zeros(labels.shape, np.int32)
-    count = 0
-    for index, box in enumerate(ndimage.find_objects(labels)):
-        if box is not None:
-            regions, found = ndimage.label(labels[box] == index + 1, np.ones((3, 3, 3)))
-            inside = regions > 0
-            split[box][inside] = regions[inside] + count
-            count += found
+    split, count = cc3d.connected_components(labels, connectivity=26, return_N=True)
     if count > MAX_LABEL:
         raise InputError(f"The label falls into {count} components: use at most {MAX_LABEL}.")
     return split.astype(np.uint8 if count < 256 else np.uint16)

@@ -1,0 +1,138 @@
+"""The commands about data: check, prepare, coreset and split."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ensam.errors import InputError
+from ensam.files import replacing
+
+if TYPE_CHECKING:
+    from ensam_training.cases import CaseFile
+
+_DATA = (
+    "a folder of CASE/image.* and CASE/label.*, of images/ and labels/, of NAME.nii.gz beside "
+    "NAME_label.nii.gz, nnU-Net's or of the challenge's .npz, or a CSV with the columns image and label"
+)
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add them to the training command line."""
+    run = commands.add_parser("check", help="read all cases and say what is wrong with them")
+    run.add_argument("data", type=Path, help=_DATA)
+    run.add_argument("-o", "--output", type=Path, metavar="CSV", help="for a line a case with all findings")
+    _add_reading(run)
+    run.set_defaults(run=_check)
+
+    run = commands.add_parser("prepare", help="check all cases and preprocess the good ones into a cache")
+    run.add_argument("data", type=Path, help=_DATA)
+    run.add_argument("-o", "--output", type=Path, required=True, metavar="CACHE", help="goes on where it was")
+    _add_reading(run)
+    run.set_defaults(run=_prepare)
+
+    run = commands.add_parser("coreset", help="choose a share of the cases, evenly over datasets")
+    run.add_argument("data", type=Path, help="a cache, or what check takes")
+    run.add_argument("--share", type=float, default=0.1, help="of all cases, at most (%(default)s)")
+    run.add_argument("--whole-groups", action="store_true", help="take all cases of a patient or none")
+    _add_choice(run)
+    run.set_defaults(run=_coreset)
+
+    run = commands.add_parser("split", help="choose the cases to hold out, by patient, from every dataset")
+    run.add_argument("data", type=Path, help="a cache, or what check takes")
+    run.add_argument("--validation", type=float, default=0.15, help="share to hold out (%(default)s)")
+    _add_choice(run)
+    run.set_defaults(run=_split)
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--instances", action="store_true", help="each connected component of a label is an object"
+    )
+    parser.add_argument("--workers", type=int, help="processes; by default as many as processors")
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path, metavar="TXT", help="for one name a line; else printed")
+
+
+def _check(options: argparse.Namespace) -> int:
+    # SimpleITK and scipy take a while to load, which no other command should wait for.
+    from ensam_training.checking import check_cases
+    from ensam_training.discovery import find_cases
+
+    files = find_cases(options.data)
+    report = check_cases(files, instances=options.instances, workers=options.workers)
+    if options.output:
+        report.write_csv(options.output)
+    print(report.text())
+    if not report.usable:
+        raise InputError(f"No case of '{options.data}' can be used: mend what is said of them above.")
+    return 0
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    from ensam_training.cache import prepare
+    from ensam_training.discovery import find_cases
+
+    files = find_cases(options.data)
+    cache = prepare(files, options.output, instances=options.instances, workers=options.workers)
+    print(cache.report.text())
+    if not cache.report.usable:
+        raise InputError(f"No case of '{options.data}' can be used: mend what is said of them above.")
+    print(f"\n{cache.size / 1e6:.1f} MB in {options.output}")
+    return 0
+
+
+def _coreset(options: argparse.Namespace) -> int:
+    from ensam_training.coreset import coreset
+
+    files = _files(options.data)
+    chosen = coreset(files, options.share, options.seed, whole_groups=options.whole_groups)
+    _give(chosen, files, options.output)
+    return 0
+
+
+def _split(options: argparse.Namespace) -> int:
+    from ensam_training.coreset import split
+
+    files = _files(options.data)
+    _, validation = split(files, options.validation, options.seed)
+    _give(validation, files, options.output)
+    return 0
+
+
+def _files(data: Path) -> list[CaseFile]:
+    """The cases to choose from; those that are known to be of no use are named and left out."""
+    from ensam_training.cache import Cache
+    from ensam_training.discovery import find_cases
+
+    if Cache.is_one(data):
+        checks = Cache(data).report.checks
+        known = [(check.file, check.reason) for check in checks]
+    else:
+        known = [(file, file.problem) for file in find_cases(data)]
+    for file, problem in known:
+        if problem:
+            print(f"{file.name} is left out: {problem}", file=sys.stderr)
+    return [file for file, problem in known if not problem]
+
+
+def _give(chosen: Sequence[CaseFile], files: Sequence[CaseFile], output: Path | None) -> None:
+    """The names to a file or standard output, how many each dataset gave to standard error."""
+    names = [file.name for file in chosen]
+    of_all, of_chosen = (Counter(file.dataset for file in listed) for listed in (files, chosen))
+    for dataset, count in sorted(of_all.items()):
+        print(f"{dataset}: {of_chosen[dataset]} of {count}", file=sys.stderr)
+    print(f"all: {of_chosen.total()} of {of_all.total()}", file=sys.stderr)
+    text = "".join(f"{name}\n" for name in names)
+    if output is None:
+        print(text, end="")
+        return
+    with replacing(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
