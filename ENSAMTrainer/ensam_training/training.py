@@ -1,224 +1,53 @@
-"""The training loop: one window a step, a box and simulated clicks, Muon, a schedule that ends at zero."""
+"""The training loop: numbered windows, steps, logs, validation and a state to go on from."""
 
 from __future__ import annotations
 
-import csv
-import os
+import contextlib
+import math
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from ensam.device import autocast, has_matrix_units
-from ensam.errors import InputError
-from ensam.network import ENSAM, NetworkConfig, PromptTensors, renormalise_
-from ensam.resampling import resample
-from torch import Tensor, nn
-from torch.nn import functional as F
+from ensam.device import is_out_of_memory
+from ensam.errors import InputError, OutputError
+from ensam.files import not_written
+from ensam.network import ENSAM, NetworkConfig
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
-from ensam_training.datasets import Case, Sample, WindowSampler, validation_window
-from ensam_training.interaction import Click, simulate_box, simulate_click
-from ensam_training.losses import segmentation_loss
-from ensam_training.muon import Muon, split_parameters
+from ensam_training.cases import Case
+from ensam_training.configuration import TrainingConfig
+from ensam_training.curves import RunLog
+from ensam_training.distributed import Alone, Team
+from ensam_training.pool import processors
+from ensam_training.sampling import EDGES, Sample, WindowSampler
+from ensam_training.state import try_to_save
+from ensam_training.stopwatch import Stopwatch
+from ensam_training.trainer import Trainer, architecture_of
+from ensam_training.validation import validate
 
-MOST_SKIPPED = 50  # steps in a row without finite gradients: then the weights are lost, not a window
+Say = Callable[[str], None]
+SAVE_SECONDS = 90.0  # of the clock between saved states
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """How long and how. A window's edge is drawn between those of the two voxel budgets."""
+class RunOptions:
+    """What does not change the result of a run: how it is computed and reported.
 
-    minutes: float
-    budget: tuple[int, int] = (24**3, 48**3)
-    validation_budget: int = 48**3
-    muon_lr: float = 0.02
-    adam_lr: float = 1e-3
-    warmup_steps: int = 100
-    accumulate: int = 1
-    ema: float = 0.999
-    synthetic_share: float = 0.2
-    validate_every_minutes: float = 20.0
-    seed: int = 0
-
-
-class Prompts:
-    """The growing prompts of the N objects of one window, as a simulated user gives them."""
-
-    def __init__(self, masks: Sequence[np.ndarray], rng: np.random.Generator) -> None:
-        self.masks, self.rng = masks, rng
-        self.boxes = [
-            None if rng.random() < 0.1 else simulate_box(mask, rng, middle_slice=bool(rng.random() < 0.15))
-            for mask in masks
-        ]
-        self.clicks: list[list[Click]] = [[] for _ in masks]
-        for index, box in enumerate(self.boxes):
-            if box is None:
-                self._click(index, np.zeros_like(masks[index]), 0)
-
-    def correct(self, logits: Tensor, count: int) -> None:
-        """Adds up to `count` clicks an object on its largest error regions."""
-        answers = logits.detach()[:, 0].gt(0).cpu().numpy()
-        for index, answer in enumerate(answers):
-            for rank in range(count):
-                self._click(index, answer, rank)
-
-    def _click(self, index: int, answer: np.ndarray, rank: int) -> None:
-        hand = self.rng if self.rng.random() < 0.4 else None
-        click = simulate_click(self.masks[index], answer, hand, rank)
-        if click is not None:
-            self.clicks[index].append(click)
-
-    def tensors(self, previous: Tensor | None = None, has_previous: Tensor | None = None) -> PromptTensors:
-        return PromptTensors.of_objects(self.boxes, self.clicks, previous, has_previous)
-
-
-class Trainer:
-    """Owns the network, its optimisers and its average; every piece of state can be saved and restored."""
-
-    def __init__(self, network: ENSAM, config: TrainingConfig) -> None:
-        self.network, self.config = network, config
-        self.amp = has_matrix_units()
-        network.image_encoder.to(memory_format=torch.channels_last_3d)
-        network.mask_decoder.to(memory_format=torch.channels_last_3d)
-        renormalise_(network)
-        hidden, rest = split_parameters(network)
-        self.optimisers: list[torch.optim.Optimizer] = [
-            Muon(hidden, lr=config.muon_lr),
-            torch.optim.AdamW(rest, lr=config.adam_lr, betas=(0.9, 0.98), weight_decay=0.0),
-        ]
-        self.average = {name: p.detach().clone() for name, p in network.named_parameters()}
-        self.step_count, self.skipped = 0, 0
-        self.seconds = 0.0  # of this schedule
-        self.earlier_seconds = 0.0  # of the schedules that it goes on from
-        self.rng = np.random.default_rng(config.seed)
-
-    def rate(self) -> float:
-        """Learning-rate factor: warm-up, flat, then linear to zero over the second half of the time."""
-        progress = min(1.0, self.seconds / (60 * self.config.minutes))
-        return min(1.0, (self.step_count + 1) / self.config.warmup_steps, 2 * (1 - progress))
-
-    def losses(self, sample: Sample) -> tuple[Tensor, list[float]]:
-        """The mean loss over the rounds that carry gradient, and each round's loss."""
-        image, targets = torch.from_numpy(sample.image), torch.from_numpy(sample.targets)
-        user = Prompts([t[0] >= 0.5 for t in sample.targets], self.rng)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.amp):
-            features = self.network.encode(image.to(memory_format=torch.channels_last_3d))
-            logits = self.network.decode(features, user.tensors())
-            losses = [segmentation_loss(logits, targets)]
-            for silent in range(int(self.rng.choice([0, 1, 2], p=[0.55, 0.3, 0.15])), -1, -1):
-                user.correct(logits, int(self.rng.integers(1, 3)))
-                # Half of the answers must come from the prompts alone: then the same prompts give the same
-                # mask whatever came before. The other half continue from a result.
-                previous = logits.detach() if self.rng.random() < 0.5 else None
-                with torch.set_grad_enabled(silent == 0):
-                    logits = self.network.decode(features, user.tensors(previous))
-            losses.append(segmentation_loss(logits, targets))
-        return sum(losses) / len(losses), [float(v.detach()) for v in losses]
-
-    def step(self, samples: Sequence[Sample]) -> list[float]:
-        started = time.perf_counter()
-        rate = self.rate()
-        parts = []
-        for sample in samples:
-            loss, rounds = self.losses(sample)
-            (loss / len(samples)).backward()
-            parts.append(rounds)
-        if self._gradients_are_finite():
-            self._update(rate)
-            self.step_count, self.skipped = self.step_count + 1, 0
-        else:
-            # One window whose half-precision kernels failed must not cost the run its weights.
-            self.skipped += 1
-            if self.skipped > MOST_SKIPPED:
-                raise RuntimeError(f"{self.skipped} steps in a row had gradients that are not finite")
-        for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-        self.seconds += time.perf_counter() - started
-        return [float(np.mean([p[i] for p in parts])) for i in range(2)]
-
-    def _gradients_are_finite(self) -> bool:
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        return bool(torch.isfinite(nn.utils.get_total_norm(gradients)))
-
-    def _update(self, rate: float) -> None:
-        nn.utils.clip_grad_norm_(self.optimisers[1].param_groups[0]["params"], 1.0)
-        for optimiser, lr in zip(self.optimisers, (self.config.muon_lr, self.config.adam_lr), strict=True):
-            optimiser.param_groups[0]["lr"] = lr * rate
-            optimiser.step()
-        renormalise_(self.network)
-        decay = min(self.config.ema, (2 + self.step_count) / (11 + self.step_count))
-        with torch.no_grad():
-            for name, parameter in self.network.named_parameters():
-                self.average[name].lerp_(parameter, 1 - decay)
-
-    def averaged(self) -> ENSAM:
-        """The network with the averaged weights, back on the sphere."""
-        network = ENSAM(self.network.config)
-        network.load_state_dict({**self.network.state_dict(), **self.average})
-        network.image_encoder.to(memory_format=torch.channels_last_3d)
-        network.mask_decoder.to(memory_format=torch.channels_last_3d)
-        renormalise_(network)
-        return network.eval()
-
-    def save(self, path: Path) -> None:
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average,
-            "optimisers": [o.state_dict() for o in self.optimisers],
-            "architecture": self.network.config.to_dict(),
-            "step": self.step_count,
-            "seconds": self.seconds,
-            "total_seconds": self.earlier_seconds + self.seconds,
-        }
-        beside = path.with_suffix(".part")
-        torch.save(state, beside)
-        os.replace(beside, path)
-
-    def load(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average = state["average"]
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        self.step_count, self.seconds = state["step"], state["seconds"]
-        self.earlier_seconds = state["total_seconds"] - self.seconds
-        self.rng = np.random.default_rng((self.config.seed, self.step_count))
-
-
-@torch.inference_mode()
-def validate(
-    network: ENSAM, cases: Sequence[Case], budget: int, objects_per_case: int = 3, clicks: int = 5
-) -> list[float]:
-    """Mean Dice after the box and after each click, on the volume's grid, without a previous result.
-
-    Raises InputError if the cases hold no object.
+    workers: processes that prepare windows, by the machine if None. log_every: steps between two rows of
+    log.csv. stop_at: a step to stop at as if the machine had been switched off politely. exact_times: wait
+    for the GPU at every turn, so that the report of times is exact. bar: show a progress bar.
     """
-    scores = []
-    for case in cases:
-        rng = np.random.default_rng(0)
-        names = list(case.objects)
-        for label in names if len(names) <= objects_per_case else rng.choice(names, objects_per_case, False):
-            window, mask, image = validation_window(case, int(label), budget)
-            share = resample(torch.from_numpy(mask[None, None].astype(np.float32)), window.shape)
-            truth = share[0, 0].numpy() >= 0.5
-            if not truth.any():
-                continue
-            box, own, row = simulate_box(truth, rng), [], []
-            with autocast(torch.device("cpu"), window.shape):
-                features = network.encode(image.to(memory_format=torch.channels_last_3d))
-                for _ in range(clicks + 1):
-                    logits = network.decode(features, PromptTensors.of_objects([box], [own]))
-                    fine = F.interpolate(logits, size=window.size, mode="trilinear")[0, 0].gt(0).numpy()
-                    row.append(2 * (fine & mask).sum() / max(1, fine.sum() + mask.sum()))
-                    click = simulate_click(truth, logits[0, 0].gt(0).numpy())
-                    own += [] if click is None else [click]
-            scores.append(row)
-    if not scores:
-        raise InputError("The validation cases hold no object: name cases with labels.")
-    return np.mean(scores, axis=0).round(4).tolist()
+
+    workers: int | None = None
+    log_every: int = 50
+    stop_at: int | None = None
+    exact_times: bool = False
+    bar: bool = True
 
 
 def train(
@@ -228,54 +57,232 @@ def train(
     validation: Sequence[Case],
     folder: Path,
     start: Path | None = None,
+    options: RunOptions | None = None,
+    team: Team | None = None,
+    say: Say | None = None,
 ) -> Trainer:
-    """Trains for config.minutes of stepping time, from `folder`/state.pt if it is there, and writes there
-    state.pt every few minutes, best.pt (averaged weights), log.csv and validation.csv."""
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(config.seed)
-    trainer = Trainer(ENSAM(network_config), config)
-    if (folder / "state.pt").is_file():
-        trainer.load(folder / "state.pt")
-    elif start is not None:
-        trainer.load(start)
-        trainer.earlier_seconds, trainer.seconds = trainer.earlier_seconds + trainer.seconds, 0.0
-    sampler = WindowSampler(training, config.budget, config.seed + trainer.step_count, config.synthetic_share)
-    loader = iter(DataLoader(sampler, batch_size=None, num_workers=1, prefetch_factor=16))
-    best, saved, validated = _best_so_far(folder / "validation.csv"), trainer.seconds, trainer.seconds
-    recent: list[list[float]] = []
-    while trainer.seconds < 60 * config.minutes:
-        recent.append(trainer.step([next(loader) for _ in range(config.accumulate)]))
-        if trainer.step_count % 50 == 0:
-            means = np.nanmean(recent, axis=0).round(4).tolist()
-            _append(folder / "log.csv", [trainer.step_count, round(trainer.seconds), *means])
-            print(
-                f"step {trainer.step_count} {trainer.seconds:.0f}s loss {means} skipped {trainer.skipped}",
-                flush=True,
+    """Trains to config.limit, from `folder`/state.pt if it is there, else from `start` (a state.pt or a
+    .safetensors, whose architecture then counts).
+
+    Writes into `folder` state.pt, best.pt (the averaged weights that did best on `validation`), log.csv,
+    validation.csv and curve.png. Without validation cases the last weights are the best.
+    Raises InputError, also when a window of the least size does not fit into memory.
+    """
+    run = Run(network_config, config, training, validation, folder, start, options, team, say)
+    with contextlib.closing(run):
+        run.go()
+    return run.trainer
+
+
+class Run:
+    """A training run in a folder."""
+
+    def __init__(
+        self,
+        network_config: NetworkConfig,
+        config: TrainingConfig,
+        training: Sequence[Case],
+        validation: Sequence[Case],
+        folder: Path,
+        start: Path | None = None,
+        options: RunOptions | None = None,
+        team: Team | None = None,
+        say: Say | None = None,
+    ) -> None:
+        self.config, self.training, self.validation = config, training, validation
+        self.folder, self.options = folder, options or RunOptions()
+        self.team = team or Alone()
+        self.leads = self.team.rank == 0
+        self.say = (say or tqdm.write) if self.leads else _silent
+        if config.accumulate % self.team.count:
+            raise InputError(
+                f"{config.accumulate} windows a step can't be shared evenly by {self.team.count} processes: "
+                "give --accumulate a multiple."
             )
-            recent = []
-        done = trainer.seconds >= 60 * config.minutes
-        if done or trainer.seconds - validated > 60 * config.validate_every_minutes:
-            validated = trainer.seconds
-            scores = validate(trainer.averaged(), validation, config.validation_budget)
-            print(f"step {trainer.step_count} validation Dice {scores}", flush=True)
-            _append(folder / "validation.csv", [trainer.step_count, round(trainer.seconds), *scores])
-            if np.mean(scores) > best:
-                best = float(np.mean(scores))
-                torch.save({"network": trainer.averaged().state_dict(), "scores": scores}, folder / "best.pt")
-        if done or trainer.seconds - saved > 90:
-            saved = trainer.seconds
-            trainer.save(folder / "state.pt")
-    return trainer
+        saved = folder / "state.pt"
+        if start is not None and not saved.is_file():
+            network_config = architecture_of(start)
+        torch.manual_seed(config.seed)
+        stopwatch = Stopwatch(self.team.device, self.options.exact_times)
+        self.trainer = Trainer(ENSAM(network_config), config, self.team, stopwatch)
+        self.best, self.validated, self.recent = -math.inf, 0.0, []
+        if saved.is_file():
+            self._resume(torch.load(saved, map_location=self.team.device, weights_only=True))
+        elif start is not None:
+            self.trainer.start_from(start)
+        self.log = RunLog(_made(folder), self.trainer.step_count) if self.leads else None
+        self.saved_at = time.monotonic()
+        self.windows = self._stream()
+
+    def go(self) -> None:
+        """Until the limit, or options.stop_at."""
+        trainer = self.trainer
+        with self._bar() as bar:
+            while self.team.agree(trainer.progress()) < 1 and trainer.step_count != self.options.stop_at:
+                before = trainer.step_count
+                self.recent.append(self._step())
+                if trainer.step_count > before and trainer.step_count % self.options.log_every == 0:
+                    self._log()
+                _show(bar, trainer, self.recent)
+                due = trainer.spent() - self.validated >= self._validate_every()
+                if self.team.agree(due and self.options.stop_at is None):
+                    self._validate()
+                if time.monotonic() - self.saved_at > SAVE_SECONDS:
+                    self._save()
+        if trainer.progress() >= 1 and self.validated < trainer.spent():
+            self._validate()
+        self._save()
+        self.say(f"Where the time went: {trainer.stopwatch.report()}")
+
+    def close(self) -> None:
+        """Ends the worker processes."""
+        self.windows = iter(())
+
+    def _step(self) -> list[float]:
+        """One step, with smaller windows from now on if the machine has no memory for these."""
+        while True:
+            with self.trainer.stopwatch.part("data"):
+                samples = [next(self.windows) for _ in range(self.config.accumulate // self.team.count)]
+            try:
+                return self.trainer.step(samples)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._shrink()
+
+    def _shrink(self) -> None:
+        """Half the voxels for the largest window."""
+        low, high = self.trainer.budget
+        if self.team.count > 1 or high // 2 < EDGES[0] ** 3:
+            raise InputError(
+                f"A window of {round(high ** (1 / 3))}^3 voxels does not fit into memory: close other "
+                "programs or give a smaller --budget."
+            )
+        self.trainer.budget = (min(low, high // 2), high // 2)
+        self.say(
+            f"Out of memory: windows of at most {high // 2} voxels ({round((high // 2) ** (1 / 3))}^3) from "
+            f"now on, instead of {high}."
+        )
+        if self.trainer.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.windows = self._stream()
+
+    def _stream(self) -> Iterator[Sample]:
+        workers = default_workers() if self.options.workers is None else self.options.workers
+        config, drawn = self.config, self.trainer.drawn
+        sampler = WindowSampler(self.training, self.trainer.budget, config.seed, config.synthetic_share)
+        # Every team.count-th window from this process's first, in this order whatever the number of workers.
+        numbers = range(drawn + self.team.rank, len(sampler), self.team.count)
+        loader = DataLoader(
+            sampler,
+            batch_size=None,
+            sampler=numbers,
+            num_workers=workers,
+            prefetch_factor=8 if workers else None,
+            # Forked workers share the cases' memory; elsewhere than on Linux forking is not safe.
+            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        )
+        return iter(loader)
+
+    def _validate_every(self) -> float:
+        every = self.config.validate_every
+        return self.config.limit.amount / 10 if every is None else every
+
+    def _log(self) -> None:
+        trainer, (box, clicks) = self.trainer, np.mean(self.recent, axis=0).round(4).tolist()
+        self.recent = []
+        row = [*self._when(), box, clicks, round(trainer.rate(), 4)]
+        if self.log is not None:
+            self._write(lambda log: log.losses(row))
+        if not (self.options.bar and sys.stderr.isatty()):
+            self.say(f"step {trainer.step_count}, {trainer.progress():.0%}, loss {box} {clicks}")
+
+    def _when(self) -> list[float]:
+        trainer = self.trainer
+        return [trainer.step_count, round(trainer.seconds / 60, 3), round(trainer.cpu_seconds / 60, 3)]
+
+    def _validate(self) -> None:
+        self.validated = self.trainer.spent()
+        if not self.leads:
+            return
+        averaged = self.trainer.averaged()
+        scores: list[float] = []
+        if self.validation:
+            with self.trainer.stopwatch.part("validation"):
+                scores = validate(averaged, self.validation, self.config.validation_budget)
+            self.say(f"step {self.trainer.step_count}, Dice of held-out objects by click {scores}")
+            self._write(lambda log: log.validation([*self._when(), *scores]))
+        mean = float(np.mean(scores)) if scores else -math.inf
+        if mean > self.best or not scores:
+            self.best = mean
+            best = {
+                "network": averaged.state_dict(),
+                "architecture": averaged.config.to_dict(),
+                "scores": scores,
+                "step": self.trainer.step_count,
+            }
+            self._warn(try_to_save(best, self.folder / "best.pt"))
+
+    def _write(self, write: Callable[[RunLog], None]) -> None:
+        """A full disk must not end a run."""
+        try:
+            write(self.log)
+        except OutputError as error:
+            self._warn(str(error))
+
+    def _warn(self, problem: str | None) -> None:
+        if problem is not None:
+            self.say(f"Warning: {problem}")
+
+    def _save(self) -> None:
+        self.saved_at = time.monotonic()
+        if not self.leads:
+            return
+        loop = {"best": self.best, "validated": self.validated, "recent": self.recent}
+        with self.trainer.stopwatch.part("saving"):
+            self._warn(try_to_save({**self.trainer.state(), "loop": loop}, self.folder / "state.pt"))
+
+    def _resume(self, state: dict) -> None:
+        self.trainer.restore(state)
+        loop = state.get("loop", {})
+        self.best = loop.get("best", -math.inf)
+        self.validated = loop.get("validated", self.trainer.spent())
+        self.recent = [list(row) for row in loop.get("recent", [])]
+        self.say(f"Going on from step {self.trainer.step_count}.")
+
+    def _bar(self) -> tqdm:
+        limit = self.config.limit
+        hidden = True if not (self.options.bar and self.leads) else None  # None: unless at a terminal
+        return tqdm(
+            total=limit.amount,
+            initial=self.trainer.spent(),
+            unit=f" {limit.unit}",
+            disable=hidden,
+            bar_format="{percentage:3.0f}% {bar} {elapsed}, {remaining} left{postfix}",
+        )
 
 
-def _append(path: Path, row: Sequence[float]) -> None:
-    with path.open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow(row)
+def default_workers() -> int:
+    """Worker processes for this machine: a core stays for training, and more than eight gain nothing."""
+    return max(1, min(8, processors() - 1))
 
 
-def _best_so_far(path: Path) -> float:
-    """The best mean Dice of the runs before, so that a resumed one does not replace better weights."""
-    if not path.is_file():
-        return 0.0
-    with path.open(newline="", encoding="utf-8") as file:
-        return max((float(np.mean([float(v) for v in row[2:]])) for row in csv.reader(file)), default=0.0)
+def _show(bar: tqdm, trainer: Trainer, recent: Sequence[Sequence[float]]) -> None:
+    bar.n = min(trainer.spent(), bar.total)
+    if recent:
+        bar.set_postfix(
+            step=trainer.step_count, loss=f"{np.mean([r[-1] for r in recent]):.3f}", refresh=False
+        )
+    bar.update(0)
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_written(folder, error.strerror) from error
+    return folder
+
+
+def _silent(text: str) -> None:
+    """What all processes but the first say."""

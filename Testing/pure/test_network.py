@@ -259,3 +259,28 @@ def test_an_unknown_setting_is_refused():
 def test_an_impossible_configuration_is_refused(wrong):
     with pytest.raises(ValueError):
         NetworkConfig(**wrong)
+
+
+# Positions in millimetres
+
+
+def test_positions_in_mm_know_the_voxels_shape_and_positions_in_window_lengths_do_not():
+    prompts = prompts_of((BOX, [ON]))
+    for unit, knows in (("mm", True), ("window", False)):
+        network = tiny_network(dense_prompts=False, position_unit=unit)
+        with torch.no_grad():
+            cube, slab = (network(image_of(SHAPE), prompts, spacing) for spacing in ((2, 2, 2), (6, 2, 2)))
+        assert torch.equal(cube, slab) != knows
+
+
+def test_positions_in_mm_of_voxels_of_the_right_size_are_those_in_window_lengths():
+    prompts = prompts_of((BOX, [ON]))
+    with torch.no_grad():
+        plain = tiny_network()(image_of(SHAPE), prompts)
+        mm = tiny_network(position_unit="mm")(image_of(SHAPE), prompts, (50 / 8,) * 3)
+    assert torch.allclose(plain, mm, atol=1e-4)
+
+
+def test_a_network_in_mm_must_be_told_the_voxel_size():
+    with pytest.raises(ValueError, match="voxel size"):
+        tiny_network(position_unit="mm").encode(image_of(SHAPE))

@@ -9,8 +9,10 @@ import torch
 from ensam.checkpoint import load_checkpoint
 from ensam.errors import InputError
 from ensam.network import ENSAM
+from ensam_training.configuration import TrainingConfig
 from ensam_training.release import export_checkpoint
-from ensam_training.training import Trainer, TrainingConfig
+from ensam_training.state import save_whole
+from ensam_training.trainer import Trainer
 
 from .tiny import BUDGET, TINY
 
@@ -18,11 +20,11 @@ from .tiny import BUDGET, TINY
 @pytest.fixture
 def a_state(tmp_path):
     torch.manual_seed(0)
-    trainer = Trainer(ENSAM(TINY), TrainingConfig(minutes=1))
+    trainer = Trainer(ENSAM(TINY), TrainingConfig())
     trainer.step_count, trainer.seconds, trainer.earlier_seconds = 12, 1800.0, 5400.0
     for tensor in trainer.average.values():
         tensor.mul_(0.5)
-    trainer.save(tmp_path / "state.pt")
+    save_whole(trainer.state(), tmp_path / "state.pt")
     return tmp_path / "state.pt"
 
 

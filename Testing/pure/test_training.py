@@ -1,15 +1,22 @@
-"""The loss counts small objects, Muon steps evenly, and training learns and can be resumed."""
+"""The loss counts small objects, Muon steps evenly, and a step learns what its windows show."""
+
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
+from ensam.errors import InputError
 from ensam.network import ENSAM, NetworkConfig
-from ensam_training import training
-from ensam_training.datasets import Sample
+from ensam_training import trainer as trainer_module
+from ensam_training.configuration import Limit, TrainingConfig
 from ensam_training.losses import dice_loss, segmentation_loss
 from ensam_training.muon import Muon, orthogonalise, split_parameters
+from ensam_training.sampling import Sample
+from ensam_training.schedule import rate
+from ensam_training.stopwatch import Stopwatch
 from ensam_training.synthetic import make_case
-from ensam_training.training import Trainer, TrainingConfig
+from ensam_training.trainer import Trainer
+from ensam_training.user import SimulatedUser
 
 from .tiny_network import TINY, tiny_network
 
@@ -137,10 +144,76 @@ def test_a_better_answer_costs_less(a_target):
     assert losses == sorted(losses, reverse=True)
 
 
-# Training
+# The simulated user
 
 
-@pytest.fixture
+def a_ball(shape=(16, 16, 16), radius=5):
+    z, y, x = np.indices(shape) - np.array(shape).reshape(3, 1, 1, 1) // 2
+    return z**2 + y**2 + x**2 <= radius**2
+
+
+def test_a_user_without_a_box_begins_with_a_click_inside():
+    users = [SimulatedUser([a_ball()], np.random.default_rng(seed)) for seed in range(40)]
+    unboxed = [user for user in users if user.boxes[0] is None]
+    assert 1 <= len(unboxed) <= 12
+    for user in unboxed:
+        ((voxel, foreground),) = user.clicks[0]
+        assert foreground and a_ball()[voxel]
+
+
+def test_corrections_add_one_or_two_clicks_on_what_is_wrong():
+    user = SimulatedUser([a_ball()], np.random.default_rng(1))
+    before = len(user.clicks[0])
+    user.correct(torch.full((1, 1, 16, 16, 16), -1.0))
+    added = user.clicks[0][before:]
+    assert 1 <= len(added) <= 2
+    assert all(foreground == bool(a_ball()[voxel]) for voxel, foreground in added)
+
+
+def test_half_of_the_answers_go_on_from_the_last_and_some_rounds_are_only_looked_at():
+    user = SimulatedUser([a_ball()], np.random.default_rng(0))
+    assert 0.4 < np.mean([user.continues() for _ in range(400)]) < 0.6
+    assert {user.silent_rounds() for _ in range(100)} == {0, 1, 2}
+
+
+# The schedule
+
+
+def test_the_rate_warms_up_stays_and_ends_at_zero():
+    config = TrainingConfig(warmup_steps=10)
+    assert [rate(config, step, 0) for step in (0, 4, 9, 50)] == pytest.approx([0.1, 0.5, 1, 1])
+    shares = (0, 0.33, 0.5, 0.75, 1, 1.1)
+    assert [rate(config, 50, share) for share in shares] == pytest.approx([1, 1, 1, 0.5, 0, 0])
+
+
+def test_the_papers_rate_is_halved_at_epochs_2_5_and_10_of_15():
+    config = TrainingConfig(schedule="halving", warmup_steps=0)
+    rates = [rate(config, 0, epoch / 15) for epoch in (0, 1.9, 2, 4.9, 5, 9.9, 10, 15)]
+    assert rates == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
+
+
+@pytest.mark.parametrize(
+    ("unit", "spent"), [("steps", 7), ("minutes", 2.0), ("cpu-minutes", 3.0)], ids=lambda v: str(v)
+)
+def test_a_limit_is_in_steps_minutes_or_processor_time(unit, spent):
+    trainer = trainer_of(limit=Limit(8.0, unit))
+    trainer.step_count, trainer.seconds, trainer.cpu_seconds = 7, 120.0, 180.0
+    assert trainer.spent() == spent
+    assert trainer.progress() == spent / 8
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"limit": Limit}, {"accumulate": 0}, {"budget": (30**3, 20**3)}], ids=lambda w: next(iter(w))
+)
+def test_a_run_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(InputError):
+        TrainingConfig(**{name: v(0) if v is Limit else v for name, v in wrong.items()})
+
+
+# A step
+
+
+@pytest.fixture(scope="module")
 def a_sample():
     image, labels = make_case((16, 16, 16), np.random.default_rng(5))
     mask = (labels == 1).astype(np.float32)
@@ -149,19 +222,26 @@ def a_sample():
 
 
 def trainer_of(seed=0, **changes):
-    trainer = Trainer(tiny_network(seed), TrainingConfig(**{"minutes": 60.0, "warmup_steps": 1, **changes}))
+    trainer = Trainer(tiny_network(seed), TrainingConfig(**{"warmup_steps": 1, **changes}))
     # The same numbers on every processor.
-    trainer.amp, trainer.optimisers[0].dtype = False, torch.float32
+    trainer.optimisers[0].dtype = torch.float32
     return trainer
+
+
+@pytest.fixture(autouse=True)
+def in_single_precision(monkeypatch):
+    monkeypatch.setattr(trainer_module, "autocast", lambda device, shape: nullcontext())
 
 
 def test_the_loss_falls_on_a_window_seen_again_and_again(a_sample):
     trainer = trainer_of()
 
     def loss():
-        trainer.rng = np.random.default_rng(7)
+        image, targets = torch.from_numpy(a_sample.image), torch.from_numpy(a_sample.targets)
+        masks = [a_sample.targets[0, 0] >= 0.5]
+        users = [SimulatedUser(masks, np.random.default_rng(seed)) for seed in range(4)]
         with torch.no_grad():
-            return np.mean([float(trainer.losses(a_sample)[0]) for _ in range(4)])
+            return np.mean([float(trainer.loss(image, targets, user, None)[0]) for user in users])
 
     before = loss()
     for _ in range(15):
@@ -170,22 +250,39 @@ def test_the_loss_falls_on_a_window_seen_again_and_again(a_sample):
 
 
 def test_a_step_reports_the_first_and_the_last_round(a_sample):
-    trainer = trainer_of()
+    trainer = trainer_of(accumulate=2)
     first, last = trainer.step([a_sample, a_sample])
     assert np.isfinite([first, last]).all()
-    assert trainer.step_count == 1
-    assert trainer.seconds > 0
+    assert (trainer.step_count, trainer.drawn) == (1, 2)
+    assert trainer.seconds > 0 and trainer.cpu_seconds > 0
 
 
-def test_the_rate_warms_up_stays_and_ends_at_zero():
-    trainer = trainer_of(warmup_steps=10)
-    assert trainer.rate() == pytest.approx(0.1)
-    trainer.step_count = 10
-    rates = []
-    for minutes in (0, 20, 30, 45, 60, 61):
-        trainer.seconds = 60 * minutes
-        rates.append(trainer.rate())
-    assert rates == pytest.approx([1, 1, 1, 0.5, 0, 0])
+def test_the_gradients_of_accumulated_windows_are_averaged(a_sample, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Trainer, "_update", lambda self: seen.append(gradients_of(self.network)))
+    # Each window alone, with the number that it has in the step of two.
+    for drawn in (0, 1):
+        trainer = trainer_of()
+        trainer.drawn = drawn
+        trainer.step([a_sample])
+    trainer_of(accumulate=2).step([a_sample, a_sample])
+    one, other, both = seen
+    for name in both:
+        mean = (one.get(name, 0) + other.get(name, 0)) / 2
+        assert torch.allclose(both[name], mean, atol=1e-5), name
+
+
+def gradients_of(network):
+    return {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
+
+
+def test_adam_takes_all_parameters_when_it_is_asked_for(a_sample):
+    trainer = trainer_of(optimiser="adam", adam_lr=0.01)
+    (adam,) = trainer.optimisers
+    assert {id(p) for p in adam.param_groups[0]["params"]} == {id(p) for p in trainer.network.parameters()}
+    before = weights(trainer.network)
+    trainer.step([a_sample])
+    assert not same(before, weights(trainer.network))
 
 
 def weights(network):
@@ -194,38 +291,6 @@ def weights(network):
 
 def same(some, others):
     return all(torch.equal(a, b) for a, b in zip(some, others, strict=True))
-
-
-def test_a_saved_training_resumes_where_it_stopped(a_sample, tmp_path):
-    stopped = trainer_of()
-    for _ in range(3):
-        stopped.step([a_sample])
-    stopped.save(tmp_path / "state.pt")
-    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
-
-    resumed = [trainer_of(seed) for seed in (1, 2)]
-    assert not same(weights(resumed[0].network), weights(stopped.network))
-    for trainer in resumed:
-        trainer.load(tmp_path / "state.pt")
-        assert same(weights(trainer.network), weights(stopped.network))
-        assert same(trainer.average.values(), stopped.average.values())
-        assert (trainer.step_count, trainer.seconds) == (stopped.step_count, stopped.seconds)
-        trainer.step([a_sample])
-    assert same(weights(resumed[0].network), weights(resumed[1].network))
-    assert not same(weights(resumed[0].network), weights(stopped.network))
-
-
-def test_the_next_step_after_resuming_is_the_one_that_would_have_come(a_sample, tmp_path):
-    going, resumed = trainer_of(), trainer_of(1)
-    for _ in range(3):
-        going.step([a_sample])
-    going.save(tmp_path / "state.pt")
-    resumed.load(tmp_path / "state.pt")
-    going.rng = np.random.default_rng(9)
-    resumed.rng = np.random.default_rng(9)
-    going.step([a_sample])
-    resumed.step([a_sample])
-    assert same(weights(going.network), weights(resumed.network))
 
 
 def test_the_average_lies_between_the_first_and_the_last_weights(a_sample):
@@ -239,20 +304,46 @@ def test_the_average_lies_between_the_first_and_the_last_weights(a_sample):
     assert not trainer.averaged().training
 
 
-def test_a_step_whose_gradients_are_not_finite_leaves_the_weights_alone(a_sample, monkeypatch):
+@pytest.fixture
+def no_gradient_is_finite(monkeypatch):
+    def lost(logits, target):
+        return (logits * float("nan")).mean()
+
+    monkeypatch.setattr(trainer_module, "segmentation_loss", lost)
+
+
+def test_a_step_whose_gradients_are_not_finite_leaves_the_weights_alone(a_sample, no_gradient_is_finite):
     trainer = trainer_of()
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
-    monkeypatch.setattr(training, "segmentation_loss", lambda logits, target: (logits * float("nan")).mean())
     trainer.step([a_sample])
     after = trainer.network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert trainer.skipped == 1 and trainer.step_count == 0 and trainer.seconds > 0
+    assert trainer.drawn == 1
 
 
-def test_weights_that_are_lost_end_the_run(a_sample, monkeypatch):
+def test_weights_that_are_lost_end_the_run(a_sample, no_gradient_is_finite, monkeypatch):
     trainer = trainer_of()
-    monkeypatch.setattr(training, "MOST_SKIPPED", 1)
-    monkeypatch.setattr(training, "segmentation_loss", lambda logits, target: (logits * float("nan")).mean())
+    monkeypatch.setattr(trainer_module, "MOST_SKIPPED", 1)
     trainer.step([a_sample])
     with pytest.raises(RuntimeError, match="not finite"):
         trainer.step([a_sample])
+
+
+def test_half_precision_gradients_are_scaled_and_come_to_the_same_step(a_sample):
+    plain, scaled = trainer_of(), trainer_of()
+    scaled.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=True)
+    for trainer in (plain, scaled):
+        trainer.step([a_sample])
+    for a, b in zip(weights(plain.network), weights(scaled.network), strict=True):
+        assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_the_times_of_a_step_add_up():
+    watch = Stopwatch(torch.device("cpu"))
+    with watch.part("data"):
+        sum(range(1000))
+    with watch.part("forward"):
+        pass
+    assert watch.seconds["data"] > 0 and watch.seconds["backward"] == 0
+    assert "data" in watch.report() and "backward" not in watch.report()

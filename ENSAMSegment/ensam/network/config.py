@@ -17,6 +17,8 @@ class NetworkConfig:
     interaction_blocks: how often the four-step interaction block is applied (paper: 2).
     mlp_width: hidden width of the prompts' MLP (derived: 256).
     position: how a position enters the attention: LieRE (paper), a sum with Fourier features, or not at all.
+    position_unit: "window", the window's longest half axis is 1 (ours), or "mm", 1 is 50 mm in the patient,
+        so that a voxel's shape counts; then the network must be told the window's voxel size.
     attention: "normalised" on the hypersphere (paper) or "standard" with pre-normalisation.
     dense_prompts: prompts and previous logits are also drawn as small maps into every decoder level (ours).
     """
@@ -30,6 +32,7 @@ class NetworkConfig:
     position: Literal["liere", "absolute", "none"] = "liere"
     attention: Literal["normalised", "standard"] = "normalised"
     dense_prompts: bool = True
+    position_unit: Literal["window", "mm"] = "window"
 
     def __post_init__(self) -> None:
         numbers = (
@@ -48,6 +51,8 @@ class NetworkConfig:
             raise ValueError("every width must be a multiple of groups, and the last one of heads")
         if self.position not in ("liere", "absolute", "none"):
             raise ValueError(f"unknown position {self.position!r}")
+        if self.position_unit not in ("window", "mm"):
+            raise ValueError(f"unknown unit of positions {self.position_unit!r}")
         if self.attention not in ("normalised", "standard"):
             raise ValueError(f"unknown attention {self.attention!r}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,19 +15,23 @@ from ensam.network.image_encoder import ImageEncoder
 from ensam.network.mask_decoder import MaskDecoder
 from ensam.network.prompt_encoder import PromptEncoder, PromptTensors, draw_maps
 
+MM_PER_UNIT = 50.0  # of positions in mm: about half the length of a usual window, whose half axis is 1
+
 
 @dataclass(frozen=True)
 class ImageFeatures:
     """All that a window's decoder needs of the image: prepared once, used for every prompt and object.
 
     latent (1, C, z, y, x); prepared: one tensor a decoder level, finest first; positions: what the attention
-    needs of the latent grid (rotations or features), (1, z*y*x, ...); shape: the unpadded (Z, Y, X).
+    needs of the latent grid (rotations or features), (1, z*y*x, ...); shape: the unpadded (Z, Y, X);
+    spacing: the window's voxel size in mm, (z, y, x), where it was told.
     """
 
     latent: Tensor
     prepared: tuple[Tensor, ...]
     positions: Tensor | None
     shape: tuple[int, int, int]
+    spacing: tuple[float, float, float] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -48,25 +53,33 @@ class ENSAM(nn.Module):
         )
         self.mask_decoder = MaskDecoder(self.config)
 
-    def forward(self, image: Tensor, prompts: PromptTensors) -> Tensor:
+    def forward(
+        self, image: Tensor, prompts: PromptTensors, spacing: Sequence[float] | None = None
+    ) -> Tensor:
         """One window (1, 1, Z, Y, X) in 0..1 and N objects' prompts -> logits (N, 1, Z, Y, X)."""
-        return self.decode(self.encode(image), prompts)
+        return self.decode(self.encode(image, spacing), prompts)
 
-    def encode(self, image: Tensor) -> ImageFeatures:
-        """image (1, 1, Z, Y, X) in 0..1, any size: zero-padded to a multiple of the stride."""
+    def encode(self, image: Tensor, spacing: Sequence[float] | None = None) -> ImageFeatures:
+        """image (1, 1, Z, Y, X) in 0..1, any size: zero-padded to a multiple of the stride.
+
+        spacing: the window's voxel size in mm, (z, y, x). Only a network whose positions are in mm reads it.
+        Raises ValueError if that one is not told.
+        """
         shape = tuple(image.shape[2:])
+        spacing = None if spacing is None else tuple(float(v) for v in spacing)
         features = self.image_encoder(self._pad(image))
         latent = features[-1]
         axes = (torch.arange(s, device=image.device, dtype=torch.float32) for s in latent.shape[2:])
         grid = torch.meshgrid(*axes, indexing="ij")
         stride = self.config.stride
         centres = (torch.stack(grid, dim=-1).flatten(0, 2) + 0.5) * stride - 0.5
-        positions = self.position(self._normalised(centres, shape))
+        positions = self.position(self._coordinates(centres, shape, spacing))
         return ImageFeatures(
             latent,
             tuple(self.mask_decoder.prepare(features[:-1])),
             None if positions is None else positions[None],
             shape,
+            spacing,
         )
 
     def decode(self, features: ImageFeatures, prompts: PromptTensors) -> Tensor:
@@ -89,7 +102,7 @@ class ENSAM(nn.Module):
         if previous is not None:
             embedding = embedding + previous
         tokens, voxels, mask = self.prompt_encoder.tokens(prompts)
-        token_positions = self.position(self._normalised(voxels, features.shape))
+        token_positions = self.position(self._coordinates(voxels, features.shape, features.spacing))
         image = embedding.flatten(2).transpose(1, 2)
         normalised = self.config.attention == "normalised"
         if normalised:
@@ -105,8 +118,14 @@ class ENSAM(nn.Module):
         missing = [-s % stride for s in x.shape[2:]]
         return F.pad(x, [n for m in reversed(missing) for n in (0, m)]) if any(missing) else x
 
-    @staticmethod
-    def _normalised(voxels: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Window voxels -> coordinates with the window's centre at 0 and its longest half axis 1."""
+    def _coordinates(
+        self, voxels: Tensor, shape: tuple[int, ...], spacing: tuple[float, ...] | None
+    ) -> Tensor:
+        """Window voxels -> coordinates with the window's centre at 0, in the configuration's unit."""
         size = torch.tensor(shape, dtype=torch.float32, device=voxels.device)
-        return (voxels.float() - (size - 1) / 2) / (size.max() / 2)
+        centred = voxels.float() - (size - 1) / 2
+        if self.config.position_unit == "window":
+            return centred / (size.max() / 2)
+        if spacing is None:
+            raise ValueError("this network's positions are in mm: it must be told the window's voxel size")
+        return centred * (torch.tensor(spacing, device=voxels.device) / MM_PER_UNIT)

@@ -1,0 +1,108 @@
+"""What a run writes down: CSV files, the learning curve, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ensam.files import not_written, replacing
+
+LOG = ("step", "minutes", "cpu_minutes", "loss_box", "loss_clicks", "rate")
+VALIDATION = ("step", "minutes", "cpu_minutes", "dice_box")  # and dice_1, dice_2, ... after each click
+
+
+class RunLog:
+    """log.csv, validation.csv and curve.png in a run's folder.
+
+    Resuming drops the rows after the saved step, which will come again.
+    """
+
+    def __init__(self, folder: Path, step: int = 0, tensorboard: bool = True) -> None:
+        self.folder = folder
+        for name in ("log.csv", "validation.csv"):
+            _keep_until(folder / name, step)
+        self.board = _board(folder) if tensorboard else None
+
+    def losses(self, row: Sequence[float]) -> None:
+        """A row of `LOG`."""
+        _append(self.folder / "log.csv", LOG, row)
+        self._show(row[0], dict(zip(LOG[3:], row[3:], strict=True)))
+
+    def validation(self, row: Sequence[float]) -> None:
+        """A row of `VALIDATION` with the Dice after the box and after each click."""
+        clicks = [f"dice_{i}" for i in range(1, len(row) - len(VALIDATION) + 1)]
+        _append(self.folder / "validation.csv", (*VALIDATION, *clicks), row)
+        self._show(row[0], dict(zip(("dice_box", *clicks), row[3:], strict=True)))
+        draw(self.folder)
+
+    def _show(self, step: float, values: dict[str, float]) -> None:
+        if self.board is not None:
+            for name, value in values.items():
+                self.board.add_scalar(name, value, int(step))
+
+
+def draw(folder: Path) -> None:
+    """Writes curve.png: losses and validation Dice over the minutes. Raises OutputError."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    log, validation = read_rows(folder / "log.csv"), read_rows(folder / "validation.csv")
+    for name, label in (("loss_box", "after the box"), ("loss_clicks", "after clicks")):
+        left.plot([r["minutes"] for r in log], [r[name] for r in log], label=label)
+    for name in (n for n in (validation[0] if validation else ()) if n.startswith("dice_")):
+        label = "box" if name == "dice_box" else f"click {name.removeprefix('dice_')}"
+        right.plot([r["minutes"] for r in validation], [r[name] for r in validation], "o-", ms=3, label=label)
+    left.set(xlabel="minutes of stepping", ylabel="loss")
+    right.set(xlabel="minutes of stepping", ylabel="Dice of held-out objects")
+    for axes in (left, right):
+        if axes.lines:
+            axes.legend()
+    with replacing(folder / "curve.png") as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """The rows of a log, empty if it is not there."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def smoothed(values: Sequence[float], width: int) -> np.ndarray:
+    """The running mean over `width` values, shorter at the beginning."""
+    total = np.cumsum(values)
+    ahead = np.concatenate((np.zeros(width), total))[: len(total)]
+    return (total - ahead) / np.minimum(np.arange(1, len(total) + 1), width)
+
+
+def _append(path: Path, header: Sequence[str], row: Sequence[float]) -> None:
+    try:
+        new = not path.is_file()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerows([header, row] if new else [row])
+    except OSError as error:
+        raise not_written(path, error.strerror) from error
+
+
+def _keep_until(path: Path, step: int) -> None:
+    if not path.is_file():
+        return
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *(row for row in rows if float(row[0]) <= step)])
+
+
+def _board(folder: Path) -> Any:
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"))

@@ -1,0 +1,103 @@
+"""One process, or several that share every step (data parallel), on one machine or many.
+
+torchrun starts the processes:
+
+    torchrun --nproc-per-node 4 -m ensam_training train DATA -o STATE --accumulate 4
+
+Each takes its share of the step's windows, whose number --accumulate is for all together, so that the result
+does not depend on how many there are but for rounding.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import torch
+from ensam.device import choose_device
+from ensam.errors import InputError
+from torch import nn
+
+
+class Team(Protocol):
+    """The processes that train together. `rank` is this one's number of `count`."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module whose backward pass shares gradients with the other processes."""
+
+    def sharing(self, module: nn.Module, now: bool) -> AbstractContextManager:
+        """Inside, gradients are shared only if `now`: once a step is enough."""
+
+    def agree(self, value: float) -> float:
+        """Process 0's value."""
+
+    def wait(self) -> None:
+        """Until all are here."""
+
+
+class Alone:
+    """A team of one."""
+
+    rank, count = 0, 1
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        self.device = device or torch.device("cpu")
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        return module
+
+    def sharing(self, module: nn.Module, now: bool) -> AbstractContextManager:
+        return nullcontext()
+
+    def agree(self, value: float) -> float:
+        return value
+
+    def wait(self) -> None:
+        return None
+
+
+class Processes:
+    """The processes that torchrun has started, by Lightning Fabric: DDP over NCCL, or gloo on CPUs."""
+
+    def __init__(self, device: str) -> None:
+        try:
+            from lightning_fabric import Fabric
+            from lightning_fabric.strategies import DDPStrategy
+        except ImportError as error:
+            raise InputError(
+                "Training in several processes needs Lightning Fabric: install it with "
+                "'pip install lightning-fabric'."
+            ) from error
+
+        # A step without a previous result leaves that part of the network out.
+        strategy = DDPStrategy(find_unused_parameters=True)
+        here, nodes = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ.get("GROUP_WORLD_SIZE", "1"))
+        self.fabric = Fabric(accelerator=device, devices=here, num_nodes=nodes, strategy=strategy)
+        self.fabric.launch()
+        self.rank, self.count = self.fabric.global_rank, self.fabric.world_size
+        self.device = self.fabric.device
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        return self.fabric.setup_module(module)
+
+    def sharing(self, module: nn.Module, now: bool) -> AbstractContextManager:
+        return self.fabric.no_backward_sync(module, enabled=not now)
+
+    def agree(self, value: float) -> float:
+        return self.fabric.broadcast(value)
+
+    def wait(self) -> None:
+        self.fabric.barrier()
+
+
+def team(device: str) -> Team:
+    """The team that this process belongs to: torchrun says so in its environment. Raises InputError."""
+    chosen = choose_device(device)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return Processes(chosen.type)
+    return Alone(chosen)

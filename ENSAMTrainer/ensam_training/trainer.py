@@ -1,0 +1,255 @@
+"""One step of training: a window's rounds of prompts, their gradients, the optimisers, the average."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ensam.checkpoint import load_checkpoint
+from ensam.device import autocast
+from ensam.errors import InputError
+from ensam.network import ENSAM, NetworkConfig, renormalise_
+from torch import Tensor, nn
+
+from ensam_training.configuration import TrainingConfig
+from ensam_training.distributed import Alone, Team
+from ensam_training.losses import segmentation_loss
+from ensam_training.muon import Muon, split_parameters
+from ensam_training.sampling import Sample
+from ensam_training.schedule import rate
+from ensam_training.stopwatch import Stopwatch
+from ensam_training.user import SimulatedUser
+
+MOST_SKIPPED = 50  # steps in a row without finite gradients: then the weights are lost, not a window
+
+
+class RoundsLoss(nn.Module):
+    """What a window costs: the mean loss over the rounds that carry gradient.
+
+    A module of its own, so that several processes can share its gradients in the usual way.
+    """
+
+    def __init__(self, network: ENSAM) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, image: Tensor, targets: Tensor, user: SimulatedUser, spacing: Sequence[float] | None
+    ) -> tuple[Tensor, Tensor]:
+        """image (1, 1, Z, Y, X) in 0..1, targets (N, 1, Z, Y, X), spacing (z, y, x) in mm -> the loss, and
+        the losses (2,) of the first and the last round."""
+        device, shape = image.device, tuple(image.shape[2:])
+        with autocast(device, shape):
+            features = self.network.encode(image.to(memory_format=torch.channels_last_3d), spacing)
+            logits = self.network.decode(features, user.prompts(device))
+            losses = [segmentation_loss(logits, targets)]
+            for silent in range(user.silent_rounds(), -1, -1):
+                user.correct(logits)
+                previous = logits.detach() if user.continues() else None
+                with torch.set_grad_enabled(silent == 0):
+                    logits = self.network.decode(features, user.prompts(device, previous))
+            losses.append(segmentation_loss(logits, targets))
+        rounds = torch.stack(losses)
+        return rounds.mean(), rounds.detach()
+
+
+class Trainer:
+    """Owns the network, its optimisers and its average; every piece of state can be saved and restored.
+
+    All randomness of a step follows from the seed and the numbers of its windows. `drawn` counts the windows
+    that were taken, so that the next one is known after resuming.
+    """
+
+    def __init__(
+        self,
+        network: ENSAM,
+        config: TrainingConfig,
+        team: Team | None = None,
+        stopwatch: Stopwatch | None = None,
+    ) -> None:
+        self.team = team or Alone()
+        self.config, self.device = config, self.team.device
+        self.network = _channels_last(network.to(self.device))
+        self.stopwatch = stopwatch or Stopwatch(self.device)
+        renormalise_(network)
+        self.loss = self.team.wrap(RoundsLoss(network))
+        hidden, rest = split_parameters(network)
+        self.rates = [config.adam_lr]
+        if config.optimiser == "muon":
+            self.rates = [config.muon_lr, config.rest_lr]
+            self.optimisers: list[torch.optim.Optimizer] = [Muon(hidden, lr=config.muon_lr)]
+        else:
+            rest, self.optimisers = hidden + rest, []
+        self.optimisers.append(
+            torch.optim.AdamW(rest, lr=self.rates[-1], betas=(0.9, 0.98), weight_decay=0.0)
+        )
+        # float16 has too few exponents for gradients; bfloat16 and float32 need no scaling.
+        half = self.device.type == "cuda" and not torch.cuda.is_bf16_supported()
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+        self.average = {name: p.detach().clone() for name, p in network.named_parameters()}
+        self.step_count, self.skipped, self.drawn = 0, 0, 0
+        self.seconds, self.cpu_seconds = 0.0, 0.0  # of steps, in this schedule
+        self.earlier_seconds = 0.0  # of the schedules that it goes on from
+        self.budget = config.budget
+
+    def spent(self) -> float:
+        """How much of the limit, in its unit."""
+        unit = self.config.limit.unit
+        if unit == "steps":
+            return self.step_count
+        return (self.seconds if unit == "minutes" else self.cpu_seconds) / 60
+
+    def progress(self) -> float:
+        """The share of the limit that is spent, 0..1."""
+        return min(1.0, self.spent() / self.config.limit.amount)
+
+    def rate(self) -> float:
+        """The learning rate's factor at this step."""
+        return rate(self.config, self.step_count, self.progress())
+
+    def step(self, samples: Sequence[Sample]) -> list[float]:
+        """Learns from this process's share of the next windows -> mean loss of the first and the last round.
+
+        A step without finite gradients changes nothing. Raises RuntimeError when too many are.
+        """
+        started, cpu_started = time.perf_counter(), time.process_time()
+        parts = []
+        try:
+            for position, sample in enumerate(samples):
+                index = self.drawn + self.team.rank + position * self.team.count
+                with self.team.sharing(self.loss, position == len(samples) - 1):
+                    parts.append(self._gradients(index, sample, len(samples)))
+            with self.stopwatch.part("optimiser"):
+                self._learn()
+        finally:
+            for optimiser in self.optimisers:
+                optimiser.zero_grad(set_to_none=True)
+        self.drawn += self.config.accumulate
+        self.seconds += time.perf_counter() - started
+        self.cpu_seconds += time.process_time() - cpu_started
+        return np.mean(parts, axis=0).tolist()
+
+    def _gradients(self, index: int, sample: Sample, count: int) -> list[float]:
+        # (seed, index) alone is what draws the window.
+        rng = np.random.default_rng((self.config.seed, index, 1))
+        user = SimulatedUser([t[0] >= 0.5 for t in sample.targets], rng)
+        image, targets = (torch.from_numpy(a).to(self.device) for a in (sample.image, sample.targets))
+        with self.stopwatch.part("forward"):
+            loss, rounds = self.loss(image, targets, user, sample.spacing_mm)
+        with self.stopwatch.part("backward"):
+            self.scaler.scale(loss / count).backward()
+        return rounds.tolist()
+
+    def _learn(self) -> None:
+        if self.scaler.is_enabled():
+            for optimiser in self.optimisers:
+                self.scaler.unscale_(optimiser)
+        if self._gradients_are_finite():
+            self._update()
+            self.step_count, self.skipped = self.step_count + 1, 0
+        else:
+            # One window whose half-precision kernels failed must not cost the run its weights.
+            self.skipped += 1
+            if self.skipped > MOST_SKIPPED:
+                raise RuntimeError(f"{self.skipped} steps in a row had gradients that are not finite")
+        if self.scaler.is_enabled():
+            self.scaler.update()
+
+    def _gradients_are_finite(self) -> bool:
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        return bool(torch.isfinite(nn.utils.get_total_norm(gradients)))
+
+    def _update(self) -> None:
+        # Muon's steps have their length whatever the gradients' is.
+        nn.utils.clip_grad_norm_(self.optimisers[-1].param_groups[0]["params"], 1.0)
+        factor = self.rate()
+        for optimiser, lr in zip(self.optimisers, self.rates, strict=True):
+            optimiser.param_groups[0]["lr"] = lr * factor
+            optimiser.step()
+        renormalise_(self.network)
+        decay = min(self.config.ema, (2 + self.step_count) / (11 + self.step_count))
+        with torch.no_grad():
+            for name, parameter in self.network.named_parameters():
+                self.average[name].lerp_(parameter, 1 - decay)
+
+    def averaged(self) -> ENSAM:
+        """The network with the averaged weights, back on the sphere."""
+        network = ENSAM(self.network.config).to(self.device)
+        network.load_state_dict({**self.network.state_dict(), **self.average})
+        renormalise_(network)
+        return _channels_last(network).eval()
+
+    def state(self) -> dict[str, Any]:
+        """All that a run needs to go on, as tensors and plain values."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimisers": [o.state_dict() for o in self.optimisers],
+            "scaler": self.scaler.state_dict(),
+            "architecture": self.network.config.to_dict(),
+            "training": self.config.to_dict(),
+            "step": self.step_count,
+            "drawn": self.drawn,
+            "skipped": self.skipped,
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "total_seconds": self.earlier_seconds + self.seconds,
+            "budget": list(self.budget),
+            "torch_rng": torch.get_rng_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a `state`. Raises InputError if it is of another network or optimiser."""
+        if NetworkConfig.from_dict(state["architecture"]) != self.network.config:
+            raise InputError("The saved training is of another network: choose another folder for this one.")
+        if len(state["optimisers"]) != len(self.optimisers):
+            raise InputError("The saved training used another optimiser: choose another folder for this one.")
+        self.network.load_state_dict(state["network"])
+        self.average = {name: tensor.to(self.device) for name, tensor in state["average"].items()}
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        if state.get("scaler"):
+            self.scaler.load_state_dict(state["scaler"])
+        self.step_count, self.seconds = state["step"], state["seconds"]
+        self.earlier_seconds = state["total_seconds"] - self.seconds
+        # States of the first version know no more than that.
+        self.cpu_seconds = state.get("cpu_seconds", 0.0)
+        self.drawn = state.get("drawn", self.step_count * self.config.accumulate)
+        self.skipped = state.get("skipped", 0)
+        self.budget = tuple(state.get("budget", self.config.budget))
+        if "torch_rng" in state:
+            torch.set_rng_state(state["torch_rng"])
+
+    def start_from(self, path: Path) -> None:
+        """Takes a state.pt's weights and momenta, or a checkpoint's weights, into a schedule of its own.
+
+        Raises InputError.
+        """
+        if path.suffix == ".safetensors":
+            self.network.load_state_dict(load_checkpoint(path).state)
+            renormalise_(self.network)
+            self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
+        else:
+            self.restore(torch.load(path, map_location=self.device, weights_only=True))
+            self.earlier_seconds += self.seconds
+            self.seconds, self.cpu_seconds, self.budget = 0.0, 0.0, self.config.budget
+
+
+def architecture_of(path: Path) -> NetworkConfig:
+    """The network that a state.pt or a checkpoint (.safetensors) holds. Raises InputError."""
+    if not path.is_file():
+        raise InputError(f"There is no file '{path}' to start from: check the path.")
+    if path.suffix == ".safetensors":
+        return load_checkpoint(path).config
+    return NetworkConfig.from_dict(torch.load(path, weights_only=True, mmap=True)["architecture"])
+
+
+def _channels_last(network: ENSAM) -> ENSAM:
+    # The convolutional parts alone: the rest holds tensors of four dimensions, which have no such format.
+    network.image_encoder.to(memory_format=torch.channels_last_3d)
+    network.mask_decoder.to(memory_format=torch.channels_last_3d)
+    return network

@@ -1,0 +1,84 @@
+"""The cases of a run: from a cache, or from files that are checked and cached first, and who is held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ensam.errors import InputError
+
+from ensam_training.cache import Cache, prepare
+from ensam_training.cases import Case
+from ensam_training.coreset import split
+from ensam_training.discovery import find_cases
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Who is held out: the cases named in a text file, one a line, or a share of all patients by seed.
+
+    Without either nobody is.
+    """
+
+    names: Path | None = None
+    share: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Where the cases are and who is held out. Small, so that another process can be given it."""
+
+    cache: Path
+    held_out: HeldOut
+
+    def cases(self) -> tuple[list[Case], list[Case]]:
+        """Training and validation cases, memory-mapped. Raises InputError."""
+        cases = Cache(self.cache).cases()
+        if self.held_out.names is not None:
+            names = set(names_in(self.held_out.names))
+            unknown = names - {case.name for case in cases}
+            if unknown:
+                raise InputError(
+                    f"'{self.held_out.names}' names {len(unknown)} that are no usable cases, such as "
+                    f"'{min(unknown)}': take them out, or see what check says of them."
+                )
+            return [c for c in cases if c.name not in names], [c for c in cases if c.name in names]
+        if self.held_out.share is not None:
+            return split(cases, self.held_out.share, self.held_out.seed)
+        return cases, []
+
+
+def open_data(data: Path, held_out: HeldOut, folder: Path, say: Callable[[str], None]) -> TrainingData:
+    """data: a cache, which is used as it is, or files in any known layout, which are cached in `folder`.
+
+    Cases that can't be used are named. Raises InputError.
+    """
+    if Cache.is_one(data):
+        return TrainingData(data, held_out)
+    cache = prepare(find_cases(data), folder)
+    for check in cache.report.checks:
+        if check.reason:
+            say(f"{check.file.name} is left out: {check.reason}")
+    if not cache.report.usable:
+        raise InputError(f"No case of '{data}' can be used: mend what is said of them above.")
+    return TrainingData(folder, held_out)
+
+
+def names_in(path: Path) -> list[str]:
+    """The case names in a text file, one a line. Raises InputError."""
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except OSError as error:
+        raise InputError(f"The list of cases '{path}' can't be read: check that it exists.") from error
+
+
+def describe(training: Sequence[Case], validation: Sequence[Case]) -> str:
+    """One line: how many cases, objects and datasets are trained on and held out."""
+    objects = sum(len(case.objects) for case in training)
+    datasets = len({case.dataset for case in training})
+    return (
+        f"{len(training)} cases with {objects} objects of {datasets} datasets to train on, "
+        f"{len(validation)} held out"
+    )
