@@ -1,9 +1,9 @@
-"""Labelled cases in the challenge's form: .npz archives with the truth, `gts`, beside image and boxes."""
+"""Labelled cases in the challenge's form: from .npz with the truth `gts`, or from images and labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,12 @@ from ensam.npz import read_members
 from ensam.preprocessing import ct_range, percentile_range
 from numpy.typing import NDArray
 
+from ensam_training.cases import CaseFile, dataset_of, load, modality_of
+from ensam_training.discovery import find_cases
+
 MAX_OBJECTS = 6
 MINIMUM_VOXELS = 100
+UNKNOWN = "unknown"
 _CT_WINDOW = "soft tissue"
 
 
@@ -25,11 +29,24 @@ class LabelledCase:
 
     case: ChallengeCase
     truth: NDArray[np.uint8]
+    modality: str = UNKNOWN
+    dataset: str = ""
 
     @property
     def count(self) -> int:
         """The number K of its objects."""
         return int(self.truth.max())
+
+    def largest(self, count: int) -> LabelledCase:
+        """The case with its `count` largest objects alone, numbered anew in the order that they had."""
+        if self.count <= count:
+            return self
+        sizes = np.bincount(self.truth.ravel())[1:]
+        kept = np.sort(np.argsort(-sizes, kind="stable")[:count])
+        numbers = np.zeros(self.count + 1, np.uint8)
+        numbers[kept + 1] = np.arange(1, count + 1)
+        boxes = None if self.case.boxes is None else tuple(self.case.boxes[index] for index in kept)
+        return replace(self, case=replace(self.case, boxes=boxes), truth=numbers[self.truth])
 
     @property
     def spacing_zyx(self) -> tuple[float, float, float]:
@@ -72,7 +89,7 @@ def make_challenge_case(
         tuple(float(length) for length in spacing_xyz),
         tuple(boxes_from_labels(truth)),
     )
-    return LabelledCase(case, truth)
+    return LabelledCase(case, truth, modality_of(name) or UNKNOWN, dataset_of(name))
 
 
 def write_labelled_case(path: Path | str, labelled: LabelledCase) -> None:
@@ -116,4 +133,39 @@ def read_labelled_case(path: Path | str) -> LabelledCase:
             f"The challenge file '{path.name}' has {len(case.boxes)} boxes for {truth.max()} labels: "
             "make it again."
         )
-    return LabelledCase(ChallengeCase(case.name, case.image, case.spacing, case.boxes), truth)
+    bare = ChallengeCase(case.name, case.image, case.spacing, case.boxes)
+    return LabelledCase(bare, truth, modality_of(case.name) or UNKNOWN, dataset_of(case.name))
+
+
+def choose_cases(source: Path, names: Sequence[str] | None = None) -> list[CaseFile]:
+    """The cases that `discovery.find_cases` sees, or those of that name, in that order; none is opened.
+
+    Raises InputError when there are none, or not all of that name.
+    """
+    found = {file.name: file for file in find_cases(source)}
+    missing = [name for name in names or () if name not in found]
+    if missing:
+        raise InputError(f"'{source}' has no case {', '.join(missing)}: mend the list of cases.")
+    if not found:
+        raise InputError(f"There are no cases in '{source}': check the path.")
+    return list(found.values()) if names is None else [found[name] for name in names]
+
+
+def open_case(file: CaseFile, max_objects: int | None = None) -> LabelledCase:
+    """A case in the challenge's form with its largest objects.
+
+    max_objects: without it all that an .npz holds, and `MAX_OBJECTS` otherwise. Raises InputError.
+    """
+    modality = file.modality or UNKNOWN
+    if file.problem:
+        raise InputError(file.problem)
+    if file.image.suffix == ".npz":
+        found = replace(read_labelled_case(file.image), modality=modality, dataset=file.dataset)
+        found.case.volume()  # Methods may count on a volume that can be segmented.
+        return found if max_objects is None else found.largest(max_objects)
+    volume, labels = load(file)
+    spacing_xyz = volume.grid.spacing_zyx[::-1]
+    made = make_challenge_case(
+        file.name, volume.array, labels, spacing_xyz, volume.is_ct, max_objects or MAX_OBJECTS
+    )
+    return replace(made, modality=modality, dataset=file.dataset)

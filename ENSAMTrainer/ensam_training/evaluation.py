@@ -1,20 +1,17 @@
 """The challenge's protocol: a box, then five rounds of one click an object where the last answer is worst.
 
-    cases = [read_labelled_case(path) for path in sorted(folder.glob("*.npz"))]
-    scores = play("ellipsoid", cases, one_by_one(ellipsoid_predictor))
-    scores += play("ensam", cases, ensam_predictor(checkpoint))
-    write_csv(folder / "evaluation.csv", scores)
-
-Every method is asked for a whole round of cases at once, so that a command line starts once a round.
+case = open_case(file)
+scores = play("ellipsoid", case, ellipsoid_predictor)
+scores += play("ensam", case, ensam_predictor(checkpoint))
 """
 
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +19,7 @@ import numpy as np
 from ensam.challenge import ChallengeCase, Clicks, write_case
 from ensam.errors import ChallengeFileError, InputError
 from ensam.npz import read_members
+from ensam.session import InteractiveSession
 from numpy.typing import NDArray
 
 from ensam_training.baselines import Predictor
@@ -34,53 +32,49 @@ TOLERANCE_MM = 2.0
 _NSD_NEEDS_DSC = 0.2
 
 
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """A method's labels for one case, uint8 (z, y, x), and the seconds that it took."""
-
-    labels: NDArray[np.uint8]
-    seconds: float
-
-
-RoundPredictor = Callable[[Sequence[ChallengeCase]], Sequence[Answer]]
-"""From the cases of one round to their answers, in the same order."""
-
-
 @dataclass(frozen=True)
 class Score:
-    """How one method did on one case after `round` clicks an object; `dsc` and `nsd` are means over them."""
+    """How one method did on one case after `round` clicks an object; `dsc` and `nsd` are means over them.
+
+    seconds: what this round's answer took.
+    """
 
     method: str
     case: str
+    modality: str
+    dataset: str
+    objects: int
     round: int
     dsc: float
     nsd: float
     seconds: float
 
 
-def play(method: str, cases: Sequence[LabelledCase], predict: RoundPredictor) -> list[Score]:
-    """Play the protocol with all cases side by side: a score a case and round, ordered by round.
+def play(method: str, labelled: LabelledCase, predict: Predictor, seed: int | None = None) -> list[Score]:
+    """Play the protocol: a score a round.
 
-    Each object gets one click a round, at the deepest voxel of the largest 26-connected error region of the
-    method's own last answer; none where it has no error. Where several voxels are deepest, the challenge
-    draws one and here it is the first. A case without boxes starts with the clicks and scores 0 before.
+    Each object gets one click a round, on the largest 26-connected error region of the method's own last
+    answer; none where it has no error. It lies at the region's deepest voxel. Where several are deepest, the
+    challenge draws one and here it is the first. With a `seed` the clicks are a hand's: drawn from the voxels
+    of at least half that depth, the same for all methods as long as their answers are. A case without boxes
+    starts with the clicks and scores 0 before.
     Raises InputError when the method gives no valid answer.
     """
     scores = []
-    states = [labelled.case for labelled in cases]
+    state = labelled.case
     for number in range(CLICK_ROUNDS + 1):
+        dsc = nsd = seconds = 0.0
         if number > 0:
-            states = [_clicked(state, of.truth) for state, of in zip(states, cases, strict=True)]
-        asked = [state for state in states if number > 0 or state.boxes is not None]
-        answers = iter(_checked(method, asked, predict(asked)) if asked else [])
-        for index, (state, labelled) in enumerate(zip(states, cases, strict=True)):
-            if number == 0 and state.boxes is None:
-                scores.append(Score(method, state.name, number, 0.0, 0.0, 0.0))
-                continue
-            answer = next(answers)
-            dsc, nsd = measure(labelled, answer.labels)
-            scores.append(Score(method, state.name, number, dsc, nsd, answer.seconds))
-            states[index] = replace(state, previous=answer.labels)
+            state = _clicked(state, labelled.truth, _generator(seed, state.name, number))
+        if number > 0 or state.boxes is not None:
+            started = time.perf_counter()
+            answer = predict(state)
+            seconds = time.perf_counter() - started
+            _check(method, state, answer)
+            dsc, nsd = measure(labelled, answer)
+            state = replace(state, previous=answer)
+        about = state.name, labelled.modality, labelled.dataset, labelled.count
+        scores.append(Score(method, *about, number, dsc, nsd, seconds))
     return scores
 
 
@@ -97,52 +91,52 @@ def measure(labelled: LabelledCase, answer: NDArray[np.uint8]) -> tuple[float, f
     return dsc, float(np.mean([surface_dice(*pair, spacing, TOLERANCE_MM) for pair in pairs]))
 
 
-def one_by_one(predict: Predictor) -> RoundPredictor:
-    """A method that takes single cases, as one that takes a round of them."""
+def ensam_predictor(checkpoint: Path | None = None) -> Predictor:
+    """ENSAM with the checkpoint that is installed with it or another, as `ensam predict-npz` answers.
 
-    def predict_round(cases: Sequence[ChallengeCase]) -> list[Answer]:
-        answers = []
-        for case in cases:
-            started = time.perf_counter()
-            labels = predict(case)
-            answers.append(Answer(labels, time.perf_counter() - started))
-        return answers
+    One session serves all rounds, so that the encoder runs again only where its window changed.
+    """
+    session = InteractiveSession(checkpoint)
 
-    return predict_round
+    def predict(case: ChallengeCase) -> NDArray[np.uint8]:
+        prompts = case.prompt_sets()
+        # An object without a box stays empty until it has a foreground click.
+        usable = [i for i, one in enumerate(prompts) if one.box is not None or len(one.foreground_ras)]
+        session.set_volume(case.volume())
+        labels = np.zeros(case.image.shape, np.uint8)
+        for index, answer in zip(usable, session.segment_all([prompts[i] for i in usable]), strict=True):
+            labels[answer.slices][answer.mask] = index + 1
+        return labels
+
+    return predict
 
 
-def ensam_predictor(checkpoint: Path | None = None) -> RoundPredictor:
-    """ENSAM by its command line, with the checkpoint that is installed with it or another."""
-    chosen = [] if checkpoint is None else ["--checkpoint", str(checkpoint.resolve())]
-    return command_predictor([sys.executable, "-m", "ensam", "predict-npz", *chosen])
-
-
-def command_predictor(command: Sequence[str]) -> RoundPredictor:
+def command_predictor(command: Sequence[str]) -> Predictor:
     """A method that is a command with the challenge's contract: `--input FOLDER --output FOLDER`.
 
-    It runs once a round, and each case's seconds are an equal share of that, the command's start included.
+    It runs once for each answer, as in the challenge, and its start counts. Raises InputError when it can't
+    be run, fails or leaves no answer.
     """
 
-    def predict_round(cases: Sequence[ChallengeCase]) -> list[Answer]:
+    def predict(case: ChallengeCase) -> NDArray[np.uint8]:
         with tempfile.TemporaryDirectory() as folder:
             given, wanted = Path(folder, "input"), Path(folder, "output")
             given.mkdir()
             wanted.mkdir()
-            for case in cases:
-                path = given / f"{case.name}.npz"
-                write_case(path, case.image, case.spacing, case.boxes, case.clicks, case.previous)
-            seconds = _run([*command, "--input", str(given), "--output", str(wanted)]) / len(cases)
-            return [Answer(_read_answer(wanted / f"{case.name}.npz"), seconds) for case in cases]
+            name = f"{case.name}.npz"
+            write_case(given / name, case.image, case.spacing, case.boxes, case.clicks, case.previous)
+            _run([*command, "--input", str(given), "--output", str(wanted)])
+            return _read_answer(wanted / name)
 
-    return predict_round
+    return predict
 
 
-def _clicked(case: ChallengeCase, truth: NDArray[np.uint8]) -> ChallengeCase:
+def _clicked(case: ChallengeCase, truth: NDArray[np.uint8], rng: np.random.Generator | None) -> ChallengeCase:
     """The case with one click more on each object that its last answer has wrong."""
     previous = np.zeros_like(truth) if case.previous is None else case.previous
     clicks = case.clicks or ({"fg": (), "bg": ()},) * int(truth.max())
     added = tuple(
-        _with_click(of_object, simulate_click(truth == label, previous == label))
+        _with_click(of_object, simulate_click(truth == label, previous == label, rng))
         for label, of_object in enumerate(clicks, start=1)
     )
     return replace(case, clicks=added, previous=previous)
@@ -156,19 +150,20 @@ def _with_click(clicks: Clicks, click: Click | None) -> Clicks:
     return {**clicks, key: (*clicks[key], voxel)}
 
 
-def _checked(method: str, cases: Sequence[ChallengeCase], answers: Sequence[Answer]) -> Sequence[Answer]:
-    for case, answer in zip(cases, answers, strict=True):
-        if answer.labels.dtype != np.uint8 or answer.labels.shape != case.image.shape:
-            raise InputError(
-                f"'{method}' answers '{case.name}' with {answer.labels.dtype} labels of the shape "
-                f"{answer.labels.shape}: it must be uint8 and {case.image.shape}."
-            )
-    return answers
+def _generator(seed: int | None, name: str, number: int) -> np.random.Generator | None:
+    return None if seed is None else np.random.default_rng((seed, zlib.crc32(name.encode()), number))
 
 
-def _run(command: Sequence[str]) -> float:
-    """The seconds that a command takes. Raises InputError when it can't be run or fails."""
-    started = time.perf_counter()
+def _check(method: str, case: ChallengeCase, answer: NDArray) -> None:
+    if answer.dtype != np.uint8 or answer.shape != case.image.shape:
+        raise InputError(
+            f"'{method}' answers '{case.name}' with {answer.dtype} labels of the shape {answer.shape}: "
+            f"it must be uint8 and {case.image.shape}."
+        )
+
+
+def _run(command: Sequence[str]) -> None:
+    """Run a command to its end. Raises InputError when it can't be run or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
@@ -176,7 +171,6 @@ def _run(command: Sequence[str]) -> float:
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
         raise InputError(f"'{' '.join(command)}' failed with {done.returncode}: {last}")
-    return time.perf_counter() - started
 
 
 def _read_answer(path: Path) -> NDArray:

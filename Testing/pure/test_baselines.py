@@ -9,7 +9,9 @@ from ensam_training.baselines import (
     BASELINES,
     box_predictor,
     ellipsoid_predictor,
+    growcut_predictor,
     random_walker_predictor,
+    threshold_predictor,
 )
 from ensam_training.metrics import dice
 from hypothesis import given, settings
@@ -60,13 +62,26 @@ def test_overlapping_boxes_share_the_voxels_between_their_centres():
     assert row.tolist() == [1] * 17 + [2] * 18 + [0] * 5
 
 
-def test_the_random_walker_finds_bright_objects():
+SEEING = [threshold_predictor, random_walker_predictor, growcut_predictor]
+SEEDED = [random_walker_predictor, growcut_predictor]
+
+
+@pytest.mark.parametrize("predict", SEEING)
+def test_bright_objects_are_found_by_whoever_looks_at_the_image(predict):
     labels = two_balls()
-    found = of_each(labels, random_walker_predictor(case_of(labels)))
-    assert min(found) > 0.9
+    assert min(of_each(labels, predict(case_of(labels)))) > 0.9
 
 
-def test_clicks_pull_the_random_walker_in_and_push_it_out():
+@pytest.mark.parametrize("predict", SEEING)
+def test_dark_objects_are_found_as_bright_ones_are(predict):
+    labels = two_balls()
+    bright = case_of(labels)
+    dark = ChallengeCase(bright.name, 255 - bright.image, bright.spacing, bright.boxes)
+    assert np.mean(predict(dark) == predict(bright)) > 0.999
+
+
+@pytest.mark.parametrize("predict", SEEDED)
+def test_clicks_pull_the_mask_in_and_push_it_out(predict):
     labels = np.zeros(SHAPE, np.uint8)
     labels[ball((12, 14, 12), 7)] = 1
     beside = ball((12, 14, 30), 5)
@@ -76,10 +91,35 @@ def test_clicks_pull_the_random_walker_in_and_push_it_out():
 
     def answer(fg, bg):
         case = ChallengeCase("case", both.image, both.spacing, boxes, ({"fg": fg, "bg": bg},))
-        return random_walker_predictor(case)
+        return predict(case)
 
     assert answer((), ())[inside] == 0 and answer((inside,), ())[inside] == 1
     assert answer((), ())[outside] == 1 and answer((), (outside,))[outside] == 0
+
+
+def test_growcut_stops_at_a_wall_that_is_not_as_wide_as_its_box():
+    # Two halves of one grey with a thin bright wall between them; only the first is in the object's middle.
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[4:20, 4:28, 4:24] = 1
+    image = np.full(SHAPE, 90, np.uint8)
+    image[:, :, 24] = 200
+    case = ChallengeCase("case", image, (1.0, 1.0, 1.0), tuple(boxes_from_labels(labels)))
+    answer = growcut_predictor(case)
+    assert answer[12, 16, 22] == 1 and not answer[:, :, 25:].any()
+
+
+def test_a_click_teaches_the_threshold_a_new_grey_value():
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[4:20, 4:28, 4:36] = 1
+    image = np.full(SHAPE, 20, np.uint8)
+    image[labels == 1] = 120
+    image[6:18, 6:26, 33:36] = 150  # a part of the object that its middle does not tell of
+    boxes = tuple(boxes_from_labels(labels))
+    clicks = ({"fg": ((12, 16, 34),), "bg": ()},)
+    before = threshold_predictor(ChallengeCase("case", image, (1.0, 1.0, 1.0), boxes))
+    after = threshold_predictor(ChallengeCase("case", image, (1.0, 1.0, 1.0), boxes, clicks))
+    assert before[12, 16, 34] == 0 and before[12, 16, 10] == 1
+    assert after[12, 16, 34] == 1 and after[12, 16, 10] == 1
 
 
 def test_a_case_without_boxes_is_answered_with_background():
@@ -93,7 +133,8 @@ def test_a_case_without_boxes_is_answered_with_background():
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 9, 9), (2, 3, 2), (24, 24, 24)])
 @pytest.mark.parametrize("grey", ["one", "noise"])
-def test_the_random_walker_answers_a_box_as_large_as_the_volume(shape, grey):
+@pytest.mark.parametrize("predict", SEEDED)
+def test_a_box_as_large_as_the_volume_is_answered(predict, shape, grey):
     image = np.random.default_rng(0).integers(0, 256, shape) if grey == "noise" else np.full(shape, 7)
     labels = np.ones(shape, np.uint8)
     middle = tuple(n // 2 for n in shape)
@@ -101,7 +142,7 @@ def test_the_random_walker_answers_a_box_as_large_as_the_volume(shape, grey):
         case = ChallengeCase(
             "case", image.astype(np.uint8), (1.0, 2.0, 3.0), tuple(boxes_from_labels(labels)), clicks
         )
-        answer = random_walker_predictor(case)
+        answer = predict(case)
         assert answer.shape == shape
         if clicks:
             assert answer[middle] == (1 if clicks[0]["fg"] else 0)

@@ -2,31 +2,40 @@
 
 import csv
 import json
+import pickle
 import subprocess
 import sys
+from concurrent.futures import Future
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from ensam.challenge import ChallengeCase, boxes_from_labels, read_case
+from ensam.challenge import ChallengeCase, boxes_from_labels, read_case, write_case
 from ensam.errors import ChallengeFileError, InputError
 from ensam_training.__main__ import main
-from ensam_training.baselines import box_predictor
+from ensam_training.baselines import BASELINES, box_predictor
 from ensam_training.challenge_cases import (
     LabelledCase,
+    choose_cases,
     make_challenge_case,
+    open_case,
     read_labelled_case,
     read_labels,
     write_labelled_case,
 )
-from ensam_training.evaluation import (
-    CLICK_ROUNDS,
-    command_predictor,
-    ensam_predictor,
-    measure,
-    one_by_one,
-    play,
+from ensam_training.evaluation import CLICK_ROUNDS, command_predictor, ensam_predictor, measure, play
+from ensam_training.evaluation_run import Protocol, evaluate
+from ensam_training.report import (
+    area_under_curve,
+    read_csv,
+    summarise,
+    summarise_by,
+    summary_markdown,
+    summary_text,
+    write_csv,
 )
-from ensam_training.report import area_under_curve, summarise, summary_text
+
+from .tiny import write_checkpoint
 
 SHAPE = (12, 16, 20)
 SPACING_XYZ = (1.0, 1.5, 3.0)
@@ -78,17 +87,17 @@ def empty(case):
 
 def test_a_perfect_method_scores_one_everywhere_and_gets_no_click():
     predict, asked = recording(perfect)
-    scores = play("perfect", [a_case()], one_by_one(predict))
+    scores = play("perfect", a_case(), predict)
     assert [score.round for score in scores] == list(range(CLICK_ROUNDS + 1))
     assert {(score.dsc, score.nsd) for score in scores} == {(1.0, 1.0)}
     assert all(not clicks["fg"] and not clicks["bg"] for case in asked for clicks in case.clicks)
     summary = summarise(scores)[0]
-    assert (summary.dsc_auc, summary.nsd_auc, summary.dsc_final, summary.nsd_final) == (4, 4, 1, 1)
+    assert summary.measures == (4, 4, 1, 1)
 
 
 def test_the_first_round_has_boxes_alone_and_each_later_one_a_click_more_an_object():
     predict, asked = recording(empty)
-    play("empty", [a_case()], one_by_one(predict))
+    play("empty", a_case(), predict)
     assert asked[0].clicks == () and asked[0].previous is None and len(asked[0].boxes) == 2
     for number, case in enumerate(asked):
         counts = [len(clicks["fg"]) for clicks in case.clicks]
@@ -106,20 +115,30 @@ def test_clicks_correct_the_methods_own_last_answer():
         return answer
 
     predict, asked = recording(too_much_of_one)
-    play("too much", [a_case()], one_by_one(predict))
+    play("too much", a_case(), predict)
     first, second = asked[1].clicks
     assert len(first["bg"]) == 1 and not first["fg"] and not second["bg"] and not second["fg"]
     assert too_much_of_one(None)[first["bg"][0]] == 1 and labels_of_two()[first["bg"][0]] == 0
     assert np.array_equal(asked[1].previous, too_much_of_one(None))
 
 
+def test_a_seed_moves_the_clicks_within_their_error_and_repeats_them():
+    def clicks_of(seed):
+        predict, asked = recording(empty)
+        play("empty", a_case(), predict, seed)
+        return [clicks["fg"] for clicks in asked[-1].clicks]
+
+    deepest, first, second = clicks_of(None), clicks_of(1), clicks_of(2)
+    assert first == clicks_of(1) and first != second and first != deepest
+    assert len(set(first[0])) > 1 and len(set(deepest[0])) == 1
+    assert all(labels_of_two()[voxel] == 1 for voxel in first[0])
+
+
 def test_a_case_without_boxes_skips_the_first_round():
     predict, asked = recording(perfect)
-    scores = play("perfect", [a_case("boxed"), a_case("bare", boxed=False)], one_by_one(predict))
-    assert [case.name for case in asked[:3]] == ["boxed", "boxed", "bare"]
-    bare = [score for score in scores if score.case == "bare"]
-    assert [score.dsc for score in bare] == [0, 1, 1, 1, 1, 1]
-    assert len(asked[2].clicks[0]["fg"]) == 1
+    scores = play("perfect", a_case("bare", boxed=False), predict)
+    assert [score.dsc for score in scores] == [0, 1, 1, 1, 1, 1]
+    assert len(asked) == 5 and len(asked[0].clicks[0]["fg"]) == 1
 
 
 def test_scores_are_means_over_the_objects():
@@ -149,66 +168,99 @@ def test_the_area_leaves_the_box_out():
     assert area_under_curve((1, 0.2, 0.4, 0.6, 0.8, 1.0)) == pytest.approx(0.3 + 0.5 + 0.7 + 0.9)
 
 
+def scores_of(*cases):
+    return [
+        score
+        for name, predict in (("box", box_predictor), ("perfect", perfect))
+        for case in cases
+        for score in play(name, case, predict)
+    ]
+
+
 def test_the_summary_averages_over_cases_method_by_method():
-    cases = [a_case("one"), a_case("two")]
-    scores = play("box", cases, one_by_one(box_predictor)) + play("perfect", cases, one_by_one(perfect))
-    box, best = summarise(scores)
+    case = a_case("one")
+    box, best = summarise(scores_of(case, a_case("two")))
     assert (box.method, best.method, box.cases) == ("box", "perfect", 2)
-    assert box.dsc_final == pytest.approx(measure(cases[0], box_predictor(cases[0].case))[0])
+    assert box.dsc_final == pytest.approx(measure(case, box_predictor(case.case))[0])
     lines = summary_text([box, best]).splitlines()
-    assert "DSC_AUC" in lines[0] and lines[2].split()[:2] == ["perfect", "1.000"] and len(lines) == 3
+    assert lines[2].split()[:2] == ["perfect", "1.000"] and len(lines) == 3
+    assert lines[0].split()[-5:-1] == ["DSC_AUC", "NSD_AUC", "DSC_Final", "NSD_Final"]
+
+
+def test_the_seconds_of_a_case_are_those_of_all_its_answers():
+    scores = [replace(score, seconds=1 + score.round) for score in scores_of(a_case("one"), a_case("two"))]
+    assert summarise(scores)[0].seconds == 1 + 2 + 3 + 4 + 5 + 6
+
+
+def test_modalities_have_tables_of_their_own():
+    ct, mr = replace(a_case("one"), modality="CT"), replace(a_case("two"), modality="MR")
+    scores = scores_of(ct, mr, replace(a_case("three"), modality="MR"))
+    groups = summarise_by(scores, lambda score: score.modality)
+    assert {name: of[0].cases for name, of in groups.items()} == {"CT": 1, "MR": 2}
+    text = summary_markdown(scores)
+    assert text.index("All 3 cases") < text.index("CT, 1 cases") < text.index("MR, 2 cases")
 
 
 @pytest.mark.parametrize("labels", [np.zeros((2, 2, 2), np.uint8), np.zeros(SHAPE, np.int64)])
 def test_an_answer_of_another_shape_or_type_is_refused(labels):
     with pytest.raises(InputError, match="'odd' answers 'one'"):
-        play("odd", [a_case()], one_by_one(lambda case: labels))
+        play("odd", a_case(), lambda case: labels)
 
 
-def test_a_command_gives_the_scores_of_the_same_method_in_memory():
-    def marks_bright(case):
-        return (case.image > 127).astype(np.uint8)
-
-    cases = [a_case("one"), a_case("two")]
-    by_command = play("bright", cases, command_predictor([sys.executable, "-c", MARKS_BRIGHT]))
-    in_memory = play("bright", cases, one_by_one(marks_bright))
-    assert [(s.case, s.round, s.dsc, s.nsd) for s in by_command] == [
-        (s.case, s.round, s.dsc, s.nsd) for s in in_memory
-    ]
-    assert all(score.seconds > 0 for score in by_command)
+def marks_bright(case):
+    return (case.image > 127).astype(np.uint8)
 
 
-def test_the_command_runs_once_a_round_with_all_that_the_round_gives(monkeypatch, tmp_path):
+def test_a_command_gives_the_answer_of_the_same_method_in_memory():
+    case = a_case().case
+    answer = command_predictor([sys.executable, "-c", MARKS_BRIGHT])(case)
+    assert np.array_equal(answer, marks_bright(case))
+
+
+def test_a_command_gets_all_that_the_round_gives(monkeypatch):
     rounds = []
 
     def run(command, **_):
         given, wanted = (command[command.index(flag) + 1] for flag in ("--input", "--output"))
-        rounds.append([read_case(f"{given}/{name}.npz") for name in ("one", "two")])
-        for case in rounds[-1]:
-            np.savez_compressed(f"{wanted}/{case.name}.npz", segs=empty(case))
-        assert command[1:6] == ["-m", "ensam", "predict-npz", "--checkpoint", str(tmp_path / "weights")]
+        rounds.append(read_case(f"{given}/one.npz"))
+        np.savez_compressed(f"{wanted}/one.npz", segs=empty(rounds[-1]))
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(subprocess, "run", run)
-    play("ensam", [a_case("one"), a_case("two")], ensam_predictor(tmp_path / "weights"))
+    play("command", a_case(), command_predictor(["anything"]))
     assert len(rounds) == CLICK_ROUNDS + 1
-    for number, cases in enumerate(rounds):
-        for case in cases:
-            assert [len(clicks["fg"]) for clicks in case.clicks] == ([number] * 2 if number else [])
-            assert (case.previous is None) == (number == 0) and len(case.boxes) == 2
+    for number, case in enumerate(rounds):
+        assert [len(clicks["fg"]) for clicks in case.clicks] == ([number] * 2 if number else [])
+        assert (case.previous is None) == (number == 0) and len(case.boxes) == 2
 
 
 def test_a_command_that_fails_is_reported_with_its_last_words():
     failing = [sys.executable, "-c", "import sys; print('no weights', file=sys.stderr); sys.exit(2)"]
     with pytest.raises(InputError, match="no weights"):
-        play("ensam", [a_case()], command_predictor(failing))
+        play("command", a_case(), command_predictor(failing))
     with pytest.raises(InputError, match="can't be run"):
-        play("ensam", [a_case()], command_predictor(["no-such-command"]))
+        play("command", a_case(), command_predictor(["no-such-command"]))
 
 
 def test_a_command_that_leaves_an_answer_out_is_reported():
     with pytest.raises(ChallengeFileError, match=r"one\.npz"):
-        play("silent", [a_case()], command_predictor([sys.executable, "-c", ""]))
+        play("silent", a_case(), command_predictor([sys.executable, "-c", ""]))
+
+
+def test_ensam_answers_as_its_command_for_the_challenge_does(tmp_path):
+    from ensam.__main__ import main as ensam
+
+    weights = write_checkpoint(tmp_path / "tiny.safetensors")
+    case = a_case(boxed=False).case
+    # The second object has nothing that it could be found by.
+    clicks = ({"fg": ((4, 5, 4),), "bg": ((10, 1, 1),)}, {"fg": (), "bg": ((1, 1, 1),)})
+    (tmp_path / "in").mkdir()
+    write_case(tmp_path / "in" / "one.npz", case.image, case.spacing, clicks=clicks)
+    options = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]
+    assert ensam(["predict-npz", *options, "--checkpoint", str(weights)]) == 0
+    answer = ensam_predictor(weights)(replace(case, clicks=clicks))
+    assert np.array_equal(answer, np.load(tmp_path / "out" / "one.npz")["segs"])
+    assert answer.any() and not (answer == 2).any()
 
 
 def test_a_made_case_holds_the_largest_labels_in_their_old_order():
@@ -266,36 +318,180 @@ def test_a_case_without_usable_truth_is_refused(tmp_path, gts):
         read_labels(tmp_path / "bad.npz")
 
 
+def test_the_largest_objects_are_kept_in_their_old_order():
+    case = a_case()
+    kept = case.largest(1)
+    assert kept.count == 1 and np.array_equal(kept.truth == 1, labels_of_two() == 2)
+    assert kept.case.boxes == case.case.boxes[1:] and case.largest(2) is case
+
+
+def write_cases(folder, *names):
+    for name in names:
+        write_labelled_case(folder / f"{name}.npz", a_case(name))
+    return folder
+
+
+def write_images(folder, *names):
+    sitk = pytest.importorskip("SimpleITK")
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        for file, array in (("image", RNG.random(SHAPE) * 100), ("label", labels_of_two())):
+            image = sitk.GetImageFromArray(array)
+            image.SetSpacing(SPACING_XYZ)
+            sitk.WriteImage(image, str(folder / name / f"{file}.nii.gz"))
+    return folder
+
+
+def test_cases_are_chosen_by_name_and_missing_ones_named(tmp_path):
+    write_cases(tmp_path, "ct_a", "mr_b", "mr_c")
+    assert [file.name for file in choose_cases(tmp_path)] == ["ct_a", "mr_b", "mr_c"]
+    assert [file.name for file in choose_cases(tmp_path, ["mr_c", "ct_a"])] == ["mr_c", "ct_a"]
+    with pytest.raises(InputError, match="no case mr_d"):
+        choose_cases(tmp_path, ["mr_d", "mr_b"])
+
+
+def test_images_with_labels_and_npz_of_the_same_case_are_opened_alike(tmp_path):
+    (file,) = choose_cases(write_images(tmp_path / "images", "ct_a"))
+    opened = open_case(file)
+    (tmp_path / "npz").mkdir()
+    write_labelled_case(tmp_path / "npz" / "ct_a.npz", opened)
+    again = open_case(choose_cases(tmp_path / "npz")[0])
+    assert opened.modality == again.modality == "CT" and opened.dataset == again.dataset
+    assert np.array_equal(opened.truth, labels_of_two()) and np.array_equal(again.truth, opened.truth)
+    assert np.array_equal(again.case.image, opened.case.image) and again.case.boxes == opened.case.boxes
+    assert opened.case.spacing == pytest.approx(SPACING_XYZ)
+    assert open_case(file, max_objects=1).count == 1
+
+
+def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
+    files = choose_cases(write_cases(tmp_path, "one", "two"))
+    asked = []
+
+    def counting(case):
+        asked.append(case.name)
+        return box_predictor(case)
+
+    monkeypatch.setitem(BASELINES, "box", counting)
+    output = tmp_path / "out"
+    output.mkdir()
+    next(evaluate(files, Protocol(("box",)), output))  # Stopped after the first case.
+    assert asked == ["one"] * 6
+    first = {outcome.case: outcome for outcome in evaluate(files, Protocol(("box",)), output)}
+    assert asked == ["one"] * 6 + ["two"] * 6
+    both = list(evaluate(files, Protocol(("ellipsoid", "box")), output))
+    assert len(asked) == 12
+    for outcome in both:
+        methods = [score.method for score in outcome.scores]
+        assert methods == ["ellipsoid"] * 6 + ["box"] * 6
+        kept = [round(score.dsc, 5) for score in first[outcome.case].scores]
+        assert [round(score.dsc, 5) for score in outcome.scores[6:]] == kept
+
+
+def test_half_written_scores_of_a_case_are_made_anew(tmp_path):
+    files = choose_cases(write_cases(tmp_path, "one"))
+    list(evaluate(files, Protocol(("box",)), tmp_path))
+    whole = read_csv(tmp_path / "evaluation.csv")
+    write_csv(tmp_path / "evaluation.csv", whole[:4])
+    (outcome,) = evaluate(files, Protocol(("box",)), tmp_path)
+    assert [score.round for score in outcome.scores] == list(range(6))
+
+
+def test_scores_of_other_settings_are_not_mixed_in(tmp_path):
+    files = choose_cases(write_cases(tmp_path, "one"))
+    output = tmp_path / "out"
+    output.mkdir()
+    list(evaluate(files, Protocol(("box",)), output))
+    for changed, name in (
+        (Protocol(("box",), seed=1), "seed"),
+        (Protocol(("box",), max_objects=1), "max obj"),
+    ):
+        with pytest.raises(InputError, match=name):
+            list(evaluate(files, changed, output))
+    weights = [write_checkpoint(tmp_path / f"{seed}.safetensors", seed) for seed in (0, 1)]
+    list(evaluate(files, Protocol(("ensam",), weights[0]), output))
+    list(evaluate(files, Protocol(("ellipsoid",)), output))
+    with pytest.raises(InputError, match="another checkpoint"):
+        list(evaluate(files, Protocol(("ensam",), weights[1]), output))
+
+
+class PoolInPlace:
+    """A pool of processes without the seconds that starting them takes: tasks and results travel alike."""
+
+    def __init__(self, *_):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, function, *arguments):
+        function, arguments = pickle.loads(pickle.dumps((function, arguments)))
+        done = Future()
+        done.set_result(pickle.loads(pickle.dumps(function(*arguments))))
+        return done
+
+
+def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
+    monkeypatch.setattr("ensam_training.evaluation_run.ProcessPoolExecutor", PoolInPlace)
+    files = choose_cases(write_cases(tmp_path, "one", "two"))
+    found = []
+    for jobs in (1, 2):
+        output = tmp_path / str(jobs)
+        output.mkdir()
+        outcomes = sorted(evaluate(files, Protocol(("box",)), output, jobs), key=lambda of: of.case)
+        found.append([(s.case, s.round, s.dsc, s.nsd) for of in outcomes for s in of.scores])
+    assert found[0] == found[1] and len(found[0]) == 12
+
+
 def test_the_command_line_evaluates_a_folder(tmp_path, capsys):
-    for name in ("one", "two"):
-        write_labelled_case(tmp_path / f"{name}.npz", a_case(name))
+    write_cases(tmp_path, "ct_one", "mr_two")
     output = tmp_path / "results"
     assert main(["evaluate", str(tmp_path), "-o", str(output), "--methods", "box,ellipsoid"]) == 0
     with open(output / "evaluation.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 2 * 6
     assert {row["method"] for row in rows} == {"box", "ellipsoid"}
+    with open(output / "cases.csv", newline="") as file:
+        rows = {(row["method"], row["case"]): row for row in csv.DictReader(file)}
+    assert len(rows) == 4 and rows["box", "mr_two"]["modality"] == "MR"
+    assert float(rows["box", "ct_one"]["DSC_AUC"]) == pytest.approx(4 * float(rows["box", "ct_one"]["DSC_0"]))
     assert (output / "evaluation.png").read_bytes().startswith(b"\x89PNG")
     figures = json.loads((output / "evaluation.json").read_text())
     assert figures["box"]["cases"] == 2 and len(figures["box"]["DSC_by_click"]) == 6
-    assert "NSD_AUC" in capsys.readouterr().out
+    assert figures["box"]["modalities"]["CT"]["cases"] == 1
+    assert "NSD_AUC" in capsys.readouterr().out and "final NSD" in (output / "summary.md").read_text()
 
 
-def test_the_command_line_explains_what_it_cannot_evaluate(tmp_path, capsys):
-    assert main(["evaluate", str(tmp_path), "-o", str(tmp_path / "out"), "--methods", "box"]) == 2
-    assert ".npz" in capsys.readouterr().err
-    assert main(["evaluate", str(tmp_path), "-o", str(tmp_path / "out"), "--methods", "magic"]) == 2
-    assert "magic" in capsys.readouterr().err
+def test_a_case_that_cannot_be_used_is_named_and_the_others_go_on(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("ensam_training.report.write_plot", lambda *_: None)  # it takes a second
+    write_cases(tmp_path, "good")
+    np.savez(tmp_path / "bad.npz", gts=np.zeros((2, 2, 2)))
+    output = tmp_path / "results"
+    assert main(["evaluate", str(tmp_path), "-o", str(output), "--methods", "box"]) == 2
+    assert "'bad' is left out" in capsys.readouterr().err
+    assert json.loads((output / "evaluation.json").read_text())["box"]["cases"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--methods", "magic"], "no method 'magic'"),
+        (["--max-objects", "0"], "--max-objects"),
+        (["--jobs", "0"], "--jobs"),
+        (["--cases", "nowhere.txt"], "nowhere.txt"),
+        (["--methods", "box"], "."),
+    ],
+)
+def test_the_command_line_explains_what_it_cannot_evaluate(tmp_path, capsys, options, message):
+    assert main(["evaluate", str(tmp_path), "-o", str(tmp_path / "out"), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
 
 
 def test_the_command_line_makes_cases_from_images_and_labels(tmp_path):
-    sitk = pytest.importorskip("SimpleITK")
-    for name in ("one", "two"):
-        (tmp_path / "data" / name).mkdir(parents=True)
-        for file, array in (("image", RNG.random(SHAPE) * 100), ("label", labels_of_two())):
-            image = sitk.GetImageFromArray(array)
-            image.SetSpacing(SPACING_XYZ)
-            sitk.WriteImage(image, str(tmp_path / "data" / name / f"{file}.nii.gz"))
+    write_images(tmp_path / "data", "one", "two")
     (tmp_path / "names.txt").write_text("two\n")
     options = ["make-cases", str(tmp_path / "data"), "-o", str(tmp_path / "cases")]
     assert main([*options, "--cases", str(tmp_path / "names.txt"), "--max-objects", "1"]) == 0

@@ -1,0 +1,167 @@
+"""The commands that measure: evaluate, clicks and make-cases."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from ensam.errors import InputError
+from ensam.files import not_written
+from tqdm import tqdm
+
+_DATA = "a folder of images and labels in any known layout, of .npz, or a CSV"
+_NAMES = "a text file: one case name a line"
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add the commands of this file to the command line's parser."""
+    run = commands.add_parser("evaluate", help="play the challenge's protocol, with baselines")
+    run.add_argument("data", type=Path, help=_DATA)
+    run.add_argument("-o", "--output", type=Path, required=True, help="tables and plot; resumes")
+    run.add_argument("--cases", type=Path, help=f"{_NAMES}; all by default")
+    run.add_argument("--checkpoint", type=Path, help="ENSAM's weights; those installed with it by default")
+    run.add_argument("--methods", help="which to compare, with commas between them; all by default")
+    run.add_argument("--command", dest="program", help="one more method, which takes --input and --output")
+    run.add_argument(
+        "--max-objects", type=int, help="of a case the largest; all of an .npz by default, else 6"
+    )
+    run.add_argument("--seed", type=int, help="click as a hand does and not at the deepest voxel")
+    run.add_argument("--jobs", type=int, default=1, help="cases at once (%(default)s)")
+    run.set_defaults(run=_evaluate)
+    run = commands.add_parser("clicks", help="measure what each click does, also on worse images and boxes")
+    run.add_argument("data", type=Path, help=_DATA)
+    run.add_argument("-o", "--output", type=Path, required=True, help="for clicks.csv and clicks.json")
+    run.add_argument("--cases", type=Path, required=True, help=_NAMES)
+    run.add_argument("--checkpoint", type=Path, help="ENSAM's weights; those installed with it by default")
+    run.add_argument("--conditions", help="which to try, with commas between them; all by default")
+    run.add_argument("--max-objects", type=int, default=3, help="the largest of a case (%(default)s)")
+    run.add_argument("--far-mm", type=float, default=20.0, help="what is far from a click (%(default)s mm)")
+    run.add_argument("--seed", type=int, default=0, help="of the noise (%(default)s)")
+    run.set_defaults(run=_clicks)
+    run = commands.add_parser("make-cases", help="write labelled .npz cases in the challenge's form")
+    run.add_argument("data", type=Path, help=_DATA)
+    run.add_argument("-o", "--output", type=Path, required=True, help="the folder for CASE.npz")
+    run.add_argument("--cases", type=Path, help=f"{_NAMES}; all by default")
+    run.add_argument("--max-objects", type=int, default=6, help="the largest of a case (%(default)s)")
+    run.set_defaults(run=_make_cases)
+
+
+# The imports within the functions: training needs neither scikit-image nor matplotlib.
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from ensam_training.challenge_cases import choose_cases
+    from ensam_training.evaluation_run import COMMAND, METHODS, Protocol, evaluate
+    from ensam_training.report import (
+        summarise,
+        summary_markdown,
+        summary_text,
+        write_cases_csv,
+        write_json,
+        write_plot,
+    )
+
+    methods = METHODS if options.methods is None else tuple(options.methods.split(","))
+    for method in methods:
+        if method not in METHODS:
+            raise InputError(f"There is no method '{method}': choose from {', '.join(METHODS)}.")
+    program = tuple(shlex.split(options.program or ""))
+    _at_least_one(options, "max_objects", "jobs")
+    files = choose_cases(options.data, _names(options.cases))
+    protocol = Protocol(
+        (*methods, COMMAND) if program else methods,
+        options.checkpoint,
+        program,
+        options.max_objects,
+        options.seed,
+    )
+    _make_folder(options.output)
+    scores, left_out = [], 0
+    progress = tqdm(total=len(files), unit="case", desc="evaluate", disable=None)
+    for outcome in evaluate(files, protocol, options.output, options.jobs):
+        if outcome.problem:
+            left_out += 1
+            tqdm.write(f"'{outcome.case}' is left out: {outcome.problem}", file=sys.stderr)
+        scores += outcome.scores
+        progress.update()
+    progress.close()
+    if not scores:
+        raise InputError(f"None of the cases in '{options.data}' can be used: mend them.")
+    order = {name: index for index, name in enumerate(protocol.methods)}
+    scores.sort(key=lambda score: (order[score.method], score.case, score.round))
+    write_cases_csv(options.output / "cases.csv", scores)
+    write_json(options.output / "evaluation.json", scores)
+    write_plot(options.output / "evaluation.png", scores)
+    (options.output / "summary.md").write_text(summary_markdown(scores), encoding="utf-8")
+    print(summary_text(summarise(scores)))
+    return 2 if left_out else 0
+
+
+def _clicks(options: argparse.Namespace) -> int:
+    from ensam_training.challenge_cases import choose_cases
+    from ensam_training.click_quality import CONDITIONS, ClickTrial, play_cases
+    from ensam_training.click_report import summarise, summary_text, write_csv, write_json
+
+    conditions = tuple(CONDITIONS) if options.conditions is None else tuple(options.conditions.split(","))
+    for condition in conditions:
+        if condition not in CONDITIONS:
+            raise InputError(f"There is no condition '{condition}': choose from {', '.join(CONDITIONS)}.")
+    _at_least_one(options, "max_objects")
+    files = choose_cases(options.data, _names(options.cases))
+    _make_folder(options.output)
+    trial = ClickTrial(options.checkpoint, conditions, options.max_objects, options.far_mm, options.seed)
+    steps = []
+    for found in tqdm(play_cases(files, trial), total=len(files), unit="case", desc="clicks", disable=None):
+        steps += found
+        write_csv(options.output / "clicks.csv", steps)
+    if not steps:
+        raise InputError("No object was large enough for any condition: choose other cases.")
+    summaries = summarise(steps)
+    write_json(options.output / "clicks.json", summaries)
+    print(summary_text(summaries))
+    return 0
+
+
+def _make_cases(options: argparse.Namespace) -> int:
+    from ensam_training.challenge_cases import choose_cases, open_case, write_labelled_case
+
+    _at_least_one(options, "max_objects")
+    files = choose_cases(options.data, _names(options.cases))
+    _make_folder(options.output)
+    left_out = 0
+    for file in files:
+        try:
+            made = open_case(file, options.max_objects)
+        except InputError as error:
+            left_out += 1
+            print(f"'{file.name}' is left out: {error}", file=sys.stderr)
+            continue
+        write_labelled_case(options.output / f"{file.name}.npz", made)
+        print(f"{file.name}: {made.count} objects, {made.modality}")
+    return 2 if left_out else 0
+
+
+def _at_least_one(options: argparse.Namespace, *names: str) -> None:
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise InputError(f"Give --{name.replace('_', '-')} a number above 0.")
+
+
+def _names(path: Path | None) -> list[str] | None:
+    """The case names in a text file, one a line; None without a file."""
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except OSError as error:
+        raise InputError(f"The list of cases '{path}' can't be read: check that it exists.") from error
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_written(path, error.strerror) from error
