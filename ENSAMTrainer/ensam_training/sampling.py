@@ -41,6 +41,7 @@ EDGES = (16, 24, 32, 40, 48, 64)
 _INSIDE = 0.6  # share of another object that must lie in the window for it to be asked for as well
 _PAPER_MARGIN = 0.25  # share of the windows with the paper's margin of 1 to 64 voxels
 _ALL_LABELS, _ONE_PART, _CUT, _THINNED = 0.15, 0.3, 0.1, 0.15  # how often each is done
+_FULL_RANGE = IntensityRange(0.0, 1.0, "synthetic")
 _ATTEMPTS = 1000
 _ENDLESS = 2**62  # windows: more than any run asks for
 
@@ -106,18 +107,22 @@ class WindowSampler(Dataset):
         if rng.random() < self.synthetic_share:
             return self._synthetic(budget, rng)
         case, label = self.draw_object(rng)
-        return self._real(case, label, budget, rng)
+        return self._cut(case, label, budget, rng)
 
     def _synthetic(self, budget: int, rng: np.random.Generator) -> Sample | None:
+        """A window of a scene of about the budget's size: a part of it, placed as in a real volume."""
         aspect = rng.uniform(0.7, 1.4, 3)
-        shape = snap(np.maximum(EDGES[0], np.cbrt(budget / aspect.prod()) * aspect))
-        image, labels = make_case(shape, rng)
-        masks = [labels == i for i in np.unique(labels[labels > 0])]
-        rng.shuffle(masks)
-        targets = np.array(masks[: self.objects], np.float32)
-        return self._finish(image, targets, (rng.uniform(0.5, 3),) * 3, rng)
+        shape = np.cbrt(budget / aspect.prod()) * aspect * rng.uniform(1, 1.15)
+        image, labels = make_case(tuple(int(max(EDGES[0], n)) for n in shape), rng)
+        scene = Case.from_arrays("", image, labels, (rng.uniform(0.5, 3),) * 3)
+        if not scene.objects:
+            return None
+        return self._cut(scene, int(rng.choice(list(scene.objects))), budget, rng, synthetic=True)
 
-    def _real(self, case: Case, label: int, budget: int, rng: np.random.Generator) -> Sample | None:
+    def _cut(
+        self, case: Case, label: int, budget: int, rng: np.random.Generator, synthetic: bool = False
+    ) -> Sample | None:
+        """A window round an object, with it and others within as targets."""
         names = list(case.objects)
         chosen = set(names) if 1 < len(names) <= 8 and rng.random() < _ALL_LABELS else {label}
         box = _union([case.objects[name] for name in chosen])
@@ -128,7 +133,10 @@ class WindowSampler(Dataset):
         if min(window.shape) < EDGES[0]:  # no depth to learn from
             return None
         window = Window(window.lower, window.upper, thin(snap(window.shape), rng))
-        image = self._grey(case, window, box, rng)
+        if synthetic:  # the scanner is part of the scene
+            image = extract(case.image, window, _FULL_RANGE)[0, 0].numpy()
+        else:
+            image = self._grey(case, window, box, rng)
         if image is None:
             return None
         targets = [_paste(mask, box, window)]
@@ -138,7 +146,8 @@ class WindowSampler(Dataset):
             if _covered(case.objects[int(other)], window) >= _INSIDE:
                 targets.append((case.labels[window.slices] == other).astype(np.float32))
         shares = resample(torch.from_numpy(np.array(targets))[:, None], window.shape)[:, 0].clamp_(0, 1)
-        image = self.augmentation.change_intensity(image, rng)
+        if not synthetic:
+            image = self.augmentation.change_intensity(image, rng)
         return self._finish(image, shares.numpy(), window_spacing(case, window), rng)
 
     def _grey(
