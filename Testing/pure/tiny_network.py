@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from ensam.network import ENSAM, NetworkConfig, PromptTensors
+from ensam_training.cases import Case
+from ensam_training.sampling import Sample
 from torch import nn
 
 # Four levels like the shipped network, so that sizes are padded to multiples of 8, and nothing else like it.
@@ -35,3 +38,34 @@ def image_of(shape, seed=0):
 def previous_of(count, shape, seed=1):
     """Logits of a last result that nobody would believe."""
     return 3 * torch.randn(count, 1, *shape, generator=torch.Generator().manual_seed(seed))
+
+
+def ball(rng, shape=(16, 16, 16)):
+    """A bright ball somewhere in noise: image (z, y, x) in 0..1 and the ball's mask."""
+    centre = rng.uniform(6, np.array(shape) - 6)
+    distance = np.linalg.norm(np.indices(shape).T - centre[::-1], axis=-1).T
+    mask = distance <= rng.uniform(3, 5)
+    return np.clip(0.2 + 0.6 * mask + rng.normal(0, 0.1, shape), 0, 1).astype(np.float32), mask
+
+
+def ball_case(seed, name="mr_ball", shape=(20, 20, 20)):
+    image, mask = ball(np.random.default_rng(seed), shape)
+    return Case.from_arrays(
+        f"{name}_{seed:03}", (255 * image).astype(np.uint8), mask.astype(np.uint8), (1, 1, 1)
+    )
+
+
+class BallWindows:
+    """Stands in for WindowSampler: window number i is a ball, and takes no time to make."""
+
+    def __init__(self, cases, budget, seed, *more):
+        self.seed = seed
+
+    def window(self, index):
+        image, mask = ball(np.random.default_rng((self.seed, index)))
+        return Sample(image[None, None], mask[None, None].astype(np.float32))
+
+    __getitem__ = window
+
+    def __len__(self):
+        return 2**40

@@ -1,0 +1,238 @@
+"""A run can be stopped and resumed to the same weights, and survives little memory and a full disk."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+import torch
+from ensam.checkpoint import load_checkpoint, save_checkpoint
+from ensam.errors import InputError
+from ensam.network import ENSAM, NetworkConfig
+from ensam_training import state as state_module
+from ensam_training import training as training_module
+from ensam_training.cases import Case
+from ensam_training.configuration import Limit, TrainingConfig
+from ensam_training.curves import read_rows, smoothed
+from ensam_training.state import save_whole
+from ensam_training.trainer import Trainer, architecture_of
+from ensam_training.training import RunOptions, train
+from ensam_training.validation import score_objects
+
+from .tiny_network import TINY, BallWindows, ball_case, tiny_network
+
+NETWORK = NetworkConfig(**TINY)
+STEPS = TrainingConfig(limit=Limit(6, "steps"), budget=(16**3, 16**3), validation_budget=16**3)
+
+
+def run(folder, config=STEPS, validation=(), start=None, say=None, network=NETWORK, **options):
+    """A run on windows of balls."""
+    options = RunOptions(**{"workers": 0, "log_every": 2, **options})
+    return train(network, config, [], validation, folder, start, options, say=say or (lambda text: None))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def windows_that_take_no_time():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_module, "WindowSampler", BallWindows)
+        yield
+
+
+@pytest.fixture(scope="module")
+def a_case():
+    return ball_case(0)
+
+
+@pytest.fixture(scope="module")
+def a_whole_run(tmp_path_factory):
+    """Six steps of two windows at once."""
+    folder = tmp_path_factory.mktemp("whole")
+    config = TrainingConfig(**{**STEPS.__dict__, "accumulate": 2})
+    return folder, config, run(folder, config)
+
+
+def state_of(folder):
+    return torch.load(folder / "state.pt", weights_only=True)
+
+
+def losses_of(folder):
+    return [(row["step"], row["loss_box"], row["loss_clicks"]) for row in read_rows(folder / "log.csv")]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_three_steps_and_three_more_after_resuming_equal_six_at_once(a_whole_run, tmp_path, workers):
+    folder, config, whole = a_whole_run
+    first = run(tmp_path, config, stop_at=3)
+    assert first.step_count == 3
+    resumed = run(tmp_path, config, workers=workers)
+    assert resumed.step_count == whole.step_count == 6
+    assert losses_of(tmp_path) == losses_of(folder)
+    assert len(losses_of(folder)) == 3
+    one, other = state_of(folder), state_of(tmp_path)
+    for part in ("network", "average"):
+        assert all(torch.equal(one[part][name], other[part][name]) for name in one[part])
+    for name in ("step", "drawn", "skipped", "budget", "training"):
+        assert one[name] == other[name]
+
+
+def test_a_run_that_was_killed_repeats_the_steps_after_its_last_saved_state(a_whole_run, tmp_path):
+    folder, config, _ = a_whole_run
+    run(tmp_path, config, stop_at=3)
+    # Rows that a process wrote between its last saved state and its end.
+    with (tmp_path / "log.csv").open("a") as log:
+        log.write("4,0.1,0.1,9.9,9.9,1\n")
+    run(tmp_path, config)
+    assert losses_of(tmp_path) == losses_of(folder)
+
+
+def test_a_run_that_is_done_does_nothing_more(a_whole_run, monkeypatch):
+    folder, config, whole = a_whole_run
+    monkeypatch.setattr(Trainer, "step", lambda self, samples: pytest.fail("it stepped"))
+    assert run(folder, config).step_count == whole.step_count
+
+
+def test_a_state_of_another_network_or_optimiser_is_not_resumed(a_whole_run):
+    folder, config, _ = a_whole_run
+    with pytest.raises(InputError, match="another network"):
+        run(folder, config, network=NetworkConfig.paper(**TINY))
+    with pytest.raises(InputError, match="another optimiser"):
+        run(folder, TrainingConfig(**{**config.__dict__, "optimiser": "adam"}))
+
+
+# Where a run starts from
+
+
+def test_a_run_starts_from_another_runs_state_with_a_schedule_of_its_own(a_whole_run, tmp_path):
+    folder, config, whole = a_whole_run
+    limit = TrainingConfig(**{**config.__dict__, "limit": Limit(1e-9, "minutes")})
+    started = run(tmp_path, limit, start=folder / "state.pt", stop_at=6)
+    assert started.step_count == 6 and started.seconds == 0
+    assert started.earlier_seconds == pytest.approx(whole.seconds)
+    assert all(torch.equal(started.average[name], whole.average[name]) for name in whole.average)
+
+
+def test_a_run_starts_from_a_checkpoint_whose_architecture_counts(tmp_path):
+    paper = tiny_network(3, dense_prompts=False)
+    save_checkpoint(tmp_path / "m.safetensors", paper, 24**3, {"name": "tiny"})
+    assert architecture_of(tmp_path / "m.safetensors") == paper.config
+    started = run(tmp_path / "run", start=tmp_path / "m.safetensors", stop_at=0)
+    assert started.network.config == paper.config
+    saved = load_checkpoint(tmp_path / "m.safetensors").state["image_encoder.stem.weight"]
+    assert torch.equal(started.network.image_encoder.stem.weight.detach(), saved)
+    assert torch.equal(started.average["image_encoder.stem.weight"], saved)
+
+
+def test_a_missing_file_to_start_from_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no file '.*gone\.pt'"):
+        run(tmp_path, start=tmp_path / "gone.pt")
+
+
+# Little memory
+
+
+@pytest.fixture
+def a_machine_with_little_memory(monkeypatch):
+    """Windows of more than 24^3 voxels don't fit."""
+    step = Trainer.step
+
+    def narrow(self, samples):
+        if self.budget[1] > 24**3:
+            raise torch.OutOfMemoryError("out of memory")
+        return step(self, samples)
+
+    monkeypatch.setattr(Trainer, "step", narrow)
+
+
+def test_out_of_memory_halves_the_windows_says_so_and_goes_on(a_machine_with_little_memory, tmp_path):
+    said = []
+    config = TrainingConfig(**{**STEPS.__dict__, "budget": (16**3, 32**3), "limit": Limit(2, "steps")})
+    trainer = run(tmp_path, config, say=said.append)
+    assert trainer.step_count == 2
+    assert trainer.budget == (16**3, 32**3 // 4)
+    assert [text for text in said if "Out of memory: windows of at most 16384 voxels (25^3)" in text]
+    assert tuple(state_of(tmp_path)["budget"]) == trainer.budget
+
+
+def test_windows_that_can_not_get_smaller_end_the_run_with_advice(monkeypatch, tmp_path):
+    def never(self, samples):
+        raise MemoryError
+
+    monkeypatch.setattr(Trainer, "step", never)
+    with pytest.raises(InputError, match="smaller --budget"):
+        run(tmp_path)
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory(monkeypatch, tmp_path):
+    def broken(self, samples):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(Trainer, "step", broken)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        run(tmp_path)
+
+
+# A full disk
+
+
+@pytest.fixture
+def a_full_disk(monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(state_module.os, "fsync", full)
+
+
+def test_a_full_disk_neither_ends_the_run_nor_costs_the_last_good_state(tmp_path, request):
+    run(tmp_path, stop_at=2)
+    before = (tmp_path / "state.pt").read_bytes()
+    request.getfixturevalue("a_full_disk")
+    said = []
+    assert run(tmp_path, say=said.append).step_count == 6
+    assert (tmp_path / "state.pt").read_bytes() == before
+    assert any("state.pt" in text and "room" in text and "goes on" in text for text in said)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_what_is_saved_comes_back_and_nothing_is_left_beside_it(tmp_path):
+    save_whole({"numbers": [1, 2], "tensor": torch.ones(3)}, tmp_path / "a.pt")
+    back = torch.load(tmp_path / "a.pt", weights_only=True)
+    assert back["numbers"] == [1, 2] and torch.equal(back["tensor"], torch.ones(3))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+# What is written down
+
+
+def test_the_best_weights_on_held_out_cases_are_kept(a_case, tmp_path, monkeypatch):
+    scores = iter([[0.2, 0.3], [0.6, 0.7], [0.1, 0.2]])
+    monkeypatch.setattr(training_module, "validate", lambda *arguments: next(scores))
+    config = TrainingConfig(**{**STEPS.__dict__, "validate_every": 2})
+    run(tmp_path, config, [a_case])
+    best = torch.load(tmp_path / "best.pt", weights_only=True)
+    assert best["scores"] == [0.6, 0.7] and best["step"] == 4
+    ENSAM(NetworkConfig.from_dict(best["architecture"])).load_state_dict(best["network"])
+    rows = read_rows(tmp_path / "validation.csv")
+    assert [row["step"] for row in rows] == [2, 4, 6]
+    assert [row["dice_1"] for row in rows] == [0.3, 0.7, 0.2]
+    assert (tmp_path / "curve.png").stat().st_size > 5000
+
+
+def test_a_run_tells_where_its_time_went(tmp_path):
+    said = []
+    run(tmp_path, stop_at=1, say=said.append)
+    assert any(all(part in text for part in ("data", "forward", "backward", "optimiser")) for text in said)
+
+
+def test_validation_is_the_same_every_time_and_needs_objects(a_case):
+    network = tiny_network(0)
+    one, again = (score_objects(network, [a_case], 16**3, clicks=2) for _ in range(2))
+    assert one == again
+    assert all(len(score.dice) == 3 and score.case == a_case.name for score in one)
+    assert {score.label for score in one} <= set(a_case.objects)
+    empty = Case.from_arrays("none", a_case.image, np.zeros_like(a_case.labels), (1, 1, 1))
+    with pytest.raises(InputError, match="no object"):
+        score_objects(network, [empty], 16**3)
+
+
+def test_a_running_mean_is_shorter_at_the_beginning():
+    assert smoothed([2, 4, 6, 8], 2).tolist() == [2, 3, 5, 7]
