@@ -8,7 +8,7 @@ case, label = drawn(rng)
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,14 +51,25 @@ class Balance:
         within *= [of_dataset[name] / total[name] for name in datasets]
         return share * within / (share * within).sum()
 
-    def draw_from(self, cases: Sequence[Case]) -> Callable[[np.random.Generator], tuple[Case, int]] | None:
+    def draw_from(self, cases: Sequence[Case]) -> ObjectDraw | None:
         """What draws an object of these cases, as its case and label; None where they hold no object."""
         objects = [(case, label) for case in cases for label in case.objects]
         if not objects:
             return None
         kinds = [kind(case, label) for case, label in objects] if self.kinds else [None] * len(objects)
-        ends = np.cumsum(self.weights([case.dataset for case, _ in objects], kinds))
-        return lambda rng: objects[min(int(ends.searchsorted(rng.random(), "right")), len(objects) - 1)]
+        return ObjectDraw(objects, np.cumsum(self.weights([case.dataset for case, _ in objects], kinds)))
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectDraw:
+    """Draws one of `objects`; `ends` are the running sums of their probabilities."""
+
+    objects: list[tuple[Case, int]]
+    ends: np.ndarray
+
+    def __call__(self, rng: np.random.Generator) -> tuple[Case, int]:
+        index = int(self.ends.searchsorted(rng.random(), "right"))
+        return self.objects[min(index, len(self.objects) - 1)]
 
 
 def kind(case: Case, label: int) -> tuple[int, bool]:

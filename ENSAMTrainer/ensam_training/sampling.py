@@ -19,8 +19,6 @@ from ensam.preprocessing import (
     Window,
     ct_range,
     cut_window,
-    intensity_range,
-    percentile_range,
     place_window,
 )
 from ensam.resampling import extract, resample
@@ -82,7 +80,6 @@ class WindowSampler(Dataset):
         self.draw_object = (balance or Balance()).draw_from(cases)
         self.synthetic_share = synthetic_share if self.draw_object else 1.0
         self.augmentation = augmentation or Augmentation()
-        self._percentiles: dict[int, IntensityRange] = {}
 
     def window(self, index: int) -> Sample:
         """Window number `index`, the same whatever was asked for before and in whatever process.
@@ -136,7 +133,7 @@ class WindowSampler(Dataset):
         if synthetic:  # the scanner is part of the scene
             image = extract(case.image, window, _FULL_RANGE)[0, 0].numpy()
         else:
-            image = self._grey(case, window, box, rng)
+            image = _grey(case, window, box, rng)
         if image is None:
             return None
         targets = [_paste(mask, box, window)]
@@ -149,25 +146,6 @@ class WindowSampler(Dataset):
         if not synthetic:
             image = self.augmentation.change_intensity(image, rng)
         return self._finish(image, shares.numpy(), window_spacing(case, window), rng)
-
-    def _grey(
-        self, case: Case, window: Window, box: tuple[slice, ...], rng: np.random.Generator
-    ) -> NDArray[np.float32] | None:
-        """The window's image (z, y, x) in a range of grey values that shows something, or None."""
-        ranges = [intensity_range(case.image, "auto", box) if case.is_ct else self._percentile_range(case)]
-        if case.is_ct and rng.random() < 0.3:
-            ranges.insert(0, ct_range(str(rng.choice(list(CT_WINDOWS)))))
-        for grey in ranges:
-            image = extract(case.image, window, grey)[0, 0].numpy()
-            if image.std() > 0.02:
-                return image
-        return None
-
-    def _percentile_range(self, case: Case) -> IntensityRange:
-        # Of the whole volume, as in use: too dear to be computed for every window.
-        if id(case) not in self._percentiles:
-            self._percentiles[id(case)] = percentile_range(case.image)
-        return self._percentiles[id(case)]
 
     def _finish(
         self, image: NDArray, targets: NDArray, spacing: Sequence[float], rng: np.random.Generator
@@ -183,6 +161,20 @@ class WindowSampler(Dataset):
         )
 
 
+def _grey(
+    case: Case, window: Window, box: tuple[slice, ...], rng: np.random.Generator
+) -> NDArray[np.float32] | None:
+    """The window's image (z, y, x) in a range of grey values that shows something, or None."""
+    ranges = [case.intensity(box)]
+    if case.is_ct and rng.random() < 0.3:
+        ranges.insert(0, ct_range(str(rng.choice(list(CT_WINDOWS)))))
+    for grey in ranges:
+        image = extract(case.image, window, grey)[0, 0].numpy()
+        if image.std() > 0.02:
+            return image
+    return None
+
+
 def window_spacing(case: Case, window: Window) -> tuple[float, float, float]:
     """Distance in mm of a window's voxels (z, y, x), after thinning."""
     return tuple(float(v) for v in np.multiply(case.spacing, window.size) / window.shape)
@@ -193,8 +185,8 @@ def validation_window(case: Case, label: int, budget: int) -> tuple[Window, NDAr
     box = case.objects[label]
     lower, upper = _faces(box)
     window = place_window(lower, upper, case.image.shape, case.spacing, budget)
-    grey = intensity_range(case.image, "auto", box)
-    return window, case.labels[window.slices] == label, extract(case.image, window, grey)
+    image = extract(case.image, window, case.intensity(box))
+    return window, case.labels[window.slices] == label, image
 
 
 def snap(shape: Sequence[float]) -> tuple[int, int, int]:

@@ -1,5 +1,6 @@
 """Training windows: inside the budget, labelled, each a pure function of its number, evenly drawn."""
 
+import pickle
 from itertools import islice
 
 import numpy as np
@@ -74,6 +75,11 @@ def test_loaders_give_the_same_windows_in_order_from_any_start(cases, workers):
         assert same(sample, sampler.window(index))
 
 
+def test_samplers_can_be_handed_to_processes_that_share_no_memory(cases):
+    sampler = sampler_of(cases)
+    assert same(pickle.loads(pickle.dumps(sampler)).window(4), sampler.window(4))
+
+
 def test_training_needs_no_data():
     assert all(len(sampler_of([], 0).window(index).targets) for index in range(3))
 
@@ -101,6 +107,16 @@ def test_a_windows_spacing_covers_the_same_millimetres(cases):
         uncut += np.allclose(extents, 24, atol=1e-3)
         assert (np.array(extents) < 24.001).all()
     assert uncut > 12
+
+
+def test_an_objects_share_of_its_window_is_that_of_its_label(cases):
+    """Thinned targets hold shares of voxels, whose sum is the object's part of the window."""
+    whole = sampler_of(cases, share=0.0)
+    fractional = 0
+    for sample in islice(whole, 20):
+        assert sample.targets.max() > 0.99
+        fractional += bool(((sample.targets > 0.01) & (sample.targets < 0.99)).any())
+    assert fractional > 5
 
 
 # Which objects are drawn
