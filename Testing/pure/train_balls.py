@@ -1,0 +1,45 @@
+"""Trains a tiny network for three steps in float32: what test_distributed runs in one and in two processes.
+
+torchrun --nproc-per-node 2 -m pure.train_balls FOLDER
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from unittest import mock
+
+import torch
+from ensam.network import NetworkConfig
+from ensam_training import trainer as trainer_module
+from ensam_training import training as training_module
+from ensam_training.configuration import Limit, TrainingConfig
+from ensam_training.distributed import team
+
+from .tiny_network import TINY, BallWindows
+
+CONFIG = TrainingConfig(limit=Limit(3, "steps"), budget=(16**3, 16**3), accumulate=4, warmup_steps=1)
+
+
+def train_balls(folder: Path, steps: int = 3) -> None:
+    torch.set_num_threads(1)
+    with (
+        mock.patch.object(training_module, "WindowSampler", BallWindows),
+        mock.patch.object(trainer_module, "autocast", lambda device, shape: nullcontext()),
+        # Muon's iteration in half precision would turn a difference in rounding into a visible one.
+        mock.patch("ensam_training.muon.has_matrix_units", lambda: False),
+    ):
+        training_module.train(
+            NetworkConfig(**TINY),
+            CONFIG,
+            [],
+            [],
+            folder,
+            options=training_module.RunOptions(workers=0, log_every=1, stop_at=steps),
+            team=team("cpu"),
+        )
+
+
+if __name__ == "__main__":
+    train_balls(Path(sys.argv[1]))
