@@ -35,9 +35,9 @@ def surface_dice(
 
     It gives the number of DeepMind's surface-distance, which the challenge uses: a surface element sits at
     each corner where eight voxels meet that don't all agree, has the area of the marching cubes triangles
-    there, and is as far from the other surface as from its nearest such corner. On 2000 pairs of random masks
-    with random spacing the largest difference was 6e-16 (README, "How good it is"). Two masks without a voxel
-    score 1 here and not a number there.
+    there, and is as far from the other surface as from its nearest such corner. The largest difference was
+    6e-16 on 2000 pairs of random masks and 7e-10 on 44 objects (Testing/compare_surface_dice.py). Two masks
+    without a voxel score 1 here and not a number there.
 
     Raises ValueError for different shapes.
     """
