@@ -1,7 +1,7 @@
 """What each click does to an answer: does it help, is it obeyed, and how far from it does the mask move.
 
-    files = choose_cases(folder, names)
-    steps = [step for found in play_cases(files, ClickTrial()) for step in found]
+    session = InteractiveSession(checkpoint)
+    steps = [step for file in choose_cases(folder, names) for step in play_case(session, file, ClickTrial())]
 
 It plays a box and five clicks an object through `InteractiveSession`, as a user does, on the grey values as
 they are, one object at a time; the challenge's protocol with its shared answers is in `evaluation`.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from ensam.geometry import Grid
@@ -39,7 +38,6 @@ _MARGIN = 2  # voxels round the masks, in which their edges are looked for
 class ClickTrial:
     """What is tried on every object; `far_mm` is a second measure of far, beside `FAR_SHARE`."""
 
-    checkpoint: Path | None = None
     conditions: tuple[str, ...] = tuple(CONDITIONS)
     max_objects: int = 3
     far_mm: float = 20.0
@@ -93,30 +91,26 @@ class Step:
     condition: str = "exact"
 
 
-def play_cases(files: Sequence[CaseFile], trial: ClickTrial) -> Iterator[list[Step]]:
-    """The steps of one case after the other. Raises InputError for a case that can't be read."""
-    session = InteractiveSession(trial.checkpoint)
-    for file in files:
-        volume, labels = load(file)
-        spacing = volume.grid.spacing_zyx
-        # Boxes lie along the voxels whatever the patient's orientation, so a straight grid does.
-        plain = _volume(volume.array, spacing, file.name)
-        steps = []
-        for label in _largest(labels, trial.max_objects):
-            scene = exact_scene(volume.array, labels == label, spacing)
-            for name in trial.conditions:
-                rng = np.random.default_rng((trial.seed, zlib.crc32(file.name.encode()), label))
-                worse = CONDITIONS[name](scene, rng)
-                if worse is None:
-                    continue
-                same = worse.image is scene.image
-                session.set_volume(plain if same else _volume(worse.image, worse.spacing, file.name))
-                for step in play_object(session, worse, trial.far_mm):
-                    modality = file.modality or UNKNOWN
-                    steps.append(
-                        replace(step, case=file.name, modality=modality, label=label, condition=name)
-                    )
-        yield steps
+def play_case(session: InteractiveSession, file: CaseFile, trial: ClickTrial) -> list[Step]:
+    """The steps of a case's largest objects under all conditions. Raises InputError."""
+    volume, labels = load(file)
+    spacing = volume.grid.spacing_zyx
+    # Boxes lie along the voxels whatever the patient's orientation, so a straight grid does.
+    plain = _volume(volume.array, spacing, file.name)
+    steps = []
+    for label in _largest(labels, trial.max_objects):
+        scene = exact_scene(volume.array, labels == label, spacing)
+        for name in trial.conditions:
+            rng = np.random.default_rng((trial.seed, zlib.crc32(file.name.encode()), label))
+            worse = CONDITIONS[name](scene, rng)
+            if worse is None:
+                continue
+            same = worse.image is scene.image
+            session.set_volume(plain if same else _volume(worse.image, worse.spacing, file.name))
+            about = {"case": file.name, "modality": file.modality or UNKNOWN}
+            for step in play_object(session, worse, trial.far_mm):
+                steps.append(replace(step, **about, label=label, condition=name))
+    return steps
 
 
 def play_object(session: InteractiveSession, scene: Scene, far_mm: float) -> Iterator[Step]:

@@ -100,8 +100,10 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _clicks(options: argparse.Namespace) -> int:
+    from ensam.session import InteractiveSession
+
     from ensam_training.challenge_cases import choose_cases
-    from ensam_training.click_quality import CONDITIONS, ClickTrial, play_cases
+    from ensam_training.click_quality import CONDITIONS, ClickTrial, play_case
     from ensam_training.click_report import summarise, summary_text, write_csv, write_json
 
     conditions = tuple(CONDITIONS) if options.conditions is None else tuple(options.conditions.split(","))
@@ -111,17 +113,23 @@ def _clicks(options: argparse.Namespace) -> int:
     _at_least_one(options, "max_objects")
     files = choose_cases(options.data, _names(options.cases))
     _make_folder(options.output)
-    trial = ClickTrial(options.checkpoint, conditions, options.max_objects, options.far_mm, options.seed)
-    steps = []
-    for found in tqdm(play_cases(files, trial), total=len(files), unit="case", desc="clicks", disable=None):
-        steps += found
+    trial = ClickTrial(conditions, options.max_objects, options.far_mm, options.seed)
+    session = InteractiveSession(options.checkpoint)
+    steps, left_out = [], 0
+    for file in tqdm(files, unit="case", desc="clicks", disable=None):
+        try:
+            steps += play_case(session, file, trial)
+        except InputError as error:
+            left_out += 1
+            tqdm.write(f"'{file.name}' is left out: {error}", file=sys.stderr)
+            continue
         write_csv(options.output / "clicks.csv", steps)
     if not steps:
         raise InputError("No object was large enough for any condition: choose other cases.")
     summaries = summarise(steps)
     write_json(options.output / "clicks.json", summaries)
     print(summary_text(summaries))
-    return 0
+    return 2 if left_out else 0
 
 
 def _make_cases(options: argparse.Namespace) -> int:

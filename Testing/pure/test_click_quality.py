@@ -208,7 +208,8 @@ def test_the_command_line_measures_clicks(tmp_path, capsys):
     grey = np.clip(volume.array + 50, 0, 255).astype(np.uint8)
     (tmp_path / "cases").mkdir()
     np.savez(tmp_path / "cases" / "mr_one.npz", imgs=grey, gts=truth, spacing=np.ones(3))
-    (tmp_path / "names.txt").write_text("mr_one\n")
+    np.savez(tmp_path / "cases" / "bad.npz", imgs=grey, gts=0 * truth, spacing=np.ones(3))
+    (tmp_path / "names.txt").write_text("mr_one\nbad\n")
     weights = write_checkpoint(tmp_path / "tiny.safetensors")
     arguments = [
         "clicks",
@@ -218,8 +219,9 @@ def test_the_command_line_measures_clicks(tmp_path, capsys):
         "-o",
         str(tmp_path),
     ]
-    assert main([*arguments, "--checkpoint", str(weights), "--conditions", "exact,inverted"]) == 0
-    assert "lowered" in capsys.readouterr().out
+    assert main([*arguments, "--checkpoint", str(weights), "--conditions", "exact,inverted"]) == 2
+    printed = capsys.readouterr()
+    assert "lowered" in printed.out and "'bad' is left out" in printed.err
     with open(tmp_path / "clicks.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["condition"] for row in rows} == {"exact", "inverted"} and rows[0]["modality"] == "MR"
