@@ -79,6 +79,7 @@ class Gamma:
         return np.clip(image, 0, 1) ** np.float32(self.largest ** rng.uniform(-1, 1))
 
 
+@dataclass(frozen=True)
 class Inversion:
     """Bright becomes dark, as between T1 and T2."""
 

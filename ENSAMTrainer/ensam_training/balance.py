@@ -1,8 +1,10 @@
 """How often each object is drawn, so that no large dataset and no common kind of object drowns the rest.
 
-balance = Balance(datasets=1, kinds=1)
-drawn = balance.draw_from(cases)
-case, label = drawn(rng)
+    draw = Balance(datasets=1, kinds=1).draw_from(cases)
+    case, label = draw(rng)
+
+`Balance(1, 1)` is even over datasets and, within them, over sizes and over thin and compact objects; what
+data lack altogether, synthetic volumes hold.
 """
 
 from __future__ import annotations

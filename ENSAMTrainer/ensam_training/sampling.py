@@ -1,8 +1,14 @@
 """Training windows: number i of a run is a pure function of (seed, i).
 
-sampler = WindowSampler(cases, budget=(24**3, 48**3), seed=0)
-sampler.window(7)
-loader = window_loader(sampler, start=7, workers=2)  # gives window 7, 8, 9, ... in this order
+    sampler = WindowSampler(cases, budget=(24**3, 48**3), seed=0)
+    sampler.window(7)
+    loader = DataLoader(sampler, batch_size=None, sampler=range(7, len(sampler)), num_workers=2)
+
+The loader gives windows 7, 8, 9, ... in this order whatever the number of its workers.
+
+As in the paper a window is a crop round an object. Over the budget the paper takes maxima; here, as in use,
+voxels are thinned to the means over the volume that they cover (`ensam.resampling`): maxima brighten and
+thicken what is bright, lose what is dark and thin, and make every label larger.
 """
 
 from __future__ import annotations
