@@ -8,7 +8,13 @@ from collections.abc import Sequence
 
 from ensam.errors import InputError
 
-from ensam_training import data_commands, evaluation_commands, sampling_commands, training_commands
+from ensam_training import (
+    data_commands,
+    evaluation_commands,
+    finetuning_commands,
+    sampling_commands,
+    training_commands,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,7 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     # Each group of commands has a file of its own, which imports what it needs when it runs.
-    for group in (data_commands, sampling_commands, training_commands, evaluation_commands):
+    for group in (
+        data_commands,
+        sampling_commands,
+        training_commands,
+        finetuning_commands,
+        evaluation_commands,
+    ):
         group.add_commands(commands)
     options = parser.parse_args(arguments)
     try:

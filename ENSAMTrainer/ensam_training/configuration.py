@@ -45,6 +45,7 @@ class TrainingConfig:
     accumulate: windows a step (paper: 4), over all processes together. A batch holds one window (paper),
     since windows differ in shape.
     ema: decay of the averaged weights. validate_every: in the limit's unit, a tenth of it by default.
+    patience: validations without a better result after which the run ends early.
     """
 
     limit: Limit = field(default_factory=lambda: Limit(60))
@@ -60,6 +61,7 @@ class TrainingConfig:
     ema: float = 0.999
     synthetic_share: float = 0.2
     validate_every: float | None = None
+    patience: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -41,6 +41,8 @@ class RunOptions:
     workers: processes that prepare windows, by the machine if None. log_every: steps between two rows of
     log.csv. stop_at: a step to stop at as if the machine had been switched off politely. exact_times: wait
     for the GPU at every turn, so that the report of times is exact. bar: show a progress bar.
+    to_beat: mean Dice that weights must exceed to be kept as the best. objects_per_case: the most that
+    validation asks for.
     """
 
     workers: int | None = None
@@ -48,6 +50,8 @@ class RunOptions:
     stop_at: int | None = None
     exact_times: bool = False
     bar: bool = True
+    to_beat: float = -math.inf
+    objects_per_case: int = 3
 
 
 def train(
@@ -105,7 +109,8 @@ class Run:
         torch.manual_seed(config.seed)
         stopwatch = Stopwatch(self.team.device, self.options.exact_times)
         self.trainer = Trainer(ENSAM(network_config), config, self.team, stopwatch)
-        self.best, self.validated, self.recent = -math.inf, 0.0, []
+        self.best, self.validated, self.recent = self.options.to_beat, 0.0, []
+        self.waited = 0  # validations since the best
         if saved.is_file():
             self._resume(torch.load(saved, map_location=self.team.device, weights_only=True))
         elif start is not None:
@@ -118,7 +123,7 @@ class Run:
         """Until the limit, or options.stop_at."""
         trainer = self.trainer
         with self._bar() as bar:
-            while self.team.agree(trainer.progress()) < 1 and trainer.step_count != self.options.stop_at:
+            while not self._is_over():
                 before = trainer.step_count
                 self.recent.append(self._step())
                 if trainer.step_count > before and trainer.step_count % self.options.log_every == 0:
@@ -133,6 +138,11 @@ class Run:
             self._validate()
         self._save()
         self.say(f"Where the time went: {trainer.stopwatch.report()}")
+
+    def _is_over(self) -> bool:
+        patient = self.config.patience is None or self.waited < self.config.patience
+        done = self.trainer.progress() >= 1 or not patient
+        return bool(self.team.agree(done)) or self.trainer.step_count == self.options.stop_at
 
     def close(self) -> None:
         """Ends the worker processes."""
@@ -209,12 +219,15 @@ class Run:
         scores: list[float] = []
         if self.validation:
             with self.trainer.stopwatch.part("validation"):
-                scores = validate(averaged, self.validation, self.config.validation_budget)
+                scores = validate(
+                    averaged, self.validation, self.config.validation_budget, self.options.objects_per_case
+                )
             self.say(f"step {self.trainer.step_count}, Dice of held-out objects by click {scores}")
             self._write(lambda log: log.validation([*self._when(), *scores]))
         mean = float(np.mean(scores)) if scores else -math.inf
+        self.waited += 1
         if mean > self.best or not scores:
-            self.best = mean
+            self.best, self.waited = mean, 0
             best = {
                 "network": averaged.state_dict(),
                 "architecture": averaged.config.to_dict(),
@@ -238,14 +251,14 @@ class Run:
         self.saved_at = time.monotonic()
         if not self.leads:
             return
-        loop = {"best": self.best, "validated": self.validated, "recent": self.recent}
+        loop = {name: getattr(self, name) for name in ("best", "validated", "waited", "recent")}
         with self.trainer.stopwatch.part("saving"):
             self._warn(try_to_save({**self.trainer.state(), "loop": loop}, self.folder / "state.pt"))
 
     def _resume(self, state: dict) -> None:
         self.trainer.restore(state)
         loop = state.get("loop", {})
-        self.best = loop.get("best", -math.inf)
+        self.best, self.waited = loop.get("best", self.best), loop.get("waited", 0)
         self.validated = loop.get("validated", self.trainer.spent())
         self.recent = [list(row) for row in loop.get("recent", [])]
         self.say(f"Going on from step {self.trainer.step_count}.")

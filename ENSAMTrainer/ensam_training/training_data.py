@@ -9,7 +9,7 @@ from pathlib import Path
 from ensam.errors import InputError
 
 from ensam_training.cache import Cache, prepare
-from ensam_training.cases import Case
+from ensam_training.cases import Case, CaseFile
 from ensam_training.coreset import split
 from ensam_training.discovery import find_cases
 
@@ -57,13 +57,34 @@ def open_data(data: Path, held_out: HeldOut, folder: Path, say: Callable[[str], 
     """
     if Cache.is_one(data):
         return TrainingData(data, held_out)
-    cache = prepare(find_cases(data), folder)
+    _prepared(data, find_cases(data), folder, say)
+    return TrainingData(folder, held_out)
+
+
+def open_named(data: Path, names: Sequence[str], folder: Path, say: Callable[[str], None]) -> list[Case]:
+    """The named cases of a cache or of files, of which no others are read; all without names.
+
+    Raises InputError, also for a name that is no usable case.
+    """
+    if Cache.is_one(data):
+        cases = Cache(data).cases()
+    else:
+        files = [file for file in find_cases(data) if not names or file.name in names]
+        cases = _prepared(data, files, folder, say).cases()
+    unknown = set(names) - {case.name for case in cases}
+    if unknown:
+        raise InputError(f"'{data}' has no usable case '{min(unknown)}': see what check says of it.")
+    return [case for case in cases if not names or case.name in names]
+
+
+def _prepared(data: Path, files: Sequence[CaseFile], folder: Path, say: Callable[[str], None]) -> Cache:
+    cache = prepare(files, folder)
     for check in cache.report.checks:
         if check.reason:
             say(f"{check.file.name} is left out: {check.reason}")
     if not cache.report.usable:
         raise InputError(f"No case of '{data}' can be used: mend what is said of them above.")
-    return TrainingData(folder, held_out)
+    return cache
 
 
 def names_in(path: Path) -> list[str]:
