@@ -32,7 +32,7 @@ from .segments import SegmentWriter, add_segment, add_segmentation
 from .status import Status
 from .target import Target
 from .updates import DEBOUNCE_S, Updates
-from .watch import SceneWatch
+from .watch import REST_S, SceneWatch
 
 UNDO_STATES = 20
 
@@ -276,9 +276,7 @@ class ENSAMSegmentLogic:
             with self._watch.own_edit():
                 self._target.nodes.write(one.prompts, NO_PROMPTS)
             self._show_prompts()
-        self._updates.say(
-            Status("ready", "The prompts are loaded: press 'Update now'.")
-        )
+        self._updates.say(Status("ready", "The prompts are loaded: press 'Update now'."))
 
     def card_text(self) -> str:
         """What the checkpoint says of itself, in a few lines. Raises CheckpointError."""
@@ -315,6 +313,8 @@ class ENSAMSegmentLogic:
         What the user has to know is in `status`; an error that isn't the user's is raised.
         """
         self._managed(lambda: self._do_what_is_due(wait_s))
+        if self._watch.touched and self._watch.dragging:
+            return REST_S / 4
         return 0.0 if self._has_to_look() else self._updates.next_poll()
 
     def wait(self, timeout_s: float = 600.0) -> None:
@@ -369,6 +369,8 @@ class ENSAMSegmentLogic:
         self.changed()
 
     def _on_selection(self) -> None:
+        if self._scene.IsImporting():
+            return  # half of the prompts may be missing still; the end of the import comes here too
         self._bind()
         if self._placing == BOX and not self.placing:
             self._watch.touched = True  # the box is done

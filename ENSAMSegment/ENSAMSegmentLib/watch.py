@@ -6,11 +6,14 @@ that something happened, and nothing else.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import slicer
 import vtk
+
+REST_S = 1.0  # without a movement of a prompt that is held
 
 _Events = list[tuple[vtk.vtkObject, int]]
 
@@ -18,8 +21,7 @@ _Events = list[tuple[vtk.vtkObject, int]]
 class SceneWatch:
     """Follows a segment editor node, its segmentation and the prompts of its segment.
 
-    touched: whether prompts may have changed since this was last set to False. dragging: whether the user
-    holds one at the moment.
+    touched: whether prompts may have changed since this was last set to False.
     """
 
     def __init__(
@@ -29,13 +31,20 @@ class SceneWatch:
         on_prompts: Callable[[], None],
         on_closing: Callable[[], None],
     ) -> None:
-        self.touched = self.dragging = False
+        self.touched = self._grabbed = False
+        self._last_touch = 0.0
         self._on_selection, self._on_segments = on_selection, on_segments
         self._on_prompts, self._on_closing = on_prompts, on_closing
         self._own_edits = 0
         self._scene_events: _Events = []
         self._segment_events: _Events = []
         self._prompt_events: _Events = []
+
+    @property
+    def dragging(self) -> bool:
+        """Whether the user holds a prompt and moves it."""
+        # Slicer doesn't tell the end of every movement: one that rests counts as over.
+        return self._grabbed and time.monotonic() - self._last_touch < REST_S
 
     @contextmanager
     def own_edit(self) -> Iterator[None]:
@@ -78,7 +87,7 @@ class SceneWatch:
     def follow_prompts(self, nodes: Iterable[slicer.vtkMRMLMarkupsNode]) -> None:
         """Hear of changes to these prompts, no longer of those before. They count as touched."""
         _forget(self._prompt_events)
-        self.dragging = False
+        self._grabbed = False
         markups = slicer.vtkMRMLMarkupsNode
         for node in nodes:
             kinds = (
@@ -99,13 +108,14 @@ class SceneWatch:
     def touch(self) -> None:
         """Note that prompts may have changed."""
         self.touched = True
+        self._last_touch = time.monotonic()
         self._on_prompts()
 
     def let_go(self) -> None:
         """Hear no more of segments and prompts."""
         _forget(self._segment_events)
         _forget(self._prompt_events)
-        self.touched = self.dragging = False
+        self.touched = self._grabbed = False
 
     def stop(self) -> None:
         """Hear of nothing any more."""
@@ -113,7 +123,7 @@ class SceneWatch:
         _forget(self._scene_events)
 
     def _drag(self, begins: bool) -> None:
-        self.dragging = begins
+        self._grabbed = begins
         self.touch()
 
     def _observe(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+from ensam.errors import Cancelled, InputError
 from ensam.masks import MaskCrop
 from ensam.preprocessing import IntensityChoice
 from ensam.prompts import PromptSet
@@ -44,7 +45,13 @@ class Request:
 
 def open_session(settings: Settings) -> InteractiveSession:
     """A session of its own for these settings. Raises CheckpointError and InputError."""
-    from ensam.session import InteractiveSession
+    try:
+        from ensam.session import InteractiveSession
+    except ImportError as error:
+        raise InputError(
+            f"The package '{error.name}' is missing: install PyTorch and safetensors, in Slicer by the button "
+            "in ENSAM's panel."
+        ) from error
 
     return InteractiveSession(settings.checkpoint or None, settings.device)
 
@@ -110,8 +117,6 @@ class Worker:
         self._executor, self._opened = None, None
 
     def _run(self, job: Job) -> tuple[Segmentation, ...]:
-        from ensam.errors import Cancelled
-
         if job.stopped.is_set():
             raise Cancelled
         request = job.request

@@ -186,10 +186,6 @@ def test_a_loaded_scene_runs_nothing_for_who_comes_later(a_saved_scene, another_
     work.close()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="The file's selection arrives before its prompts: these are taken for drawn by the user",
-)
 def test_a_loaded_scene_runs_nothing_for_who_is_there(a_saved_scene, another_scene, some_work):
     path, read, prompts, _ = a_saved_scene
     read(another_scene, path)

@@ -183,10 +183,6 @@ def test_the_delete_key_takes_a_point_and_its_effect_away(a_logic, a_slice_view)
     assert np.array_equal(voxels_of(a_logic), boxed)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Slicer never ends the interaction that begins when a point is snapped: the hold stays",
-)
 def test_the_mask_follows_a_point_that_is_snapped_to_the_slice_by_its_key(a_logic, a_slice_view, a_session):
     place(a_logic, a_slice_view, FOREGROUND, (280, 280))
     asked = len(a_session.calls)
@@ -326,10 +322,6 @@ def test_its_middle_moves_the_box(a_logic, a_slice_view, a_session):
     assert len(a_session.calls) == asked + 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Slicer doesn't end an interaction with a handle that is cancelled: the hold stays",
-)
 @pytest.mark.parametrize("how", ["Escape", "right button"])
 def test_after_a_resize_that_was_cancelled_the_mask_follows_as_before(a_logic, a_slice_view, a_session, how):
     roi = a_box(a_logic, a_slice_view)
