@@ -56,8 +56,9 @@ def simulate_click(
     if not wrong.any():
         return None
     where, corner = _box(wrong)
-    # Numbered in array order, which decides between regions of equal size.
-    regions = cc3d.connected_components(wrong[where], connectivity=26)
+    # Numbered in array order, which decides between regions of equal size. Padded, since cc3d 4.1.1 refuses
+    # thin arrays: it reserves a number for every eighth voxel, and [1, 0, 1] needs two.
+    regions = cc3d.connected_components(np.pad(wrong[where], 1), connectivity=26)[1:-1, 1:-1, 1:-1]
     sizes = np.bincount(regions.ravel())[1:]
     if rank >= len(sizes):
         return None

@@ -106,6 +106,14 @@ def test_of_equal_errors_the_first_in_the_array_is_clicked_first():
     assert clicks == [((0, 1, 4), True), ((0, 2, 8), True), ((2, 0, 0), True)]
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 9), (1, 63, 63), (3, 1, 3), (5, 5, 1)], ids=str)
+def test_specks_in_thin_volumes_are_clicked(shape):
+    truth = np.zeros(shape, bool)
+    truth[::2, ::2, ::2] = True
+    click = simulate_click(truth, np.zeros_like(truth), rank=truth.sum() - 1)
+    assert click == (tuple(np.argwhere(truth)[-1]), True)
+
+
 def test_voxels_that_touch_by_a_corner_are_one_error():
     truth = np.zeros((4, 4, 4), bool)
     truth[0, 0, 0] = truth[1, 1, 1] = truth[3, 3, 3] = True
