@@ -49,8 +49,8 @@ def open_session(settings: Settings) -> InteractiveSession:
         from ensam.session import InteractiveSession
     except ImportError as error:
         raise InputError(
-            f"The package '{error.name}' is missing: install PyTorch and safetensors, in Slicer by the button "
-            "in ENSAM's panel."
+            f"The package '{error.name}' is missing: install PyTorch and safetensors, in Slicer by the "
+            "button in ENSAM's panel."
         ) from error
 
     return InteractiveSession(settings.checkpoint or None, settings.device)
