@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import torch
-from ensam.device import has_matrix_units
 from ensam.network.attention import PositionEncoding
 from ensam.network.mask_decoder import MaskDecoder
 from ensam.network.prompt_encoder import PromptEncoder
@@ -18,15 +17,26 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Newton-Schulz iteration (quintic, Keller Jordan's coefficients): singular values to about 1."""
+    """Newton-Schulz iteration (quintic, Keller Jordan's coefficients): singular values to about 1.
+
+    A step is x <- p(x x^T) x with p(g) = a + b g + c g^2. All these polynomials of one matrix commute, so
+    they are multiplied with each other first and with x once: a kernel's x is 27 times as wide as x x^T. In
+    float32 that is faster than the plain iteration in bfloat16 on matrix units, and nearer to its limit.
+    """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix / (matrix.norm() + 1e-7)
+    x = matrix.float()
+    x = x / (x.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
+    gram = x @ x.T
+    product = None
     for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if tall else x
+        polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        polynomial.diagonal().add_(a)
+        product = polynomial if product is None else polynomial @ product
+        gram = polynomial @ (gram @ polynomial)
+    x = x if product is None else product @ x
+    return (x.T if tall else x).to(matrix.dtype)
 
 
 class Muon(torch.optim.Optimizer):
@@ -37,8 +47,6 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             if any(p.ndim < 2 for p in group["params"]):
                 raise ValueError("Muon takes parameters of two or more dims; give the others to AdamW")
-        # The iteration only has to bring singular values near 1, for which half precision is enough.
-        self.dtype = torch.bfloat16 if torch.cuda.is_available() or has_matrix_units() else torch.float32
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
@@ -55,10 +63,10 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(parameter)
                 momentum = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
                 direction = parameter.grad.lerp(momentum, group["momentum"])
-                update = orthogonalise(direction.flatten(1).to(self.dtype))
+                update = orthogonalise(direction.flatten(1))
                 # Wide and tall matrices get the same step per entry of their output.
                 gain = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
-                parameter.add_(update.to(parameter.dtype).view_as(parameter), alpha=-group["lr"] * gain)
+                parameter.add_(update.view_as(parameter), alpha=-group["lr"] * gain)
         return loss
 
 

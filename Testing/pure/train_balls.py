@@ -27,8 +27,6 @@ def train_balls(folder: Path, steps: int = 3) -> None:
     with (
         mock.patch.object(training_module, "WindowSampler", BallWindows),
         mock.patch.object(trainer_module, "autocast", lambda device, shape: nullcontext()),
-        # Muon's iteration in half precision would turn a difference in rounding into a visible one.
-        mock.patch("ensam_training.muon.has_matrix_units", lambda: False),
     ):
         training_module.train(
             NetworkConfig(**TINY),
