@@ -107,9 +107,9 @@ def summary_text(summaries: Sequence[Summary]) -> str:
 
 def summary_markdown(scores: Sequence[Score]) -> str:
     """All cases, then each modality, as tables to quote."""
-    parts = [f"## All {_count_cases(scores)} cases\n\n{_markdown_table(summarise(scores))}"]
+    parts = [f"## All, {_cases(_count_cases(scores))}\n\n{_markdown_table(summarise(scores))}"]
     for modality, summaries in summarise_by(scores, lambda score: score.modality).items():
-        parts.append(f"## {modality}, {summaries[0].cases} cases\n\n{_markdown_table(summaries)}")
+        parts.append(f"## {modality}, {_cases(summaries[0].cases)}\n\n{_markdown_table(summaries)}")
     parts.append("![Dice by click](evaluation.png)")
     return "\n\n".join(parts) + "\n"
 
@@ -171,11 +171,11 @@ def write_plot(path: Path | str, scores: Sequence[Score]) -> None:
     for panel, title, measure in zip(panels, titles, ("dsc", "nsd"), strict=True):
         _draw(panel, summarise(scores), measure)
         panel.set(title=title, xlabel="Clicks an object, after the box")
-    panels[0].set_ylabel(f"Mean of {_count_cases(scores)} cases")
+    panels[0].set_ylabel(f"Mean of {_cases(_count_cases(scores))}")
     small = below.subplots(1, len(modalities), sharey=True, squeeze=False)[0]
     for panel, (modality, summaries) in zip(small, modalities.items(), strict=True):
         _draw(panel, summaries, "dsc")
-        panel.set_title(f"{modality}, {summaries[0].cases} cases", fontsize="medium")
+        panel.set_title(f"{modality}, {_cases(summaries[0].cases)}", fontsize="medium")
     small[0].set_ylabel("DSC")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
@@ -186,13 +186,17 @@ def write_plot(path: Path | str, scores: Sequence[Score]) -> None:
 def _draw(panel: Axes, summaries: Sequence[Summary], measure: str) -> None:
     for of in summaries:
         panel.plot(range(CLICK_ROUNDS + 1), getattr(of, measure), marker="o", markersize=4, label=of.method)
-    panel.set_ylim(0, 1)
+    panel.set(ylim=(0, 1), xticks=range(CLICK_ROUNDS + 1))
     panel.grid(alpha=0.3)
     panel.spines[["top", "right"]].set_visible(False)
 
 
 def _count_cases(scores: Sequence[Score]) -> int:
     return len({score.case for score in scores})
+
+
+def _cases(count: int) -> str:
+    return f"{count} case" if count == 1 else f"{count} cases"
 
 
 def _figures(of: Summary) -> dict[str, Any]:

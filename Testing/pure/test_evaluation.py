@@ -198,7 +198,7 @@ def test_modalities_have_tables_of_their_own():
     groups = summarise_by(scores, lambda score: score.modality)
     assert {name: of[0].cases for name, of in groups.items()} == {"CT": 1, "MR": 2}
     text = summary_markdown(scores)
-    assert text.index("All 3 cases") < text.index("CT, 1 cases") < text.index("MR, 2 cases")
+    assert text.index("All, 3 cases") < text.index("CT, 1 case\n") < text.index("MR, 2 cases")
 
 
 @pytest.mark.parametrize("labels", [np.zeros((2, 2, 2), np.uint8), np.zeros(SHAPE, np.int64)])
