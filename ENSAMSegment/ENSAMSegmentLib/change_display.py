@@ -5,7 +5,7 @@ from __future__ import annotations
 import slicer
 from ensam.measures import Change
 
-from .segments import _image
+from .labelmaps import LABELMAP, image_of
 from .volumes import grid_from_node
 
 _COLORS = {"added": (0.2, 1.0, 0.4), "removed": (1.0, 0.3, 0.2)}
@@ -34,7 +34,7 @@ class ChangeDisplay:
             segment = slicer.vtkSegment()
             segment.SetName(name)
             segment.SetColor(*_COLORS[name])
-            segment.AddRepresentation("Binary labelmap", _image(crop, grid_from_node(volume).ijk_to_ras))
+            segment.AddRepresentation(LABELMAP, image_of(crop, grid_from_node(volume).ijk_to_ras))
             node.GetSegmentation().AddSegment(segment, name)
         self._node = scene.AddNode(node)
         node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())

@@ -6,27 +6,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import slicer
 import vtk
 from ensam.errors import InputError
 from ensam.masks import MaskCrop
-from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from .volumes import (
-    array_from_matrix,
-    grid_from_node,
-    matrix_from_array,
-    matrix_of,
-    transform_between,
-    transform_points,
+from .labelmaps import (
+    LABELMAP,
+    image_of,
+    labelmap_of,
+    matrix_of_image,
+    moved,
+    voxels_near,
+    voxels_of,
 )
-
-_LABELMAP = "Binary labelmap"
-_EMPTY = MaskCrop(np.zeros((0, 0, 0), bool), (0, 0, 0))
-# A twentieth of a voxel at the far end of 512.
-_SAME_GRID = 1e-4
-_POINTS_PER_EDGE = 9
+from .volumes import grid_from_node, transform_between
 
 
 def add_segmentation(volume: slicer.vtkMRMLScalarVolumeNode, name: str) -> slicer.vtkMRMLSegmentationNode:
@@ -81,7 +75,7 @@ def read_segment(
     segment = _segment(segmentation, segment_id)
     to_volume = transform_between(segmentation.GetParentTransformNode(), volume.GetParentTransformNode())
     grid = grid_from_node(volume)
-    crop = _moved(_voxels(segment), _matrix(_labelmap(segment)), grid.ijk_to_ras, to_volume)
+    crop = moved(voxels_of(segment), matrix_of_image(labelmap_of(segment)), grid.ijk_to_ras, to_volume)
     return crop.within(grid.shape).trimmed()
 
 
@@ -200,26 +194,26 @@ class SegmentWriter:
         writes = []
         for segment_id, mask in masks.items():
             segment = _segment(segmentation, segment_id)
-            labelmap = _labelmap(segment)
-            matrix = _matrix(_reference_geometry(segmentation) if labelmap.IsEmpty() else labelmap)
-            voxels = _moved(mask.trimmed(), grid.ijk_to_ras, matrix, to_segmentation).trimmed()
+            labelmap = labelmap_of(segment)
+            matrix = matrix_of_image(_reference_geometry(segmentation) if labelmap.IsEmpty() else labelmap)
+            voxels = moved(mask.trimmed(), grid.ijk_to_ras, matrix, to_segmentation).trimmed()
             overwrites = False
             later.remove(segment_id)
             for rival in rivals:
                 if rival in later:
-                    held = _moved(masks[rival].trimmed(), grid.ijk_to_ras, matrix, to_segmentation)
+                    held = moved(masks[rival].trimmed(), grid.ijk_to_ras, matrix, to_segmentation)
                 elif rival not in masks:
-                    held = _voxels_near(_segment(segmentation, rival), matrix, voxels)
+                    held = voxels_near(_segment(segmentation, rival), matrix, voxels)
                 else:
                     continue
                 if self.keep_others:
-                    voxels = _without(voxels, held)
+                    voxels = voxels.without(held)
                 else:
-                    overwrites = overwrites or _meet(voxels, held)
+                    overwrites = overwrites or voxels.meets(held)
             if self._is_masked():
                 # Where editing is restricted the logic keeps old voxels only within the modifier's extent.
-                voxels = _padded(voxels, _voxels(segment))
-            writes.append(_Write(segment_id, _image(voxels, matrix), overwrites))
+                voxels = voxels.padded_to(voxels_of(segment))
+            writes.append(_Write(segment_id, image_of(voxels, matrix), overwrites))
         return writes
 
     def _rivals(self, segmentation: slicer.vtkMRMLSegmentationNode) -> list[str]:
@@ -305,121 +299,12 @@ def _segment(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str) -> s
     segment = segmentation.GetSegmentation().GetSegment(segment_id)
     if segment is None:
         raise InputError(f"'{segmentation.GetName()}' has no segment '{segment_id}': choose another one.")
-    if segmentation.GetSegmentation().GetSourceRepresentationName() != _LABELMAP:
+    if segmentation.GetSegmentation().GetSourceRepresentationName() != LABELMAP:
         raise InputError(
             f"The segmentation '{segmentation.GetName()}' is not kept as a binary labelmap: "
             "make that its source representation in the Segmentations module."
         )
     return segment
-
-
-def _labelmap(segment: slicer.vtkSegment) -> slicer.vtkOrientedImageData:
-    return segment.GetRepresentation(_LABELMAP)
-
-
-def _voxels(segment: slicer.vtkSegment) -> MaskCrop:
-    """The segment's voxels on its labelmap's grid, where offsets may be negative."""
-    labelmap = _labelmap(segment)
-    if labelmap.IsEmpty():
-        return _EMPTY
-    return MaskCrop(_array(labelmap) == segment.GetLabelValue(), _offset(labelmap)).trimmed()
-
-
-def _voxels_near(segment: slicer.vtkSegment, matrix: np.ndarray, near: MaskCrop) -> MaskCrop:
-    """The segment's voxels on the grid of the matrix, at least as far as the other mask reaches."""
-    labelmap = _labelmap(segment)
-    if labelmap.IsEmpty() or not near.mask.size:
-        return _EMPTY
-    if not _is_same_grid(_matrix(labelmap), matrix):
-        return _moved(_voxels(segment), _matrix(labelmap), matrix, vtk.vtkGeneralTransform())
-    # A labelmap may span the whole volume, and this is done for each of the other segments.
-    labels = MaskCrop(_array(labelmap), _offset(labelmap))
-    cut, _ = _shared(labels, near)
-    offset = tuple(at + part.start for at, part in zip(labels.offset, cut, strict=True))
-    return MaskCrop(labels.mask[cut] == segment.GetLabelValue(), offset)
-
-
-def _without(crop: MaskCrop, other: MaskCrop) -> MaskCrop:
-    """The crop without the other's voxels on the same grid."""
-    mask = crop.mask.copy()
-    cut, other_cut = _shared(crop, other)
-    mask[cut] &= ~other.mask[other_cut]
-    return MaskCrop(mask, crop.offset)
-
-
-def _meet(crop: MaskCrop, other: MaskCrop) -> bool:
-    """Whether two crops of one grid have a voxel in common."""
-    cut, other_cut = _shared(crop, other)
-    return bool((crop.mask[cut] & other.mask[other_cut]).any())
-
-
-def _shared(crop: MaskCrop, other: MaskCrop) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Where two crops of one grid meet, in the one and in the other."""
-    first = np.maximum(crop.offset, other.offset)
-    ends = (np.add(crop.offset, crop.mask.shape), np.add(other.offset, other.mask.shape))
-    end = np.minimum(*ends).clip(first)
-    return tuple(
-        tuple(slice(start, stop) for start, stop in zip(first - offset, end - offset, strict=True))
-        for offset in (crop.offset, other.offset)
-    )
-
-
-def _padded(crop: MaskCrop, other: MaskCrop) -> MaskCrop:
-    """The crop, large enough to hold the other as well."""
-    if not other.mask.size:
-        return crop
-    if not crop.mask.size:
-        return MaskCrop(np.zeros_like(other.mask), other.offset)
-    first = np.minimum(crop.offset, other.offset)
-    end = np.maximum(np.add(crop.offset, crop.mask.shape), np.add(other.offset, other.mask.shape))
-    padded = np.zeros(end - first, bool)
-    padded[MaskCrop(crop.mask, crop.offset - first).slices] = crop.mask
-    return MaskCrop(padded, tuple(first.tolist()))
-
-
-def _moved(
-    crop: MaskCrop, matrix: np.ndarray, new_matrix: np.ndarray, transform: vtk.vtkGeneralTransform
-) -> MaskCrop:
-    """A mask on another grid, each voxel taken from the nearest one.
-
-    Args:
-        crop: The mask.
-        matrix: From its (i, j, k, 1) to millimetres in its own space.
-        new_matrix: From the new (i, j, k, 1) to millimetres in the new space.
-        transform: From the mask's space to the new one; may be non-linear.
-    """
-    if not crop.mask.size:
-        return _EMPTY
-    linear = matrix_of(transform)
-    if linear is not None and _is_same_grid(linear @ matrix, new_matrix):
-        return crop
-    reference = slicer.vtkOrientedImageData()
-    reference.SetGeometryFromImageToWorldMatrix(matrix_from_array(new_matrix))
-    reference.SetExtent(_moved_extent(crop, matrix, new_matrix, transform))
-    moved = slicer.vtkOrientedImageData()
-    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
-        _image(crop, matrix), reference, moved, False, False, transform
-    )
-    return MaskCrop(_array(moved).astype(bool), _offset(moved))
-
-
-def _moved_extent(
-    crop: MaskCrop, matrix: np.ndarray, new_matrix: np.ndarray, transform: vtk.vtkGeneralTransform
-) -> list[int]:
-    """Where the crop comes to lie: i, j and k, each from first to last."""
-    count = 2 if matrix_of(transform) is not None else _POINTS_PER_EDGE
-    edges = [
-        np.linspace(at - 0.5, at + size - 0.5, count)
-        for at, size in zip(reversed(crop.offset), reversed(crop.mask.shape), strict=True)
-    ]
-    points_ijk = np.array(np.meshgrid(*edges)).reshape(3, -1).T
-    points = transform_points(transform, points_ijk @ matrix[:3, :3].T + matrix[:3, 3])
-    new_ijk = np.linalg.solve(new_matrix[:3, :3], (points - new_matrix[:3, 3]).T).T
-    low, high = new_ijk.min(axis=0), new_ijk.max(axis=0)
-    # Between the points a warp may reach a little further.
-    margin = np.ceil((high - low) / 20) + 1 if count > 2 else np.ones(3)
-    first, last = np.floor(low - margin).astype(int), np.ceil(high + margin).astype(int)
-    return [end for span in zip(first.tolist(), last.tolist(), strict=True) for end in span]
 
 
 def _ensure_reference_geometry(
@@ -441,37 +326,3 @@ def _reference_geometry(segmentation: slicer.vtkMRMLSegmentationNode) -> slicer.
         False,
     )
     return image
-
-
-def _image(crop: MaskCrop, matrix: np.ndarray) -> slicer.vtkOrientedImageData:
-    # An image without voxels is no modifier: an empty mask is given by one empty voxel.
-    voxels = crop.mask.astype(np.uint8) if crop.mask.size else np.zeros((1, 1, 1), np.uint8)
-    image = slicer.vtkOrientedImageData()
-    image.SetGeometryFromImageToWorldMatrix(matrix_from_array(matrix))
-    bounds = [
-        (at, at + size - 1) for at, size in zip(reversed(crop.offset), reversed(voxels.shape), strict=True)
-    ]
-    image.SetExtent([end for span in bounds for end in span])
-    image.GetPointData().SetScalars(numpy_to_vtk(voxels.ravel(), deep=True))
-    return image
-
-
-def _matrix(image: slicer.vtkOrientedImageData) -> np.ndarray:
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    return array_from_matrix(matrix)
-
-
-def _is_same_grid(matrix: np.ndarray, other: np.ndarray) -> bool:
-    # In voxels, so that the spacing doesn't matter.
-    return np.allclose(np.linalg.solve(other, matrix), np.eye(4), rtol=0, atol=_SAME_GRID)
-
-
-def _offset(image: slicer.vtkOrientedImageData) -> tuple[int, int, int]:
-    return tuple(image.GetExtent()[4::-2])
-
-
-def _array(image: slicer.vtkOrientedImageData) -> np.ndarray:
-    extent = image.GetExtent()
-    shape = tuple(extent[axis + 1] - extent[axis] + 1 for axis in (4, 2, 0))
-    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)

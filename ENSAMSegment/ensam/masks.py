@@ -46,3 +46,42 @@ class MaskCrop:
     def slices(self) -> tuple[slice, slice, slice]:
         """Where the crop lies in the volume."""
         return tuple(slice(at, at + size) for at, size in zip(self.offset, self.mask.shape, strict=True))
+
+    def without(self, other: MaskCrop) -> MaskCrop:
+        """The voxels that another mask of the same grid lacks; the crop stays as large."""
+        mask = self.mask.copy()
+        here, there = self._shared(other)
+        mask[here] &= ~other.mask[there]
+        return MaskCrop(mask, self.offset)
+
+    def meets(self, other: MaskCrop) -> bool:
+        """Whether the two have a voxel in common."""
+        here, there = self._shared(other)
+        return bool((self.mask[here] & other.mask[there]).any())
+
+    def cut_to(self, other: MaskCrop) -> MaskCrop:
+        """The part that another crop covers."""
+        here, _ = self._shared(other)
+        return MaskCrop(self.mask[here], tuple(at + s.start for at, s in zip(self.offset, here, strict=True)))
+
+    def padded_to(self, other: MaskCrop) -> MaskCrop:
+        """Large enough to cover the other crop as well."""
+        if not other.mask.size:
+            return self
+        if not self.mask.size:
+            return MaskCrop(np.zeros_like(other.mask), other.offset)
+        first = np.minimum(self.offset, other.offset)
+        end = np.maximum(np.add(self.offset, self.mask.shape), np.add(other.offset, other.mask.shape))
+        padded = np.zeros(end - first, bool)
+        padded[MaskCrop(self.mask, self.offset - first).slices] = self.mask
+        return MaskCrop(padded, tuple(first.tolist()))
+
+    def _shared(self, other: MaskCrop) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """Where two crops of one grid meet, in the one and in the other."""
+        first = np.maximum(self.offset, other.offset)
+        end = np.minimum(np.add(self.offset, self.mask.shape), np.add(other.offset, other.mask.shape))
+        end = end.clip(first)
+        return tuple(
+            tuple(slice(int(a), int(b)) for a, b in zip(first - offset, end - offset, strict=True))
+            for offset in (self.offset, other.offset)
+        )

@@ -67,7 +67,7 @@ def measure(mask: MaskCrop, grid: Grid) -> Measures:
 
 def change(before: MaskCrop, after: MaskCrop, grid: Grid) -> Change:
     """From one mask to the next on the same grid."""
-    added, removed = without(after, before), without(before, after)
+    added, removed = after.without(before).trimmed(), before.without(after).trimmed()
     return Change(added, removed, _millilitres(added, grid), _millilitres(removed, grid))
 
 
@@ -79,21 +79,6 @@ def fingerprint(mask: MaskCrop) -> str:
     digest = hashlib.blake2b(repr((mask.offset, mask.mask.shape)).encode(), digest_size=8)
     digest.update(np.packbits(mask.mask).data)
     return digest.hexdigest()
-
-
-def without(mask: MaskCrop, other: MaskCrop) -> MaskCrop:
-    """The voxels of a mask that another one lacks, trimmed."""
-    mask = mask.trimmed()
-    left = mask.mask.copy()
-    first = np.maximum(mask.offset, other.offset)
-    stop = np.minimum(np.add(mask.offset, mask.mask.shape), np.add(other.offset, other.mask.shape))
-    if np.all(first < stop):
-        here, there = (
-            tuple(slice(int(a - at), int(b - at)) for a, b, at in zip(first, stop, crop.offset, strict=True))
-            for crop in (mask, other)
-        )
-        left[here] &= ~other.mask[there]
-    return MaskCrop(left, mask.offset).trimmed()
 
 
 def _millilitres(mask: MaskCrop, grid: Grid) -> float:
