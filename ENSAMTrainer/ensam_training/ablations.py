@@ -6,7 +6,7 @@ import csv
 import json
 import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from ensam.errors import InputError
-from ensam.files import replacing
+from ensam.files import not_written, replacing
 from ensam.network import NetworkConfig
 
 from ensam_training.configuration import TrainingConfig
@@ -91,15 +91,19 @@ def ablate(
     jobs: int = 1,
     threads: int | None = None,
     say: Callable[[str], None] = print,
+    pool: Executor | None = None,
 ) -> list[Result]:
     """Trains each variant in `folder`/NAME, `jobs` at a time, and writes ablations.csv, .md and .png.
 
     Each has a process of its own, so that all pay alike for the kernels that are compiled for each window
     shape. A variant that is done is not run again, and one that was interrupted goes on. Raises InputError.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_written(folder, error.strerror) from error
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
+    with pool or ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
         running = {
             pool.submit(run_variant, variant, config, data, folder / variant.name, threads): variant
             for variant in variants

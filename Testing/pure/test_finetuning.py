@@ -1,0 +1,189 @@
+"""Fine-tuning holds out what it can, tells before from after, and writes only what is better."""
+
+import csv
+
+import numpy as np
+import pytest
+from ensam.checkpoint import load_checkpoint, save_checkpoint
+from ensam.errors import InputError
+from ensam_training import finetuning, finetuning_commands
+from ensam_training import training as training_module
+from ensam_training.__main__ import main
+from ensam_training.cases import Case
+from ensam_training.configuration import Limit
+from ensam_training.finetuning import Comparison, Outcome, default_config, divide, finetune, held_out, table
+from ensam_training.training import RunOptions
+from ensam_training.validation import ObjectScore
+
+from .tiny_network import BallWindows, ball_case, tiny_network
+
+CARD = {"name": "ours", "licence": "CC0"}
+
+
+@pytest.fixture(autouse=True)
+def windows_that_take_no_time(monkeypatch):
+    monkeypatch.setattr(training_module, "WindowSampler", BallWindows)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    path = tmp_path_factory.mktemp("base") / "base.safetensors"
+    facts = {"name": "base", "licence": "CC-BY", "metrics": {"old": 1}, "training_data": [{"dataset": "x"}]}
+    save_checkpoint(path, tiny_network(0), 16**3, facts)
+    return path
+
+
+def three_objects(name="mr_three"):
+    labels = np.zeros((20, 20, 20), np.uint8)
+    for label, z in ((1, 1), (2, 8), (3, 15)):
+        labels[z : z + 4, 5:10, 5:10] = label
+    return Case.from_arrays(name, labels * 60, labels, (1, 1, 1))
+
+
+# Who is held out
+
+
+def test_of_many_patients_a_share_is_held_out():
+    cases = [ball_case(seed) for seed in range(8)]
+    data = divide(cases, 0.25, 0)
+    assert len(data.validation) == 2 and len(data.training) == 6
+    assert not {c.name for c in data.training} & {c.name for c in data.validation}
+    assert list(data.test) == list(data.validation)
+    assert "too kind" in data.warning
+
+
+def test_of_one_patient_a_share_of_the_objects_is_held_out():
+    data = divide([three_objects()], 0.3, 0)
+    ((training,), (validation,)) = data.training, data.validation
+    assert len(training.objects) == 2 and len(validation.objects) == 1
+    assert set(training.objects) | set(validation.objects) == {1, 2, 3}
+    assert "one patient" in data.warning
+
+
+def test_of_one_object_nothing_is_held_out_and_that_is_said():
+    data = divide([ball_case(0)], 0.25, 0)
+    assert not data.validation and not data.test and len(data.training) == 1
+    assert "nothing is held out" in data.warning
+
+
+def test_cases_for_the_test_alone_make_the_judgement_fair():
+    judges = [ball_case(9)]
+    assert held_out([ball_case(0)], [ball_case(1)], judges).warning == ""
+    assert divide([ball_case(0)], 0.25, 0, judges).test == judges
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.5])
+def test_a_share_must_leave_something_on_either_side(share):
+    with pytest.raises(InputError, match="between 0 and 1"):
+        divide([ball_case(0), ball_case(1)], share, 0)
+
+
+def test_holding_out_everything_is_refused():
+    with pytest.raises(InputError, match="hold fewer out"):
+        held_out([], [ball_case(0)])
+
+
+# What becomes of it
+
+
+def run(base, output, data=None, steps=8, said=None, **changes):
+    checkpoint = load_checkpoint(base)
+    config = default_config(checkpoint, Limit(steps, "steps"), budget=(16**3, 16**3), **changes)
+    data = data or held_out([ball_case(0)], [ball_case(1)], [ball_case(2), ball_case(3)])
+    say = (lambda text: None) if said is None else said.append
+    return finetune(checkpoint, base, data, config, output, CARD, RunOptions(workers=0), say=say)
+
+
+def test_a_better_network_is_written_with_its_proof(base, tmp_path):
+    said = []
+    rates = {"muon_lr": 0.02, "rest_lr": 1e-2, "warmup_steps": 1, "ema": 0.5}
+    outcome = run(base, tmp_path / "new.safetensors", said=said, steps=16, **rates)
+    assert outcome.written and outcome.gain > 0.02
+    card = load_checkpoint(tmp_path / "new.safetensors").card
+    assert card["name"] == "ours" and card["licence"] == "CC0"
+    assert card["base"]["name"] == "base" and card["base"]["licence"] == "CC-BY"
+    assert card["base"]["digest"] == load_checkpoint(base).digest
+    assert card["fine_tuning"]["cases"] == ["mr_ball_000"]
+    assert [entry["dataset"] for entry in card["training_data"]] == ["x", "mr_ball"]
+    assert np.mean(card["metrics"]["dice_after"]) > np.mean(card["metrics"]["dice_before"])
+    assert card["metrics"]["judged_on"] == ["mr_ball_002", "mr_ball_003"]
+    rows = list(csv.DictReader((tmp_path / "new.before-after.csv").open()))
+    assert [row["case"] for row in rows] == ["mr_ball_002", "mr_ball_003", "mean"]
+    means = [np.mean([float(r[f"{side}_click_5"]) for r in rows[:2]]) for side in ("before", "after")]
+    assert means == pytest.approx([float(rows[2][f"{s}_click_5"]) for s in ("before", "after")], abs=1e-3)
+    assert any("mean of all objects" in text for text in said)
+    assert {p.name for p in tmp_path.iterdir()} == {"new.safetensors", "new.json", "new.before-after.csv"}
+
+
+def scores(*values):
+    return [ObjectScore(f"case {i}", 1, (value, value)) for i, value in enumerate(values)]
+
+
+def test_a_network_that_is_not_better_on_the_judges_is_not_written(base, tmp_path, monkeypatch):
+    before = base.read_bytes()
+    # Of the judges before, of the validation before, of the judges after.
+    answers = iter([scores(0.5, 0.7), scores(0.0), scores(0.6, 0.6)])
+    monkeypatch.setattr(finetuning, "score_objects", lambda *arguments: next(answers))
+    outcome = run(base, tmp_path / "new.safetensors", steps=1)
+    assert not outcome.written and outcome.gain == pytest.approx(0)
+    assert [p.name for p in tmp_path.iterdir()] == ["new.before-after.csv"]
+    assert base.read_bytes() == before
+
+
+def test_without_a_better_validation_the_base_itself_is_judged_and_nothing_written(
+    base, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training_module, "validate", lambda *arguments: [0.0])
+    outcome = run(base, tmp_path / "new.safetensors", steps=1)
+    assert not outcome.written and outcome.gain == 0
+    assert all(c.before == c.after for c in outcome.comparisons)
+
+
+def test_it_stops_early_when_validation_does_not_get_better(base, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(training_module, "validate", lambda *arguments: asked.append(1) or [0.0])
+    outcome = run(base, tmp_path / "new.safetensors", steps=8, validate_every=1, patience=2)
+    assert outcome.steps == 2 and len(asked) == 2
+
+
+def test_with_nothing_held_out_the_result_is_written_with_a_warning_on_its_card(base, tmp_path):
+    data = divide([ball_case(0)], 0.25, 0)
+    outcome = run(base, tmp_path / "new.safetensors", data, steps=1)
+    assert outcome.written and not outcome.comparisons
+    assert "nothing is held out" in load_checkpoint(tmp_path / "new.safetensors").card["metrics"]["note"]
+
+
+def test_the_table_gives_each_case_and_the_mean():
+    text = table(
+        [
+            Comparison("one", 1, (0.2, 0.4), (0.4, 0.6)),
+            Comparison("one", 2, (0.4, 0.6), (0.6, 0.8)),
+            Comparison("two", 1, (0.0, 0.2), (0.2, 0.4)),
+        ]
+    )
+    head, one, two, mean = text.splitlines()
+    assert one.split() == ["one", "2", "0.300", ">", "0.500", "0.500", ">", "0.700"]
+    assert two.startswith("two") and mean.split()[-3:] == ["0.400", ">", "0.600"]
+    assert "last click" in head
+
+
+# On the command line
+
+
+@pytest.mark.parametrize(("written", "code"), [(True, 0), (False, 3)])
+def test_the_exit_code_tells_whether_there_is_a_better_checkpoint(
+    base, tmp_path, monkeypatch, capsys, written, code
+):
+    outcome = Outcome((Comparison("a", 1, (0.5,), (0.6 if written else 0.4,)),), 9, 1.5, written)
+    monkeypatch.setattr(finetuning, "finetune", lambda *arguments, **more: outcome)
+    monkeypatch.setattr(finetuning_commands, "_data", lambda *arguments: None)
+    arguments = ["finetune", str(base), str(tmp_path), "-o", str(tmp_path / "new.safetensors")]
+    assert main(arguments) == code
+    said = capsys.readouterr()
+    assert ("nothing is written" in said.out) != written
+    assert "--licence" in said.err
+
+
+def test_a_result_that_is_no_safetensors_is_refused(base, tmp_path, capsys):
+    assert main(["finetune", str(base), str(tmp_path), "-o", str(tmp_path / "new.pt")]) == 2
+    assert ".safetensors" in capsys.readouterr().err
