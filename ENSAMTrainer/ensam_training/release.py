@@ -19,8 +19,9 @@ def export_checkpoint(
 ) -> None:
     """Writes `output` (.safetensors) and its card.
 
-    state: a state.pt of the training; card: JSON with what only people know (name, intended_use, licence,
-    training_data); metrics: the JSON summary of an evaluation, put into the card as it is.
+    state: a state.pt of the training, whose averaged weights count, or a best.pt; card: JSON with what only
+    people know (name, intended_use, licence, training_data); metrics: the JSON summary of an evaluation, put
+    into the card as it is.
     Raises InputError.
     """
     for path in (state, card, *([] if metrics is None else [metrics])):
@@ -28,7 +29,7 @@ def export_checkpoint(
             raise InputError(f"There is no file '{path}': check the path.")
     saved = torch.load(state, weights_only=True)
     network = ENSAM(NetworkConfig.from_dict(saved["architecture"]))
-    network.load_state_dict({**saved["network"], **saved["average"]})
+    network.load_state_dict({**saved["network"], **saved.get("average", {})})
     renormalise_(network)
     full: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
     full["training"] = {

@@ -26,6 +26,7 @@ from ensam_training.distributed import Alone, Team
 from ensam_training.pool import processors
 from ensam_training.sampling import EDGES, Sample, WindowSampler
 from ensam_training.state import try_to_save
+from ensam_training.stopping import StopRequest
 from ensam_training.stopwatch import Stopwatch
 from ensam_training.trainer import Trainer, architecture_of
 from ensam_training.validation import validate
@@ -111,6 +112,7 @@ class Run:
         self.trainer = Trainer(ENSAM(network_config), config, self.team, stopwatch)
         self.best, self.validated, self.recent = self.options.to_beat, 0.0, []
         self.waited = 0  # validations since the best
+        self.stop = StopRequest()
         if saved.is_file():
             self._resume(torch.load(saved, map_location=self.team.device, weights_only=True))
         elif start is not None:
@@ -122,7 +124,7 @@ class Run:
     def go(self) -> None:
         """Until the limit, or options.stop_at."""
         trainer = self.trainer
-        with self._bar() as bar:
+        with self._bar() as bar, self.stop:
             while not self._is_over():
                 before = trainer.step_count
                 self.recent.append(self._step())
@@ -137,11 +139,13 @@ class Run:
         if trainer.progress() >= 1 and self.validated < trainer.spent():
             self._validate()
         self._save()
+        if self.stop.made:
+            self.say(f"Stopped after step {trainer.step_count}: the same command goes on from there.")
         self.say(f"Where the time went: {trainer.stopwatch.report()}")
 
     def _is_over(self) -> bool:
         patient = self.config.patience is None or self.waited < self.config.patience
-        done = self.trainer.progress() >= 1 or not patient
+        done = self.trainer.progress() >= 1 or not patient or self.stop.made
         return bool(self.team.agree(done)) or self.trainer.step_count == self.options.stop_at
 
     def close(self) -> None:
@@ -233,6 +237,7 @@ class Run:
                 "architecture": averaged.config.to_dict(),
                 "scores": scores,
                 "step": self.trainer.step_count,
+                "total_seconds": self.trainer.earlier_seconds + self.trainer.seconds,
             }
             self._warn(try_to_save(best, self.folder / "best.pt"))
 

@@ -49,7 +49,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run.set_defaults(run=_ablate)
 
     run = commands.add_parser("export", help="write a training state as a checkpoint with its card")
-    run.add_argument("state", type=Path, help="a state.pt that train has written")
+    run.add_argument("state", type=Path, help="a state.pt or best.pt that train has written")
     run.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors file")
     run.add_argument(
         "--card", type=Path, required=True, help="JSON: name, intended_use, licence, training_data"

@@ -53,6 +53,15 @@ def test_the_card_tells_what_was_done_and_measured(a_state, a_card, tmp_path):
     assert card["metrics"] == {"DSC_Final": 0.5} and card["date"] and card["code_version"]
 
 
+def test_the_best_weights_of_a_run_can_be_shipped(a_card, tmp_path):
+    network = ENSAM(TINY)
+    best = {"network": network.state_dict(), "architecture": TINY.to_dict(), "step": 5, "total_seconds": 36.0}
+    save_whole(best, tmp_path / "best.pt")
+    export_checkpoint(tmp_path / "best.pt", a_card, BUDGET, tmp_path / "m.safetensors")
+    checkpoint = load_checkpoint(tmp_path / "m.safetensors")
+    assert checkpoint.config == TINY and checkpoint.card["training"] == {"steps": 5, "hours": 0.01}
+
+
 def test_a_missing_file_is_named(a_card, tmp_path):
     with pytest.raises(InputError, match=r"no file '.*state\.pt'"):
         export_checkpoint(tmp_path / "state.pt", a_card, BUDGET, tmp_path / "m.safetensors")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ import torch
 from ensam.checkpoint import load_checkpoint, save_checkpoint
 from ensam.errors import InputError
 from ensam.network import ENSAM, NetworkConfig
+from ensam_training import curves
 from ensam_training import state as state_module
 from ensam_training import training as training_module
 from ensam_training.cases import Case
 from ensam_training.configuration import Limit, TrainingConfig
-from ensam_training.curves import read_rows, smoothed
+from ensam_training.curves import RunLog, read_rows, smoothed
 from ensam_training.state import save_whole
 from ensam_training.trainer import Trainer, architecture_of
 from ensam_training.training import RunOptions, train
@@ -232,6 +234,41 @@ def test_validation_is_the_same_every_time_and_needs_objects(a_case):
     empty = Case.from_arrays("none", a_case.image, np.zeros_like(a_case.labels), (1, 1, 1))
     with pytest.raises(InputError, match="no object"):
         score_objects(network, [empty], 16**3)
+
+
+def test_a_run_that_is_told_to_stop_saves_and_goes_on_later(a_whole_run, tmp_path, monkeypatch):
+    folder, config, _ = a_whole_run
+    step = Trainer.step
+
+    def told(self, samples):
+        if self.step_count == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, samples)
+
+    before = signal.getsignal(signal.SIGTERM)
+    said = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", told)
+        assert run(tmp_path, config, say=said.append).step_count == 3
+    assert any("goes on from there" in text for text in said)
+    assert signal.getsignal(signal.SIGTERM) is before
+    run(tmp_path, config)
+    assert losses_of(tmp_path) == losses_of(folder)
+
+
+def test_tensorboard_gets_what_the_logs_get(tmp_path, monkeypatch):
+    shown = []
+
+    class Board:
+        def add_scalar(self, name, value, step):
+            shown.append((name, value, step))
+
+    monkeypatch.setattr(curves, "_board", lambda folder: Board())
+    log = RunLog(tmp_path)
+    log.losses([10, 0.1, 0.2, 0.9, 0.8, 1.0])
+    log.validation([10, 0.1, 0.2, 0.5, 0.6])
+    assert ("loss_clicks", 0.8, 10) in shown
+    assert ("dice_box", 0.5, 10) in shown and ("dice_1", 0.6, 10) in shown
 
 
 def test_a_running_mean_is_shorter_at_the_beginning():

@@ -1,0 +1,34 @@
+"""Ending a run between two steps when the user or the machine asks for it, so that nothing is lost."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Self
+
+
+class StopRequest:
+    """Inside `with`, Ctrl+C and SIGTERM only raise a flag; the second Ctrl+C interrupts as always.
+
+    Signals reach the main thread alone; elsewhere the flag stays down.
+    """
+
+    def __init__(self) -> None:
+        self.made = False
+        self._earlier: dict[int, signal.Handlers] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._earlier[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._earlier.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.made:
+            raise KeyboardInterrupt
+        self.made = True
