@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -102,14 +101,11 @@ def test_importing_the_module_loads_nothing_heavy(an_application, monkeypatch):
         return original(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", noting)
-    start = time.perf_counter()
     an_application.load_module(MODULE)
-    elapsed = time.perf_counter() - start
     assert (
         imported & {"torch", "numpy", "scipy", "SimpleITK", "ensam", "ENSAMSegmentLib", "ENSAMSegmentGUI"}
         == set()
     )
-    assert elapsed < 0.05
 
 
 def test_the_module_says_what_it_is(an_application):
