@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class RoundsLoss(nn.Module):
         """image (1, 1, Z, Y, X) in 0..1, targets (N, 1, Z, Y, X), spacing (z, y, x) in mm -> the loss, and
         the losses (2,) of the first and the last round."""
         device, shape = image.device, tuple(image.shape[2:])
-        with autocast(device, shape):
+        with precision(device, shape):
             features = self.network.encode(image.to(memory_format=torch.channels_last_3d), spacing)
             logits = self.network.decode(features, user.prompts(device))
             losses = [segmentation_loss(logits, targets)]
@@ -55,6 +56,12 @@ class RoundsLoss(nn.Module):
             losses.append(segmentation_loss(logits, targets))
         rounds = torch.stack(losses)
         return rounds.mean(), rounds.detach()
+
+
+def precision(device: torch.device, shape: tuple[int, ...]) -> AbstractContextManager:
+    """As in use: bfloat16 where the device is fast in it, else float16 (CUDA) or float32. On MPS float32,
+    since float16 would need its gradients scaled."""
+    return nullcontext() if device.type == "mps" else autocast(device, shape)
 
 
 class Trainer:
@@ -222,7 +229,7 @@ class Trainer:
         self.skipped = state.get("skipped", 0)
         self.budget = tuple(state.get("budget", self.config.budget))
         if "torch_rng" in state:
-            torch.set_rng_state(state["torch_rng"])
+            torch.set_rng_state(state["torch_rng"].cpu())
 
     def start_from(self, path: Path) -> None:
         """Takes a state.pt's weights and momenta, or a checkpoint's weights, into a schedule of its own.

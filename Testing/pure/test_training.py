@@ -238,7 +238,7 @@ def trainer_of(seed=0, **changes):
 
 @pytest.fixture(autouse=True)
 def in_single_precision(monkeypatch):
-    monkeypatch.setattr(trainer_module, "autocast", lambda device, shape: nullcontext())
+    monkeypatch.setattr(trainer_module, "precision", lambda device, shape: nullcontext())
 
 
 def test_the_loss_falls_on_a_window_seen_again_and_again(a_sample):

@@ -26,7 +26,7 @@ def train_balls(folder: Path, steps: int = 3) -> None:
     torch.set_num_threads(1)
     with (
         mock.patch.object(training_module, "WindowSampler", BallWindows),
-        mock.patch.object(trainer_module, "autocast", lambda device, shape: nullcontext()),
+        mock.patch.object(trainer_module, "precision", lambda device, shape: nullcontext()),
     ):
         training_module.train(
             NetworkConfig(**TINY),
