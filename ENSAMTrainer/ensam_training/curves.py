@@ -53,11 +53,12 @@ def draw(folder: Path) -> None:
     left, right = figure.subplots(1, 2)
     log, validation = read_rows(folder / "log.csv"), read_rows(folder / "validation.csv")
     for name, label in (("loss_box", "after the box"), ("loss_clicks", "after clicks")):
-        left.plot([r["minutes"] for r in log], [r[name] for r in log], label=label)
+        losses = smoothed([r[name] for r in log], max(1, len(log) // 20))
+        left.plot([r["minutes"] for r in log], losses, label=label)
     for name in (n for n in (validation[0] if validation else ()) if n.startswith("dice_")):
         label = "box" if name == "dice_box" else f"click {name.removeprefix('dice_')}"
         right.plot([r["minutes"] for r in validation], [r[name] for r in validation], "o-", ms=3, label=label)
-    left.set(xlabel="minutes of stepping", ylabel="loss")
+    left.set(xlabel="minutes of stepping", ylabel="loss (running mean)")
     right.set(xlabel="minutes of stepping", ylabel="Dice of held-out objects")
     for axes in (left, right):
         if axes.lines:
@@ -76,7 +77,7 @@ def read_rows(path: Path) -> list[dict[str, float]]:
 
 def smoothed(values: Sequence[float], width: int) -> np.ndarray:
     """The running mean over `width` values, shorter at the beginning."""
-    total = np.cumsum(values)
+    total = np.cumsum(np.asarray(values, float))
     ahead = np.concatenate((np.zeros(width), total))[: len(total)]
     return (total - ahead) / np.minimum(np.arange(1, len(total) + 1), width)
 
