@@ -167,7 +167,7 @@ class Run:
     def _shrink(self) -> None:
         """Half the voxels for the largest window."""
         low, high = self.trainer.budget
-        if self.team.count > 1 or high // 2 < EDGES[0] ** 3:
+        if self.team.count > 1 or high // 2 < EDGES[1] ** 3:  # smaller ones hold hardly an object
             raise InputError(
                 f"A window of {round(high ** (1 / 3))}^3 voxels does not fit into memory: close other "
                 "programs or give a smaller --budget."

@@ -100,11 +100,9 @@ def _train(options: argparse.Namespace) -> int:
     network = NetworkConfig.paper() if options.paper else NetworkConfig()
     config = _config(options, optimiser=options.optimiser, schedule=options.schedule)
     together = team(options.device)
-    # One process prepares the cache; the others find it ready.
-    if together.rank == 0:
-        _data(options)
-    together.wait()
-    training, validation = _data(options).cases()
+    data = _data(options, prepare=together.rank == 0)
+    together.wait()  # the others find the cache ready
+    training, validation = data.cases()
     if together.rank == 0:
         print(describe(training, validation))
     run_options = RunOptions(workers=options.workers, exact_times=options.profile)
@@ -130,11 +128,11 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _data(options: argparse.Namespace) -> TrainingData:
+def _data(options: argparse.Namespace, prepare: bool = True) -> TrainingData:
     from ensam_training.training_data import HeldOut, open_data
 
     held_out = HeldOut(options.validation, options.validation_share, options.seed)
-    return open_data(options.data, held_out, options.output / "cache", print)
+    return open_data(options.data, held_out, options.output / "cache", print, prepare)
 
 
 def _limit(options: argparse.Namespace) -> Limit:

@@ -50,14 +50,17 @@ class TrainingData:
         return cases, []
 
 
-def open_data(data: Path, held_out: HeldOut, folder: Path, say: Callable[[str], None]) -> TrainingData:
+def open_data(
+    data: Path, held_out: HeldOut, folder: Path, say: Callable[[str], None], prepare_it: bool = True
+) -> TrainingData:
     """data: a cache, which is used as it is, or files in any known layout, which are cached in `folder`.
 
-    Cases that can't be used are named. Raises InputError.
+    Cases that can't be used are named. Without `prepare_it` another process does that. Raises InputError.
     """
     if Cache.is_one(data):
         return TrainingData(data, held_out)
-    _prepared(data, find_cases(data), folder, say)
+    if prepare_it:
+        _prepared(data, find_cases(data), folder, say)
     return TrainingData(folder, held_out)
 
 

@@ -134,11 +134,11 @@ def test_a_missing_file_to_start_from_is_named(tmp_path):
 
 @pytest.fixture
 def a_machine_with_little_memory(monkeypatch):
-    """Windows of more than 24^3 voxels don't fit."""
+    """Windows of more than 26^3 voxels don't fit."""
     step = Trainer.step
 
     def narrow(self, samples):
-        if self.budget[1] > 24**3:
+        if self.budget[1] > 26**3:
             raise torch.OutOfMemoryError("out of memory")
         return step(self, samples)
 
@@ -150,7 +150,7 @@ def test_out_of_memory_halves_the_windows_says_so_and_goes_on(a_machine_with_lit
     config = TrainingConfig(**{**STEPS.__dict__, "budget": (16**3, 32**3), "limit": Limit(2, "steps")})
     trainer = run(tmp_path, config, say=said.append)
     assert trainer.step_count == 2
-    assert trainer.budget == (16**3, 32**3 // 4)
+    assert trainer.budget == (16**3, 32**3 // 2)
     assert [text for text in said if "Out of memory: windows of at most 16384 voxels (25^3)" in text]
     assert tuple(state_of(tmp_path)["budget"]) == trainer.budget
 

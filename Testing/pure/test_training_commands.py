@@ -1,0 +1,74 @@
+"""train on the command line: what it is given, what it holds out, what it writes."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from ensam.network import NetworkConfig
+from ensam_training import training as training_module
+from ensam_training.__main__ import main
+from ensam_training.cache import Cache
+from ensam_training.curves import read_rows
+
+from .tiny_network import TINY, ball
+
+
+@pytest.fixture(scope="module")
+def a_folder_of_cases(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for seed in range(4):
+        image, mask = ball(np.random.default_rng(seed), (24, 24, 24))
+        case = folder / f"mr_ball_{seed:03}"
+        case.mkdir()
+        for name, array in (("image", (100 * image).astype(np.int16)), ("label", mask.astype(np.uint8))):
+            sitk.WriteImage(sitk.GetImageFromArray(array), str(case / f"{name}.nii.gz"))
+    return folder
+
+
+@pytest.fixture
+def a_tiny_network(monkeypatch):
+    train = training_module.train
+
+    def train_tiny(network, *arguments):
+        return train(NetworkConfig(**{**network.to_dict(), **TINY}), *arguments)
+
+    monkeypatch.setattr(training_module, "train", train_tiny)
+
+
+def arguments(data, output, *more):
+    fixed = ["--steps", "1", "--budget", "16", "28", "--workers", "0", "--device", "cpu"]
+    return ["train", str(data), "-o", str(output), *fixed, *more]
+
+
+def test_files_are_cached_trained_on_and_judged(a_folder_of_cases, a_tiny_network, tmp_path, capsys):
+    (tmp_path / "names.txt").write_text("mr_ball_001\n")
+    given = arguments(a_folder_of_cases, tmp_path / "run", "--validation", str(tmp_path / "names.txt"))
+    assert main(given) == 0
+    assert "3 cases with 3 objects of 1 datasets to train on, 1 held out" in capsys.readouterr().out
+    assert len(read_rows(tmp_path / "run" / "validation.csv")) == 1
+    assert {"state.pt", "best.pt", "curve.png"} <= {p.name for p in (tmp_path / "run").iterdir()}
+    assert len(Cache(tmp_path / "run" / "cache").cases()) == 4
+
+
+def test_a_share_of_the_patients_can_be_held_out_instead(a_folder_of_cases, a_tiny_network, tmp_path, capsys):
+    assert main(arguments(a_folder_of_cases, tmp_path / "run", "--validation-share", "0.5")) == 0
+    assert "2 cases with 2 objects of 1 datasets to train on, 2 held out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--validation", "gone.txt"], "can't be read"),
+        (["--validation", "names.txt"], "no usable cases, such as 'mr_nobody'"),
+        (["--validation-share", "2"], "between 0 and 1"),
+        (["--accumulate", "0"], "--accumulate"),
+    ],
+    ids=["no list", "an unknown name", "a share of 2", "no window"],
+)
+def test_what_can_not_be_done_is_said_in_one_line(
+    a_folder_of_cases, tmp_path, monkeypatch, capsys, more, said
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "names.txt").write_text("mr_nobody\n")
+    assert main(arguments(a_folder_of_cases, tmp_path / "run", *more)) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert said in line
