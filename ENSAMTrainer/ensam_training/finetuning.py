@@ -26,7 +26,7 @@ from ensam_training.distributed import Alone
 from ensam_training.training import RunOptions, train
 from ensam_training.validation import ObjectScore, score_objects
 
-# On eight cases and four minutes the best of 0.002, 0.006 and 0.015: see the training log.
+# On eight cases and four minutes the best of 0.002, 0.006, 0.015 and 0.03: see the training log.
 MUON_LR, REST_LR = 0.015, 1e-3
 PATIENCE = 4  # validations without a better result before it stops
 VALIDATIONS = 10
