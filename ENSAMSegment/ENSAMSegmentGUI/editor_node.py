@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import slicer
 from ENSAMSegmentLib.segments import add_segmentation
+from slicer.i18n import tr as _
 
 # Not Slicer's own tag "SegmentEditor". Every editor widget follows the active effect of its node, hidden or
 # not: on one node, the Segment Editor module's widget would paint each of our strokes a second time.
@@ -49,9 +50,8 @@ def select_what_is_shown(node: slicer.vtkMRMLSegmentEditorNode) -> None:
         return
     if node.GetSegmentationNode() is None:
         first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
-        node.SetAndObserveSegmentationNode(
-            first or add_segmentation(volume, f"{volume.GetName()} segmentation")
-        )
+        name = _("{volume} segmentation").format(volume=volume.GetName())
+        node.SetAndObserveSegmentationNode(first or add_segmentation(volume, name))
     node.SetAndObserveSourceVolumeNode(volume)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ensam.errors import CheckpointError
 
+from .translation import tr as _
+
 _SHIPPED = Path(__file__).parent.parent / "Resources" / "Models" / "ensam-starter.safetensors"
 
 
@@ -14,18 +16,23 @@ def card_text(checkpoint: str = "") -> str:
     """The card beside a checkpoint, in a few lines; "" is the shipped one. Raises CheckpointError."""
     path = Path(checkpoint) if checkpoint else _SHIPPED
     if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint '{path.name}': choose another file.")
+        raise CheckpointError(
+            _("There is no checkpoint '{name}': choose another file.").format(name=path.name)
+        )
     try:
         card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         data = ", ".join(f"{entry['dataset']} ({entry['cases']})" for entry in card["training_data"])
         lines = [
             path.name,
-            f"Licence of the weights: {card['licence']}",
-            f"Trained on: {data}",
-            f"Intended use: {card['intended_use']}",
+            _("Licence of the weights: {licence}").format(licence=card["licence"]),
+            _("Trained on: {data}").format(data=data),
+            _("Intended use: {use}").format(use=card["intended_use"]),
         ]
     except FileNotFoundError:
-        return f"{path.name}\nThis checkpoint has no card: nothing is known about how it was made."
+        text = _("This checkpoint has no card: nothing is known about how it was made.")
+        return f"{path.name}\n{text}"
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"The card of '{path.name}' is damaged: get it again.") from error
+        raise CheckpointError(
+            _("The card of '{name}' is damaged: get it again.").format(name=path.name)
+        ) from error
     return "\n".join(lines)

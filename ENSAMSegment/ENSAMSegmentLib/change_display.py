@@ -6,6 +6,7 @@ import slicer
 from ensam.measures import Change
 
 from .labelmaps import LABELMAP, image_of
+from .translation import tr as _
 from .volumes import grid_from_node
 
 _COLORS = {"added": (0.2, 1.0, 0.4), "removed": (1.0, 0.3, 0.2)}
@@ -24,15 +25,17 @@ class ChangeDisplay:
         crops = {name: crop for name, crop in crops.items() if crop.mask.size}
         if not crops:
             return
+        # Slicer's Data Probe names the segment under the cursor.
+        titles = {"added": _("added"), "removed": _("removed")}
         scene = volume.GetScene()
         node = scene.CreateNodeByClass("vtkMRMLSegmentationNode")
         node.UnRegister(None)
-        node.SetName("ENSAM change")
+        node.SetName(_("ENSAM change"))
         node.SetHideFromEditors(True)
         node.SetSaveWithScene(False)
         for name, crop in crops.items():
             segment = slicer.vtkSegment()
-            segment.SetName(name)
+            segment.SetName(titles[name])
             segment.SetColor(*_COLORS[name])
             segment.AddRepresentation(LABELMAP, image_of(crop, grid_from_node(volume).ijk_to_ras))
             node.GetSegmentation().AddSegment(segment, name)

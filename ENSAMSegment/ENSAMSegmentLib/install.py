@@ -15,6 +15,8 @@ from types import ModuleType
 
 from ensam.errors import InputError
 
+from .translation import tr as _
+
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "Resources" / "ENSAMSegment-requirements.txt"
 TORCH = "torch"
 
@@ -46,14 +48,6 @@ class Requirement:
         return self.name + self.specifier
 
 
-# Sizes of the package indexes in November 2026. PyTorch's packages have 127 MB for Windows and 139 MB for the
-# Mac, 192 MB for Linux without a graphics card, and 3.2 GB for Linux with CUDA and all that it needs.
-_KNOWN = {
-    TORCH: ("PyTorch", "runs the network", (130, 3200)),
-    "safetensors": ("safetensors", "reads the network's weights", (0.5, 0.5)),
-}
-
-
 def missing(packaging: ModuleType | None = None) -> tuple[Requirement, ...]:
     """Give what isn't installed, or too old. Imports none of it, and needs no network.
 
@@ -61,10 +55,11 @@ def missing(packaging: ModuleType | None = None) -> tuple[Requirement, ...]:
         InputError: This Slicer is older than 5.12.
     """
     packaging = packaging or _slicer_packaging()
+    known = _known()
     found = []
     for line in packaging.load_requirements(REQUIREMENTS):
         if not packaging.pip_check(line):
-            found.append(Requirement(line.name, str(line.specifier), *_KNOWN[line.name]))
+            found.append(Requirement(line.name, str(line.specifier), *known[line.name]))
     return tuple(found)
 
 
@@ -97,7 +92,7 @@ def install(
     torch = next((item for item in needed if item.name == TORCH), None)
     # Looked for before the question: nobody should agree to a download that can't begin.
     torch_installer = _torch_installer(import_module) if torch else None
-    if not confirm(f"{_description(needed)} Install it now?"):
+    if not confirm(_("{description} Install it now?").format(description=_description(needed))):
         return False
     try:
         others = [str(item) for item in needed if item.name != TORCH]
@@ -111,8 +106,18 @@ def install(
     importlib.invalidate_caches()
     left = missing(packaging)
     if left:
-        raise InputError(_failed(left, "they are still missing"))
+        raise InputError(_failed(left, _("they are still missing")))
     return True
+
+
+def _known() -> dict[str, tuple[str, str, tuple[float, float]]]:
+    """Title, purpose and size of each requirement."""
+    # Sizes of the package indexes in November 2026. PyTorch's packages have 127 MB for Windows and 139 MB for
+    # the Mac, 192 MB for Linux without a graphics card, and 3.2 GB for Linux with CUDA and all that it needs.
+    return {
+        TORCH: ("PyTorch", _("runs the network"), (130, 3200)),
+        "safetensors": ("safetensors", _("reads the network's weights"), (0.5, 0.5)),
+    }
 
 
 def _torch_installer(import_module: Callable[[str], ModuleType]) -> object:
@@ -120,10 +125,14 @@ def _torch_installer(import_module: Callable[[str], ModuleType]) -> object:
         return import_module("PyTorchUtils").PyTorchUtilsLogic()
     except ModuleNotFoundError as error:
         if error.name != "PyTorchUtils":
-            raise InputError(f"Slicer's PyTorch extension can't be loaded ({error}): update it.") from error
+            raise InputError(
+                _("Slicer's PyTorch extension can't be loaded ({error}): update it.").format(error=error)
+            ) from error
         raise InputError(
-            "ENSAM gets PyTorch from the PyTorch extension: install 'PyTorch' in the Extensions Manager, "
-            "restart Slicer and try again."
+            _(
+                "ENSAM gets PyTorch from the PyTorch extension: install 'PyTorch' in the Extensions Manager, "
+                "restart Slicer and try again."
+            )
         ) from error
 
 
@@ -131,34 +140,44 @@ def _slicer_packaging() -> ModuleType:
     try:
         return importlib.import_module("slicer.packaging")
     except ModuleNotFoundError as error:
-        raise InputError("ENSAM needs 3D Slicer 5.12 or newer: update Slicer.") from error
+        raise InputError(_("ENSAM needs 3D Slicer 5.12 or newer: update Slicer.")) from error
 
 
 def _description(requirements: tuple[Requirement, ...]) -> str:
-    parts = [f"{item.title} ({_size(item.megabytes)}; {item.why})" for item in requirements]
-    return (
-        f"ENSAM needs {' and '.join(parts)}. "
-        "Slicer downloads this once and keeps it among its own Python packages."
-    )
+    parts = [
+        _("{title} ({size}; {why})").format(title=item.title, size=_size(item.megabytes), why=item.why)
+        for item in requirements
+    ]
+    return _(
+        "ENSAM needs {packages}. Slicer downloads this once and keeps it among its own Python packages."
+    ).format(packages=_enumerated(parts))
 
 
 def _failed(requirements: tuple[Requirement, ...], reason: str) -> str:
-    titles = " and ".join(item.title for item in requirements)
-    return (
-        f"{titles} could not be installed ({reason}): check the internet connection and the free disk space, "
-        "restart Slicer and try again."
-    )
+    return _(
+        "{packages} could not be installed ({reason}): check the internet connection and the free disk "
+        "space, restart Slicer and try again."
+    ).format(packages=_enumerated([item.title for item in requirements]), reason=reason)
+
+
+def _enumerated(parts: list[str]) -> str:
+    text = parts[0]
+    for part in parts[1:]:
+        text = _("{before} and {last}").format(before=text, last=part)
+    return text
 
 
 def _reason(error: BaseException) -> str:
     # The command itself is long and helps nobody; Slicer's log has it.
     if isinstance(error, subprocess.CalledProcessError):
-        return f"pip ended with exit code {error.returncode}"
+        return _("pip ended with exit code {code}").format(code=error.returncode)
     return str(error)
 
 
 def _size(megabytes: tuple[float, float]) -> str:
     least, most = megabytes
     if least == most:
-        return f"{least:g} MB"
-    return f"{least:g} MB, up to {most / 1000:g} GB with an NVIDIA graphics card"
+        return _("{megabytes} MB").format(megabytes=f"{least:g}")
+    return _("{megabytes} MB, up to {gigabytes} GB with an NVIDIA graphics card").format(
+        megabytes=f"{least:g}", gigabytes=f"{most / 1000:g}"
+    )

@@ -31,6 +31,7 @@ from .segment_state import NO_PROMPTS, PROMPTS_TAG, SegmentState, get_tag, promp
 from .segments import SegmentWriter, add_segment, add_segmentation
 from .status import Status
 from .target import Target
+from .translation import tr as _
 from .updates import DEBOUNCE_S, Updates
 from .watch import REST_S, SceneWatch
 
@@ -163,13 +164,14 @@ class ENSAMSegmentLogic:
         """
         volume, segmentation = self._editor.GetSourceVolumeNode(), self._editor.GetSegmentationNode()
         if volume is None:
-            raise InputError("There is no image to segment: load one and choose it as the source volume.")
+            raise InputError(_("There is no image to segment: load one and choose it as the source volume."))
         if segmentation is None:
-            segmentation = add_segmentation(volume, f"{volume.GetName()} segmentation")
+            title = _("{volume} segmentation").format(volume=volume.GetName())
+            segmentation = add_segmentation(volume, title)
         number = segmentation.GetSegmentation().GetNumberOfSegments() + 1
-        default = f"Lesion {number}" if self.lesion_mode else f"Segment_{number}"
+        default = _("Lesion {number}") if self.lesion_mode else _("Segment_{number}")
         kind = self.placing
-        segment_id = add_segment(segmentation, name or default)
+        segment_id = add_segment(segmentation, name or default.format(number=number))
         self.select(segmentation=segmentation, segment_id=segment_id)
         if kind in (FOREGROUND, BACKGROUND):
             self.start_placing(kind)
@@ -259,7 +261,7 @@ class ENSAMSegmentLogic:
                 for segment_id in self._segments_with_prompts()
             ]
         if not segments:
-            raise InputError("There are no prompts to save: draw a box or click first.")
+            raise InputError(_("There are no prompts to save: draw a box or click first."))
         write_prompts(path, segments)
 
     def load_prompts(self, path: str | Path) -> None:
@@ -276,7 +278,7 @@ class ENSAMSegmentLogic:
             with self._watch.own_edit():
                 self._target.nodes.write(one.prompts, NO_PROMPTS)
             self._show_prompts()
-        self._updates.say(Status("ready", "The prompts are loaded: press 'Update now'."))
+        self._updates.say(Status("ready", _("The prompts are loaded: press 'Update now'.")))
 
     def card_text(self) -> str:
         """What the checkpoint says of itself, in a few lines. Raises CheckpointError."""
@@ -292,7 +294,7 @@ class ENSAMSegmentLogic:
         self._watch.touched = False
         self._updates.unplan()
         if not self._target.is_complete:
-            raise InputError("There is no segment to fill: choose an image and press N for a new segment.")
+            raise InputError(_("There is no segment to fill: choose an image and press N for a new segment."))
         self._known = self._answered = self._prompts()
         ids = self._segments_with_prompts() if self.together else [self.segment_id]
         settings = Settings(self.checkpoint, self.device, self.intensity)
@@ -304,7 +306,7 @@ class ENSAMSegmentLogic:
         was_running = self._updates.is_running
         self._updates.stop()
         if was_running:
-            self._updates.say(Status("ready", "Cancelled. The segment is as it was."))
+            self._updates.say(Status("ready", _("Cancelled. The segment is as it was.")))
 
     def poll(self, wait_s: float = 0.0) -> float | None:
         """Do what is due. Gives the seconds until it wants to be called again, None when nothing is pending.
@@ -326,7 +328,11 @@ class ENSAMSegmentLogic:
                 time.sleep(min(delay or 0.0, DEBOUNCE_S))
             if time.monotonic() > end:
                 self.cancel()
-                raise InputError(f"There was no answer within {timeout_s:.0f} seconds: try a smaller box.")
+                raise InputError(
+                    _("There was no answer within {seconds} seconds: try a smaller box.").format(
+                        seconds=f"{timeout_s:.0f}"
+                    )
+                )
         if self.status.kind == "error":
             raise InputError(self.status.text)
 
@@ -463,7 +469,7 @@ class ENSAMSegmentLogic:
         if prompts != self._answered and self.auto_update:
             self._updates.plan(DEBOUNCE_S)
         elif prompts != self._answered:
-            self._updates.say(Status("ready", "The prompts have changed: press 'Update now'."))
+            self._updates.say(Status("ready", _("The prompts have changed: press 'Update now'.")))
 
     def _finish_box(self) -> None:
         self._placing = ""
@@ -514,7 +520,7 @@ class ENSAMSegmentLogic:
             self._observe_prompts()
             self._watch.touched = False
             self._known = self._answered = self._prompts()
-            self._updates.say(Status("ready", "Mask and prompts are as they were then."))
+            self._updates.say(Status("ready", _("Mask and prompts are as they were then.")))
 
     def _managed(self, step: Callable[[], object]) -> bool:
         """Whether a step gave anything but False; what the user can mend in it is said."""
@@ -530,7 +536,9 @@ class ENSAMSegmentLogic:
     def _edit(self) -> PromptNodes:
         """The selected segment's prompts. Raises InputError if no segment is selected."""
         if not self._target.is_complete:
-            raise InputError("There is no segment to prompt: choose an image and press N for a new segment.")
+            raise InputError(
+                _("There is no segment to prompt: choose an image and press N for a new segment.")
+            )
         return self._target.nodes
 
     def _prompts(self) -> PromptSet:

@@ -14,6 +14,7 @@ import vtk
 from ensam.errors import InputError
 from ensam.prompts import IDENTITY_AXES, Box, Point, PromptSet
 
+from .translation import tr as _
 from .volumes import (
     array_from_matrix,
     grid_from_node,
@@ -87,8 +88,10 @@ def set_box(node: slicer.vtkMRMLMarkupsROINode, volume: slicer.vtkMRMLScalarVolu
         box = _transformed_box(box, transform_between(None, parent))
         if box is None:
             raise InputError(
-                f"The transform '{parent.GetName()}' would bend the box: move '{name}' out of that transform "
-                "or put it under the volume's."
+                _(
+                    "The transform '{transform}' would bend the box: move '{box}' out of that transform "
+                    "or put it under the volume's."
+                ).format(transform=parent.GetName(), box=name)
             )
     object_to_node = np.eye(4)
     object_to_node[:3, :3] = np.array(box.axes_ras).T

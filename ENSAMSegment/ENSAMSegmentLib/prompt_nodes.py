@@ -17,6 +17,7 @@ from ensam.errors import PromptError
 from ensam.prompts import Box, Point, PromptSet, Vector
 
 from .markups import muted_from_nodes, prompts_from_nodes, set_box
+from .translation import tr as _
 from .volumes import array_from_matrix, matrix_from_array, points_to_world
 
 BOX, FOREGROUND, BACKGROUND = KINDS = ("box", "foreground", "background")
@@ -167,7 +168,7 @@ class PromptNodes:
     def flip(self, row: PromptRow) -> None:
         """Make a foreground point a background point, and the other way round."""
         if row.kind == BOX:
-            raise PromptError("A box has no sign: flip points only.")
+            raise PromptError(_("A box has no sign: flip points only."))
         self.remove(row)
         self.add_point(row.position_ras, row.kind == BACKGROUND, row.muted)
 
@@ -209,7 +210,7 @@ class PromptNodes:
         node.SetNthControlPointSelected(0, prompts.box is not None)
 
     def _write_points(self, node: slicer.vtkMRMLMarkupsNode, wanted: list[tuple[Point, bool]]) -> None:
-        positions = np.array([point.position_ras for point, _ in wanted]).reshape(-1, 3)
+        positions = np.array([point.position_ras for point, _counts in wanted]).reshape(-1, 3)
         world = points_to_world(self.volume, positions)
         missing = set(range(len(wanted)))
         for index in reversed(range(node.GetNumberOfControlPoints())):
@@ -228,7 +229,7 @@ class PromptNodes:
 
     def _node_of(self, row: PromptRow) -> slicer.vtkMRMLMarkupsNode:
         if row not in self.rows():
-            raise PromptError("That prompt is no longer there: choose another one.")
+            raise PromptError(_("That prompt is no longer there: choose another one."))
         return self.find(row.kind)
 
     def _draft(self) -> slicer.vtkMRMLMarkupsROINode | None:
@@ -242,7 +243,7 @@ class PromptNodes:
 
     def _add(self, kind: str) -> slicer.vtkMRMLMarkupsNode:
         name = self.segmentation.GetSegmentation().GetSegment(self.segment_id).GetName()
-        node = self.volume.GetScene().AddNewNodeByClass(_CLASSES[kind], f"{name} {kind}")
+        node = self.volume.GetScene().AddNewNodeByClass(_CLASSES[kind], _node_name(name, kind))
         node.SetAttribute(_KIND, kind)
         node.SetAttribute(_SEGMENT, self.segment_id)
         node.SetNodeReferenceID(_REFERENCE, self.segmentation.GetID())
@@ -270,6 +271,14 @@ def prompt_nodes(segmentation: slicer.vtkMRMLSegmentationNode) -> tuple[slicer.v
 def segment_of(node: slicer.vtkMRMLMarkupsNode) -> str:
     """The ID of the segment whose prompts the node holds."""
     return node.GetAttribute(_SEGMENT) or ""
+
+
+def _node_name(segment: str, kind: str) -> str:
+    if kind == BOX:
+        return _("{segment} box").format(segment=segment)
+    if kind == FOREGROUND:
+        return _("{segment} foreground").format(segment=segment)
+    return _("{segment} background").format(segment=segment)
 
 
 def _style(display: slicer.vtkMRMLMarkupsDisplayNode, kind: str) -> None:

@@ -17,10 +17,11 @@ import vtk
 from ensam.errors import PromptError
 from ensam.prompts import PromptSet, SegmentPrompts, from_json, to_json
 
+from .translation import tr as _
+
 PROMPTS_TAG = "ENSAM.Prompts"  # base64 of the prompts JSON, as files and the command line have it
 STATE_TAG = "ENSAM.State"  # base64 of a JSON object: the rest
 NO_PROMPTS = PromptSet()
-_DAMAGED = "The prompts stored with the segment '{}' are damaged: draw its box and points again."
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def read_state(segment: slicer.vtkSegment) -> SegmentState | None:
         return None
     rest = _decode(get_tag(segment, STATE_TAG), segment)
     if not isinstance(rest, dict) or not all(isinstance(rest.get(k, ""), str) for k in ("mask", "base")):
-        raise PromptError(_DAMAGED.format(segment.GetName()))
+        raise _damaged(segment)
     return SegmentState(
         _prompts(_decode(prompts, segment), segment),
         _prompts(rest.get("muted"), segment),
@@ -83,6 +84,14 @@ def prompts_name(segment: slicer.vtkSegment) -> str:
     return name or "segment"
 
 
+def _damaged(segment: slicer.vtkSegment) -> PromptError:
+    return PromptError(
+        _(
+            "The prompts stored with the segment '{segment}' are damaged: draw its box and points again."
+        ).format(segment=segment.GetName())
+    )
+
+
 def _document(prompts: PromptSet, segment: slicer.vtkSegment) -> Any:
     return json.loads(to_json([SegmentPrompts(prompts_name(segment), prompts)]))
 
@@ -92,7 +101,7 @@ def _prompts(document: Any, segment: slicer.vtkSegment) -> PromptSet:
         return NO_PROMPTS
     segments = from_json(json.dumps(document))
     if len(segments) != 1:
-        raise PromptError(_DAMAGED.format(segment.GetName()))
+        raise _damaged(segment)
     return segments[0].prompts
 
 
@@ -107,4 +116,4 @@ def _decode(text: str, segment: slicer.vtkSegment) -> Any:
     try:
         return json.loads(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError) as error:
-        raise PromptError(_DAMAGED.format(segment.GetName())) from error
+        raise _damaged(segment) from error

@@ -20,6 +20,7 @@ from .labelmaps import (
     voxels_near,
     voxels_of,
 )
+from .translation import tr as _
 from .volumes import grid_from_node, transform_between
 
 
@@ -176,7 +177,11 @@ class SegmentWriter:
                     False,
                 )
         if self._errors:
-            raise InputError(f"Slicer could not write to '{segmentation.GetName()}': {self._errors[0]}.")
+            raise InputError(
+                _("Slicer could not write to '{segmentation}': {error}.").format(
+                    segmentation=segmentation.GetName(), error=self._errors[0]
+                )
+            )
 
     def _prepared(
         self,
@@ -248,21 +253,28 @@ class SegmentWriter:
             if not slicer.vtkOrientedImageDataResample.DoGeometriesMatch(write.modifier, reference):
                 segment = segmentation.GetSegmentation().GetSegment(write.segment_id).GetName()
                 raise InputError(
-                    f"The segment '{segment}' has another grid than its segmentation '{name}', so the "
-                    "editable area can't be applied: set the segmentation's geometry anew in the Segment "
-                    "Editor, or allow editing everywhere."
+                    _(
+                        "The segment '{segment}' has another grid than its segmentation '{segmentation}', so "
+                        "the editable area can't be applied: set the segmentation's geometry anew in the "
+                        "Segment Editor, or allow editing everywhere."
+                    ).format(segment=segment, segmentation=name)
                 )
         by_visibility = (node.EditAllowedInsideVisibleSegments, node.EditAllowedOutsideVisibleSegments)
         if editor.GetMaskMode() in by_visibility and segmentation.GetDisplayNode() is None:
             raise InputError(
-                f"The segmentation '{name}' isn't displayed, so no segment is visible: "
-                "choose another editable area."
+                _(
+                    "The segmentation '{segmentation}' isn't displayed, so no segment is visible: "
+                    "choose another editable area."
+                ).format(segmentation=name)
             )
         if editor.GetMaskMode() == node.EditAllowedInsideSingleSegment:
             mask_id = editor.GetMaskSegmentID()
             if not mask_id or segmentation.GetSegmentation().GetSegment(mask_id) is None:
                 raise InputError(
-                    f"The segment that limits the editable area isn't in '{name}': choose another one."
+                    _(
+                        "The segment that limits the editable area isn't in '{segmentation}': "
+                        "choose another one."
+                    ).format(segmentation=name)
                 )
         source = editor.GetSourceVolumeNode() or volume
         if editor.GetSourceVolumeIntensityMask():
@@ -298,11 +310,17 @@ class SegmentWriter:
 def _segment(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str) -> slicer.vtkSegment:
     segment = segmentation.GetSegmentation().GetSegment(segment_id)
     if segment is None:
-        raise InputError(f"'{segmentation.GetName()}' has no segment '{segment_id}': choose another one.")
+        raise InputError(
+            _("'{segmentation}' has no segment '{segment}': choose another one.").format(
+                segmentation=segmentation.GetName(), segment=segment_id
+            )
+        )
     if segmentation.GetSegmentation().GetSourceRepresentationName() != LABELMAP:
         raise InputError(
-            f"The segmentation '{segmentation.GetName()}' is not kept as a binary labelmap: "
-            "make that its source representation in the Segmentations module."
+            _(
+                "The segmentation '{segmentation}' is not kept as a binary labelmap: "
+                "make that its source representation in the Segmentations module."
+            ).format(segmentation=segmentation.GetName())
         )
     return segment
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from ensam.worker import Job
 
 from .target import Target
+from .translation import tr as _
 
 if TYPE_CHECKING:
     from ensam.session import Preview
@@ -27,37 +28,42 @@ class Status:
 def ready(target: Target, has_prompts: bool) -> Status:
     """What to do next."""
     if target.volume is None:
-        return Status("ready", "Load an image and choose it as the source volume.")
+        return Status("ready", _("Load an image and choose it as the source volume."))
     if not target.segment_id:
-        return Status("ready", "Press N for a new segment.")
+        return Status("ready", _("Press N for a new segment."))
     if not has_prompts:
-        return Status("ready", "Draw a box round the object, or click on it.")
-    return Status("ready", "Change any prompt, and the mask follows.")
+        return Status("ready", _("Draw a box round the object, or click on it."))
+    return Status("ready", _("Change any prompt, and the mask follows."))
 
 
 def working(job: Job) -> Status:
     """What a job is at."""
     if job.preview is None:
-        return Status("working", "Loading the network..." if job.opens_session else "Segmenting...")
+        return Status("working", _("Loading the network...") if job.opens_session else _("Segmenting..."))
     seconds = time.monotonic() - (job.started or time.monotonic())
     detail = _describe(job.preview)
     if not job.preview.runs_encoder:
-        return Status("working", "Segmenting...", detail)
+        return Status("working", _("Segmenting..."), detail)
     if job.expected_s is None:
-        text = f"Looking at this part of the image for the first time: {seconds:.0f} s..."
-        return Status("working", text, detail)
-    text = f"Looking at this part of the image: {seconds:.0f} of about {max(1, job.expected_s):.0f} s..."
+        text = _("Looking at this part of the image for the first time: {seconds} s...")
+        return Status("working", text.format(seconds=f"{seconds:.0f}"), detail)
+    text = _("Looking at this part of the image: {seconds} of about {expected} s...").format(
+        seconds=f"{seconds:.0f}", expected=f"{max(1, job.expected_s):.0f}"
+    )
     return Status("working", text, detail, min(0.95, seconds / job.expected_s))
 
 
 def done(job: Job | None) -> Status:
     """What there is to say of an update beside its measures: where memory ran out, and what was done then."""
     notes = [n for r in job.results for n in r.notes if "emory" in n] if job else []
-    return Status("done", " ".join(["Done.", *dict.fromkeys(notes)]), _describe(job.preview) if job else "")
+    text = " ".join([_("Done."), *dict.fromkeys(notes)])
+    return Status("done", text, _describe(job.preview) if job else "")
 
 
 def _describe(preview: Preview) -> str:
     voxels = " x ".join(str(n) for n in reversed(preview.window_voxels))
     sizes = " x ".join(f"{s:.2g}" for s in reversed(preview.voxel_mm))
     memory = preview.memory_bytes / 2**20
-    return f"Window of {voxels} voxels of {sizes} mm on {preview.device}, about {memory:.0f} MB of memory."
+    return _("Window of {voxels} voxels of {sizes} mm on {device}, about {memory} MB of memory.").format(
+        voxels=voxels, sizes=sizes, device=preview.device, memory=f"{memory:.0f}"
+    )

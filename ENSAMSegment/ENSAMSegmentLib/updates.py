@@ -14,6 +14,7 @@ from .answers import Answers, Asking
 from .change_display import ChangeDisplay
 from .status import Status
 from .target import Target
+from .translation import tr as _
 from .watch import SceneWatch
 
 DEBOUNCE_S = 0.1  # after the last change of a prompt
@@ -120,7 +121,8 @@ class Updates:
         if error is not None:
             if not isinstance(error, InputError):
                 # The user learns of it here, and a developer from the traceback.
-                self.say(Status("error", f"ENSAM failed, and the segment is as it was: {error}"))
+                text = _("ENSAM failed, and the segment is as it was: {error}").format(error=error)
+                self.say(Status("error", text))
             raise error
         if not self.answers.exists(asking) or (follows and self.answers.has_other_prompts(asking)):
             return  # who changed the prompts asks again

@@ -15,6 +15,8 @@ from ensam.geometry import Grid
 from ensam.volume import Volume
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from .translation import tr as _
+
 # What an inverse that is found step by step may miss; VTK stops at a hundredth of this.
 _INVERSE_TOLERANCE_MM = 0.1
 
@@ -35,8 +37,10 @@ def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     image = node.GetImageData()
     if image.GetNumberOfScalarComponents() != 1:
         raise VolumeError(
-            f"The volume '{node.GetName()}' holds {image.GetNumberOfScalarComponents()} values in each voxel "
-            "(colour, vectors or a time series): choose a volume with one value in each voxel."
+            _(
+                "The volume '{volume}' holds {count} values in each voxel "
+                "(colour, vectors or a time series): choose a volume with one value in each voxel."
+            ).format(volume=node.GetName(), count=image.GetNumberOfScalarComponents())
         )
     array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(grid.shape)
     # The user may go on editing the node while a worker computes with the volume.
@@ -47,7 +51,11 @@ def grid_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Grid:
     """Give a volume node's grid in volume RAS millimetres. Raises VolumeError when it has no voxels."""
     image = node.GetImageData()
     if image is None or image.GetPointData().GetScalars() is None:
-        raise VolumeError(f"The volume '{node.GetName()}' has no image: load it again or choose another one.")
+        raise VolumeError(
+            _("The volume '{volume}' has no image: load it again or choose another one.").format(
+                volume=node.GetName()
+            )
+        )
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return Grid(tuple(reversed(image.GetDimensions())), array_from_matrix(matrix))
@@ -107,8 +115,10 @@ def transform_points(transform: vtk.vtkGeneralTransform, points: np.ndarray) -> 
     # Written so that NaN counts as a miss.
     if not (missed <= _INVERSE_TOLERANCE_MM).all():
         raise VolumeError(
-            "A non-linear transform can't be inverted where it is needed: "
-            "move the prompts away from that place, or harden the transform on the volume."
+            _(
+                "A non-linear transform can't be inverted where it is needed: "
+                "move the prompts away from that place, or harden the transform on the volume."
+            )
         )
     return transformed
 
