@@ -248,7 +248,7 @@ class InteractiveSession:
             self.device, memory_format=torch.channels_last_3d
         )
         with torch.inference_mode(), autocast(self.device, plan.window.shape):
-            features = self.network.encode(image)
+            features = self.network.encode(image, voxel_mm(plan.window, volume))
         self._synchronise()
         self.cache.put(key, features)
         return features, time.perf_counter() - begun

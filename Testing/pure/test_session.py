@@ -521,3 +521,17 @@ def test_a_click_for_one_object_can_be_a_click_against_the_others(a_session, a_v
     # Clicks in another order round differently in half precision.
     assert np.allclose(shared[0].logits, a_session.segment(against).logits, atol=0.05)
     assert not np.allclose(shared[0].logits, a_session.segment_all([ours, theirs])[0].logits, atol=0.05)
+
+
+def test_the_network_is_told_the_size_of_the_voxels_it_sees(a_session, a_box, monkeypatch):
+    told = []
+    encode = ENSAM.encode
+
+    def noting(network, image, spacing=None):
+        told.append((tuple(image.shape[2:]), spacing))
+        return encode(network, image, spacing)
+
+    monkeypatch.setattr(ENSAM, "encode", noting)
+    preview = a_session.preview(PromptSet(a_box))
+    a_session.segment(PromptSet(a_box))
+    assert told == [(preview.window_voxels, preview.voxel_mm)]
