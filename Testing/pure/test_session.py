@@ -58,7 +58,9 @@ def encoder_calls(monkeypatch):
     """Every run of the image encoder, counted."""
     calls = []
     encode = ENSAM.encode
-    monkeypatch.setattr(ENSAM, "encode", lambda self, image: calls.append(image.shape) or encode(self, image))
+    monkeypatch.setattr(
+        ENSAM, "encode", lambda self, image, mm: calls.append(image.shape) or encode(self, image, mm)
+    )
     return calls
 
 
@@ -216,10 +218,10 @@ def test_out_of_memory_falls_back_to_a_smaller_window_and_says_so(a_checkpoint, 
     session.set_volume(a_volume)
     encode = ENSAM.encode
 
-    def hungry(self, image):
+    def hungry(self, image, spacing):
         if image.numel() > 1.5 * BUDGET:
             raise torch.OutOfMemoryError("out of memory")
-        return encode(self, image)
+        return encode(self, image, spacing)
 
     monkeypatch.setattr(ENSAM, "encode", hungry)
     result = session.segment(PromptSet(box_of(a_volume, (2, 2, 2), (38, 46, 54))))
@@ -227,7 +229,7 @@ def test_out_of_memory_falls_back_to_a_smaller_window_and_says_so(a_checkpoint, 
 
 
 def test_out_of_memory_without_end_is_one_clear_sentence(a_session, a_box, monkeypatch):
-    def starving(self, image):
+    def starving(self, image, spacing):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ...")
 
     monkeypatch.setattr(ENSAM, "encode", starving)
@@ -236,7 +238,7 @@ def test_out_of_memory_without_end_is_one_clear_sentence(a_session, a_box, monke
 
 
 def test_a_defect_is_not_taken_for_a_lack_of_memory(a_session, a_box, monkeypatch):
-    def broken(self, image):
+    def broken(self, image, spacing):
         raise RuntimeError("shapes do not match")
 
     monkeypatch.setattr(ENSAM, "encode", broken)
@@ -428,10 +430,10 @@ def test_a_preview_runs_nothing_and_waits_for_nothing(a_session, a_volume, a_box
     seen = []
     encode = ENSAM.encode
 
-    def meanwhile(self, image):
+    def meanwhile(self, image, spacing):
         with ThreadPoolExecutor(1) as pool:
             seen.append(pool.submit(a_session.preview, PromptSet(a_box)).result(timeout=30))
-        return encode(self, image)
+        return encode(self, image, spacing)
 
     monkeypatch.setattr(ENSAM, "encode", meanwhile)
     a_session.preview(PromptSet(a_box))
