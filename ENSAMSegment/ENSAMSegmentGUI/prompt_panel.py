@@ -219,7 +219,7 @@ class PromptPanel:
             self._segment_name(), self.logic.measures, self.logic.last_change
         )
         self.ui.measureLabel.visible = bool(self.ui.measureLabel.text)
-        self.ui.updateButton.visible = not self.logic.auto_update
+        self.ui.updateButton.visible = self.logic.offers_update
         self.table.refresh()
 
     def _segment_name(self) -> str:

@@ -23,7 +23,7 @@ from .target import Target
 from .volumes import array_from_matrix, volume_from_node
 
 _EMPTY = MaskCrop(np.zeros((0, 0, 0), bool), (0, 0, 0))
-_BASES_KEPT = 30
+_BASES_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,17 +168,28 @@ class Answers:
 
     def _keep(self, base: MaskCrop) -> str:
         key = fingerprint(base)
-        self._bases[key] = base
+        # A copy: the crop may be a view of a labelmap as large as the volume.
+        self._bases[key] = MaskCrop(base.mask.copy(), base.offset)
         self._bases.move_to_end(key)
-        while len(self._bases) > _BASES_KEPT:
+        while len(self._bases) > 1 and sum(b.mask.nbytes for b in self._bases.values()) > _BASES_BYTES:
             self._bases.popitem(last=False)
         return key
+
+    def forget_volume(self) -> None:
+        """Give the copy of the volume back."""
+        self._volume = None
+
+    def forget(self) -> None:
+        """Nothing of the scene is needed any more."""
+        self._volume = None
+        self._bases.clear()
 
     def _read_volume(self, node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
         """The node's volume: the same object as long as image and place are the same."""
         image, matrix = node.GetImageData(), vtk.vtkMatrix4x4()
         node.GetIJKToRASMatrix(matrix)
-        key = (node.GetID(), image, image and image.GetMTime(), *array_from_matrix(matrix).ravel())
+        address = image and image.GetAddressAsString("")
+        key = (node.GetID(), address, image and image.GetMTime(), *array_from_matrix(matrix).ravel())
         if self._volume is None or self._volume[0] != key:
             self._volume = key, volume_from_node(node)
         return self._volume[1]

@@ -27,7 +27,7 @@ from .answers import Answers
 from .cards import card_text
 from .placement import Placement
 from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, PromptNodes, PromptRow, prompt_nodes, segment_of
-from .segment_state import NO_PROMPTS, PROMPTS_TAG, SegmentState, get_tag, prompts_name
+from .segment_state import NO_PROMPTS, PROMPTS_TAG, SegmentState, get_tag, prompts_name, write_state
 from .segments import SegmentWriter, add_segment, add_segmentation
 from .status import Status
 from .target import Target
@@ -38,6 +38,9 @@ from .watch import REST_S, SceneWatch
 UNDO_STATES = 20
 
 _worker: Worker | None = None
+# The tags of each segmentation's segments as ENSAM last saw them, by the segmentation's ID: module and
+# effects take turns, and each has to notice what was undone while none of them looked.
+_seen_tags: dict[str, dict[str, str]] = {}
 
 
 def shared_worker() -> Worker:
@@ -101,7 +104,7 @@ class ENSAMSegmentLogic:
         self._target = Target()
         self._known = NO_PROMPTS  # the prompts as last seen
         self._answered = NO_PROMPTS  # the prompts as last asked, or as found
-        self._tags: dict[str, str] = {}  # of each segment, as we left it
+        self._muted = NO_PROMPTS  # those set aside, as last seen
         self._placing, self._placing_id = "", ""
         self.activate()
 
@@ -125,13 +128,21 @@ class ENSAMSegmentLogic:
 
     @property
     def measures(self) -> Measures | None:
-        """Volume and diameters of the segment that was written last."""
-        return self._updates.measures
+        """Volume and diameters of the selected segment, None where it changed since its last update."""
+        return self._updates.measures if self._updates.measured_id == self.segment_id else None
 
     @property
     def last_change(self) -> Change | None:
-        """What the last update added and removed."""
-        return self._updates.last_change
+        """What the last update of the selected segment added and removed."""
+        return self._updates.last_change if self._updates.measured_id == self.segment_id else None
+
+    @property
+    def offers_update(self) -> bool:
+        """Whether there are prompts that nothing will answer by itself."""
+        waits = self._known != self._answered
+        return not self.auto_update or (
+            waits and not self._updates.is_running and not self._updates.is_planned
+        )
 
     @property
     def keep_others(self) -> bool:
@@ -299,7 +310,7 @@ class ENSAMSegmentLogic:
         ids = self._segments_with_prompts() if self.together else [self.segment_id]
         settings = Settings(self.checkpoint, self.device, self.intensity)
         self._updates.start(self._target, ids, self.together, settings)
-        self._tags = self._tags_now()
+        self._see_tags()
 
     def cancel(self) -> None:
         """Give up what runs. The segments stay as they are."""
@@ -356,11 +367,13 @@ class ENSAMSegmentLogic:
     def deactivate(self) -> None:
         """Leave the views: nothing is placed, shown or run."""
         if self._active:
+            is_drawing = self.placing == BOX
             if self.placing:
                 self._placement.stop()
-            self._leave()
+            self._leave(is_drawing=is_drawing)
             self._active = False
             self._watch.stop()
+            self._updates.answers.forget_volume()
 
     def cleanup(self) -> None:
         """For good."""
@@ -378,17 +391,26 @@ class ENSAMSegmentLogic:
         if self._scene.IsImporting():
             return  # half of the prompts may be missing still; the end of the import comes here too
         self._bind()
-        if self._placing == BOX and not self.placing:
-            self._watch.touched = True  # the box is done
+        # A box may be done, or prompts deleted with their node.
+        self._watch.touched = True
         self.changed()
 
     def _on_segments(self) -> None:
         self._bind()
+        self._updates.forget_change()
         self._managed(self._follow_undo)
         self.changed()
 
+    def _on_volume_moved(self) -> None:
+        with self._watch.own_edit():
+            self._target.nodes.follow_volume(self._volume_matrix)
+        self._volume_matrix = self._target.nodes.volume_matrix()
+        self._watch.touch()
+
     def _on_closing(self) -> None:
         self._leave()
+        self._updates.answers.forget()
+        _seen_tags.clear()
         self.changed()
 
     # What follows
@@ -398,40 +420,63 @@ class ENSAMSegmentLogic:
         target = Target.of_editor(self._editor)
         if not self._active or target == self._target:
             return
-        self._leave(stays=target[:2] == self._target[:2])
+        self._leave(stays=target[:2] == self._target[:2], is_drawing=self.placing == BOX)
         self._target = target
         self._watch.follow_segments(target.segmentation)
-        if self._managed(self._show_prompts):
+        if not self._managed(self._show_prompts):
+            return
+        if self._known != self._answered:
+            self._updates.say(Status("ready", _("There are prompts without an answer: press 'Update now'.")))
+        else:
             self._updates.say(status.ready(target, not self._known.is_empty))
 
-    def _leave(self, stays: bool = False) -> None:
+    def _leave(self, stays: bool = False, is_drawing: bool = False) -> None:
         """Be done with the segment that was selected; where the image stays, it still gets its answer."""
+        target = self._target
+        if target.is_complete and target.segmentation.GetScene() is not None:
+            with self._watch.own_edit():
+                if is_drawing:
+                    target.nodes.drop_draft()
+                elif self._placing == BOX:
+                    target.nodes.finish_box()
         if not stays:
             self._updates.stop()
             self._updates.say(status.ready(Target(), False))
-        elif self.auto_update and self._target.is_complete and self._managed(self._has_news):
+        elif self.auto_update and target.is_complete and target.nodes.nodes and self._managed(self._has_news):
             self._managed(self.run)
         self._updates.forget_change()
+        with self._watch.own_edit():
+            for node in (*self._watch.prompts, *self._prompt_nodes()):
+                node.SetDisplayVisibility(False)
         self._watch.let_go()
-        if self.segmentation is not None:
-            with self._watch.own_edit():
-                for node in prompt_nodes(self.segmentation):
-                    node.SetDisplayVisibility(False)
-        self._target, self._tags = Target(), {}
-        self._known = self._answered = NO_PROMPTS
+        self._target = Target()
+        self._known = self._answered = self._muted = NO_PROMPTS
         self._placing, self._placing_id = "", ""
 
     def _show_prompts(self) -> None:
         """Show the prompts of the selected segment alone. Nothing runs for what is there already."""
         target = self._target
-        self._tags = self._tags_now()
+        self._follow_undo()
         with self._watch.own_edit():
             if target.is_complete:
+                target.nodes.drop_draft()
+                target.nodes.follow_volume(None)
                 target.restore(self.segment_id)
-            for node in prompt_nodes(target.segmentation) if target.segmentation is not None else ():
+                self._volume_matrix = target.nodes.volume_matrix()
+                self._watch.follow_volume(target.volume, self._on_volume_moved)
+            for node in self._prompt_nodes():
                 node.SetDisplayVisibility(segment_of(node) == self.segment_id)
         self._observe_prompts()
-        self._known = self._answered = self._prompts()
+        self._see_prompts()
+        state = target.state(self.segment_id) if target.is_complete else None
+        self._answered = NO_PROMPTS if state is None else state.prompts
+
+    def _prompt_nodes(self) -> tuple[slicer.vtkMRMLMarkupsNode, ...]:
+        return () if self.segmentation is None else prompt_nodes(self.segmentation)
+
+    def _see_prompts(self) -> None:
+        self._known = self._prompts()
+        self._muted = self._target.nodes.muted() if self._target.is_complete else NO_PROMPTS
 
     def _observe_prompts(self) -> None:
         complete = self._target.is_complete and self._active
@@ -446,7 +491,7 @@ class ENSAMSegmentLogic:
 
     def _do_what_is_due(self, wait_s: float) -> None:
         self._updates.poll(wait_s, self.auto_update)
-        self._tags = self._tags_now()
+        self._see_tags()
         if self._has_to_look():
             self._watch.touched = False
             self._look()
@@ -459,12 +504,15 @@ class ENSAMSegmentLogic:
             return
         if self._placing == BOX:
             self._finish_box()
+        if not self._known.is_empty and not self._target.nodes.nodes:
+            self._keep_mask()
         if self.lesion_mode:
-            self._open_lesion()
-        prompts = self._prompts()
-        if prompts == self._known:
+            self._open_lesions()
+        before = self._known
+        self._see_prompts()
+        prompts = self._known
+        if prompts == before:
             return
-        self._known = prompts
         self._updates.unplan()
         if prompts != self._answered and self.auto_update:
             self._updates.plan(DEBOUNCE_S)
@@ -481,32 +529,47 @@ class ENSAMSegmentLogic:
             self._target.nodes.finish_box()
         self._observe_prompts()
 
-    def _open_lesion(self) -> None:
+    def _keep_mask(self) -> None:
+        """The user tidied the prompts' nodes away: the mask stays, as if made by hand."""
+        with self._watch.own_edit():
+            write_state(self._target.segment(self.segment_id), SegmentState())
+        self._see_tags()
+        self._updates.withdraw([self.segment_id])
+        self._known = self._answered = NO_PROMPTS
+
+    def _open_lesions(self) -> None:
         """In lesion mode a foreground click outside of all boxes is a lesion of its own."""
-        prompts = self._prompts()
-        point = new_lesion(self._known, prompts)
-        owner = point and self._target.owner_of(point)
-        if point is None or owner == self.segment_id:
+        prompts, kind = self._prompts(), self.placing
+        points = new_lesions(self._known, self._muted, prompts)
+        points = [point for point in points if self._target.owner_of(point) != self.segment_id]
+        if not points:
             return
-        kind = self.placing
         with self._watch.own_edit():
             nodes = self._target.nodes
-            nodes.write(prompts.without_point(point), nodes.muted())
-            if owner:
-                self.select(segment_id=owner)
-            else:
-                self.add_segment()
-            nodes = self._target.nodes
-            nodes.write(self._known.with_point(point), nodes.muted())
+            stays = tuple(point for point in prompts.points if point not in points)
+            nodes.write(PromptSet(prompts.box, stays), nodes.muted())
+            for point in points:
+                owner = self._target.owner_of(point)
+                if owner:
+                    self.select(segment_id=owner)
+                else:
+                    self.add_segment()
+                nodes = self._target.nodes
+                nodes.write(self._prompts().with_point(point), nodes.muted())
         self._observe_prompts()
         if kind:
             self.start_placing(kind)
 
     def _follow_undo(self) -> None:
         """Where a tag has changed, an edit was taken back or done again: the prompts go along."""
-        target, tags = self._target, self._tags_now()
-        changed = [segment_id for segment_id in tags if tags[segment_id] != self._tags.get(segment_id, "")]
-        self._tags = tags
+        target = self._target
+        if target.volume is None or target.segmentation is None:
+            return
+        tags, seen = self._tags_now(), _seen_tags.get(target.segmentation.GetID(), {})
+        changed = [
+            segment_id for segment_id in tags if tags[segment_id] != seen.get(segment_id, tags[segment_id])
+        ]
+        self._see_tags()
         self._updates.withdraw(changed)
         with self._watch.own_edit():
             for segment_id in changed:
@@ -516,10 +579,10 @@ class ENSAMSegmentLogic:
                 nodes.show(segment_id == self.segment_id)
         if self.segment_id in changed:
             self._updates.unplan()
-            self._updates.forget_change()
             self._observe_prompts()
             self._watch.touched = False
-            self._known = self._answered = self._prompts()
+            self._see_prompts()
+            self._answered = self._known
             self._updates.say(Status("ready", _("Mask and prompts are as they were then.")))
 
     def _managed(self, step: Callable[[], object]) -> bool:
@@ -531,7 +594,7 @@ class ENSAMSegmentLogic:
             return False
 
     def _has_news(self) -> bool:
-        return self._prompts() != self._answered
+        return self._updates.is_planned or self._prompts() != self._known
 
     def _edit(self) -> PromptNodes:
         """The selected segment's prompts. Raises InputError if no segment is selected."""
@@ -545,27 +608,37 @@ class ENSAMSegmentLogic:
         return self._target.nodes.prompts() if self._target.is_complete else NO_PROMPTS
 
     def _segments_with_prompts(self) -> list[str]:
+        """The selected segment and all others that the network can be asked for."""
         target = self._target
         if target.volume is None:
             return []
         with self._watch.own_edit():
-            return [s for s in target.segment_ids if not target.restore(s).is_empty or s == self.segment_id]
+            prompts = {segment_id: target.restore(segment_id) for segment_id in target.segment_ids}
+        return [
+            segment_id
+            for segment_id, one in prompts.items()
+            if segment_id == self.segment_id or one.box is not None or len(one.foreground_ras)
+        ]
 
     def _tags_now(self) -> dict[str, str]:
         target = self._target
         return {s: get_tag(target.segment(s), PROMPTS_TAG) for s in target.segment_ids}
 
+    def _see_tags(self) -> None:
+        if self.segmentation is not None:
+            _seen_tags[self.segmentation.GetID()] = self._tags_now()
 
-def new_lesion(known: PromptSet, now: PromptSet) -> Point | None:
-    """The foreground point that was clicked beside the prompts of a segment that has some already.
 
-    None for the first click of a segment, and where points were moved or deleted.
+def new_lesions(known: PromptSet, muted: PromptSet, now: PromptSet) -> list[Point]:
+    """The foreground points that were clicked beside the prompts of a segment that has some already.
+
+    None for the first click of a segment, where points were moved or deleted, and for a muted point that
+    counts again.
     """
-    before = set(known.points)
-    new = [point for point in now.points if point not in before]
-    if known.is_empty or len(new) != 1 or not new[0].foreground or not before <= set(now.points):
-        return None
-    return new[0]
+    if known.is_empty or not set(known.points) <= set(now.points):
+        return []
+    before = {*known.points, *muted.points}
+    return [point for point in now.points if point.foreground and point not in before]
 
 
 def _shared_editor_node(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLSegmentEditorNode:

@@ -24,6 +24,7 @@ BOX, FOREGROUND, BACKGROUND = KINDS = ("box", "foreground", "background")
 _REFERENCE = "ENSAM.Segmentation"
 _KIND = "ENSAM.Kind"
 _SEGMENT = "ENSAM.Segment"
+_PARENT = "ENSAM.Parent"  # the transform that we put the node under; users may move it elsewhere
 _DRAFT = "ENSAM.Draft"  # of a box that is being drawn: none yet, and the segment's own still counts
 _CLASSES = {
     BOX: "vtkMRMLMarkupsROINode",
@@ -189,6 +190,28 @@ class PromptNodes:
         for node in self.nodes:
             node.RemoveAllControlPoints()
 
+    def volume_matrix(self) -> bytes:
+        """The volume's own place, without its transforms."""
+        matrix = vtk.vtkMatrix4x4()
+        self.volume.GetIJKToRASMatrix(matrix)
+        return array_from_matrix(matrix).tobytes()
+
+    def follow_volume(self, matrix_before: bytes | None) -> None:
+        """Go under the transform that the volume has come under, so that the prompts go on meaning the same.
+
+        matrix_before: `volume_matrix` as it was, None where that isn't known. If the volume's own place has
+        changed, its transform was hardened, and the prompts are right where they are.
+        """
+        parent = self.volume.GetTransformNodeID()
+        if matrix_before is None and parent is None:
+            return
+        if matrix_before is not None and matrix_before != self.volume_matrix():
+            return
+        for node in self.all():
+            if node.GetAttribute(_PARENT) == (node.GetTransformNodeID() or ""):
+                node.SetAndObserveTransformNodeID(parent)
+                node.SetAttribute(_PARENT, parent or "")
+
     def show(self, visible: bool) -> None:
         """Show or hide all of them in the views."""
         for node in self.all():
@@ -249,6 +272,7 @@ class PromptNodes:
         node.SetNodeReferenceID(_REFERENCE, self.segmentation.GetID())
         # Moved with the volume, the prompts go on meaning the same voxels.
         node.SetAndObserveTransformNodeID(self.volume.GetTransformNodeID())
+        node.SetAttribute(_PARENT, self.volume.GetTransformNodeID() or "")
         node.SetControlPointLabelFormat("")
         node.CreateDefaultDisplayNodes()
         _style(node.GetDisplayNode(), kind)

@@ -25,7 +25,7 @@ POLL_S = 0.01  # between two looks at a running job
 class Updates:
     """Questions on their way. A newer one about the same segment replaces the older.
 
-    status: what the user reads. measures, last_change: of the segment that was written last.
+    status: what the user reads. measures, last_change: of the segment measured_id, which was written last.
     """
 
     def __init__(self, answers: Answers, watch: SceneWatch, changed: Callable[[], None]) -> None:
@@ -33,6 +33,7 @@ class Updates:
         self.status = status.ready(Target(), False)
         self.measures: Measures | None = None
         self.last_change: Change | None = None
+        self.measured_id = ""
         self._watch, self._changed = watch, changed
         self._tint = ChangeDisplay()
         self._askings: list[Asking] = []  # in the worker's order
@@ -137,6 +138,7 @@ class Updates:
         target, grid = asking.target, asking.volume.grid
         # Of several segments the selected one is told of.
         shown = target.segment_id if target.segment_id in written else next(iter(written))
+        self.measured_id = shown
         self.measures = measure(written[shown].after, grid)
         self.last_change = change(written[shown].before, written[shown].after, grid)
         self._tint.show(target.volume, self.last_change)

@@ -39,6 +39,8 @@ class SceneWatch:
         self._scene_events: _Events = []
         self._segment_events: _Events = []
         self._prompt_events: _Events = []
+        self._volume_events: _Events = []
+        self.prompts: tuple[slicer.vtkMRMLMarkupsNode, ...] = ()  # whose changes are heard of
 
     @property
     def dragging(self) -> bool:
@@ -89,7 +91,8 @@ class SceneWatch:
         _forget(self._prompt_events)
         self._grabbed = False
         markups = slicer.vtkMRMLMarkupsNode
-        for node in nodes:
+        self.prompts = tuple(nodes)
+        for node in self.prompts:
             kinds = (
                 vtk.vtkCommand.ModifiedEvent,
                 markups.PointAddedEvent,
@@ -105,6 +108,12 @@ class SceneWatch:
             self._observe(self._prompt_events, node, [end], lambda: self._drag(False))
         self.touch()
 
+    def follow_volume(self, volume: slicer.vtkMRMLScalarVolumeNode, note: Callable[[], None]) -> None:
+        """Hear when this volume is put under another transform, no longer of the one before."""
+        _forget(self._volume_events)
+        event = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
+        self._observe(self._volume_events, volume, [event], note)
+
     def touch(self) -> None:
         """Note that prompts may have changed."""
         self.touched = True
@@ -113,8 +122,9 @@ class SceneWatch:
 
     def let_go(self) -> None:
         """Hear no more of segments and prompts."""
-        _forget(self._segment_events)
-        _forget(self._prompt_events)
+        for events in (self._segment_events, self._prompt_events, self._volume_events):
+            _forget(events)
+        self.prompts = ()
         self.touched = self._grabbed = False
 
     def stop(self) -> None:

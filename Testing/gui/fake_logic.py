@@ -47,6 +47,10 @@ class FakeLogic:
         self.polls = []  # what the next calls of poll give
         self.refusal = ""  # what the next action is refused with
 
+    @property
+    def offers_update(self):
+        return not self.auto_update
+
     def say(self, **what):
         for name, value in what.items():
             setattr(self, name, value)

@@ -9,11 +9,14 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import vtk
+from ensam.worker import Worker
+from ENSAMSegmentLib.logic import ENSAMSegmentLogic
 from ENSAMSegmentLib.segments import SegmentWriter, add_segmentation
 
 from .geometries import axes
 from .nodes import add_segment_editor, add_transform, add_volume
 from .slicer_core_scene import create_scene
+from .stub_session import StubSession
 
 SHAPE = (20, 30, 40)
 
@@ -104,3 +107,31 @@ def two_neighbours(a_straight_volume_node):
     for name in ("liver", "kidney"):
         node.GetSegmentation().AddEmptySegment(name, name)
     return node
+
+
+@pytest.fixture
+def a_session():
+    return StubSession()
+
+
+@pytest.fixture
+def a_worker_of_it(a_session):
+    worker = Worker(lambda _settings: a_session)
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def a_volume(an_mrml_scene):
+    voxels = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
+    ijk_to_ras = np.array([[1.2, 0, 0, 0], [0, 1.0, 0, -19], [0, 0, 2.0, 51], [0, 0, 0, 1.0]])
+    return add_volume(an_mrml_scene, voxels, ijk_to_ras, "CT chest")
+
+
+@pytest.fixture
+def a_logic(a_volume, a_worker_of_it):
+    logic = ENSAMSegmentLogic(worker=a_worker_of_it)
+    logic.select(a_volume)
+    logic.add_segment("liver")
+    yield logic
+    logic.cleanup()

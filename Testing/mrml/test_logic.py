@@ -9,65 +9,21 @@ import pytest
 import slicer
 from ensam.errors import InputError
 from ensam.prompts import read_prompts
-from ensam.worker import Worker
 from ENSAMSegmentLib.logic import ENSAMSegmentLogic
 from ENSAMSegmentLib.prompt_nodes import BACKGROUND, BOX, FOREGROUND
-from ENSAMSegmentLib.segments import read_segment
 
 from .conftest import SHAPE
-from .nodes import add_volume, load_segmentation, save
-from .stub_session import StubSession
-
-CENTRE = (24.0, -4.0, 70.0)  # of the volume, in the world
-ALONG_X = np.array((6.0, 0.0, 0.0))
-
-
-@pytest.fixture
-def a_session():
-    return StubSession()
-
-
-@pytest.fixture
-def a_worker_of_it(a_session):
-    worker = Worker(lambda _settings: a_session)
-    yield worker
-    worker.close()
-
-
-@pytest.fixture
-def a_volume(an_mrml_scene):
-    voxels = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
-    ijk_to_ras = np.array([[1.2, 0, 0, 0], [0, 1.0, 0, -19], [0, 0, 2.0, 51], [0, 0, 0, 1.0]])
-    return add_volume(an_mrml_scene, voxels, ijk_to_ras, "CT chest")
-
-
-@pytest.fixture
-def a_logic(a_volume, a_worker_of_it):
-    logic = ENSAMSegmentLogic(worker=a_worker_of_it)
-    logic.select(a_volume)
-    logic.add_segment("liver")
-    yield logic
-    logic.cleanup()
-
-
-def draw_box(logic, centre=CENTRE, size=(20.0, 16.0, 20.0)):
-    logic.set_box(tuple(centre), size)
-    logic.wait()
-
-
-def click(logic, position=CENTRE, foreground=True):
-    logic.add_point(tuple(position), foreground)
-    logic.wait()
-
-
-def voxels_of(logic, segment_id=None):
-    crop = read_segment(logic.segmentation, segment_id or logic.segment_id, logic.volume)
-    return crop.laid_out(SHAPE)
-
-
-def prompts_of(logic):
-    return [(row.kind, np.round(row.position_ras, 3).tolist(), row.muted) for row in logic.prompt_rows()]
-
+from .nodes import load_segmentation, save
+from .prompting import (
+    ALONG_X,
+    CENTRE,
+    click,
+    draw_box,
+    paint,
+    prompts_of,
+    started,
+    voxels_of,
+)
 
 # The mask follows
 
@@ -175,15 +131,6 @@ def test_with_updates_off_nothing_runs_until_it_is_asked_for(a_logic, a_session)
 
 
 # What was there stays
-
-
-def paint(logic, mask):
-    """As the Segment Editor's paint effect writes: with an undo state, and no word to ENSAM."""
-    from ensam.masks import MaskCrop
-
-    logic._updates.answers.writer.write(
-        logic.segmentation, logic.volume, {logic.segment_id: MaskCrop(mask, (0, 0, 0))}
-    )
 
 
 def test_painted_voxels_stay_when_a_click_follows(a_logic):
@@ -385,13 +332,6 @@ def test_a_segment_that_was_left_still_gets_its_answer(a_logic, a_session):
     a_logic.wait()
     assert voxels_of(a_logic, first).any() and voxels_of(a_logic).any()
     assert a_logic._target.name() == "kidney"
-
-
-def started(logic, session):
-    session.gate.clear()
-    logic.set_box(CENTRE, (20.0, 16.0, 20.0))
-    while not session.calls:
-        logic.poll(0.01)
 
 
 def test_cancel_leaves_the_segment_as_it_was(a_logic, a_session):

@@ -1,0 +1,176 @@
+"""The logic beside all else that users do in Slicer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+from ENSAMSegmentLib.prompt_nodes import BACKGROUND, BOX, FOREGROUND, prompt_nodes
+
+from .conftest import SHAPE
+from .nodes import add_transform
+from .prompting import (
+    CENTRE,
+    click,
+    draw_box,
+    paint,
+    prompts_of,
+    voxels_of,
+)
+
+
+def test_what_was_undone_meanwhile_is_noticed_on_return(a_logic):
+    draw_box(a_logic)
+    boxed = prompts_of(a_logic), voxels_of(a_logic)
+    click(a_logic, np.add(CENTRE, (12, 0, 0)))
+    a_logic.deactivate()
+    a_logic.undo()
+    a_logic.activate()
+    assert prompts_of(a_logic) == boxed[0]
+    assert np.array_equal(voxels_of(a_logic), boxed[1])
+
+
+def test_a_prompt_without_an_answer_is_offered_on_return_and_not_run(a_logic, a_session):
+    draw_box(a_logic)
+    a_session.gate.clear()
+    a_logic.add_point(tuple(np.add(CENTRE, (12, 0, 0))), True)
+    a_logic.run()
+    a_logic.deactivate()
+    a_session.gate.set()
+    asked = len(a_session.calls)
+    a_logic.activate()
+    a_logic.wait()
+    assert len(a_session.calls) == asked
+    assert a_logic.offers_update and "Update now" in a_logic.status.text
+    before = voxels_of(a_logic)
+    a_logic.run()
+    a_logic.wait()
+    assert (voxels_of(a_logic) & ~before).any() and not a_logic.offers_update
+
+
+def test_a_mask_stays_when_its_prompts_are_tidied_away(a_logic, an_mrml_scene):
+    draw_box(a_logic)
+    click(a_logic)
+    mask, first = voxels_of(a_logic), a_logic.segment_id
+    for node in prompt_nodes(a_logic.segmentation):
+        an_mrml_scene.RemoveNode(node)
+    a_logic.wait()
+    a_logic.add_segment("kidney")
+    a_logic.wait()
+    assert np.array_equal(voxels_of(a_logic, first), mask)
+    a_logic.select(segment_id=first)
+    assert prompts_of(a_logic) == []
+
+
+def test_a_mask_stays_when_its_prompts_are_tidied_away_and_another_segment_is_chosen_at_once(
+    a_logic, an_mrml_scene
+):
+    draw_box(a_logic)
+    mask, first = voxels_of(a_logic), a_logic.segment_id
+    for node in prompt_nodes(a_logic.segmentation):
+        an_mrml_scene.RemoveNode(node)
+    a_logic.add_segment("kidney")
+    a_logic.wait()
+    assert np.array_equal(voxels_of(a_logic, first), mask)
+
+
+def test_a_deleted_segmentation_leaves_no_prompts_in_the_views(a_logic, an_mrml_scene):
+    draw_box(a_logic)
+    nodes = prompt_nodes(a_logic.segmentation)
+    an_mrml_scene.RemoveNode(a_logic.segmentation)
+    assert nodes and not any(node.GetDisplayVisibility() for node in nodes)
+
+
+def test_measures_are_those_of_the_segment_that_is_selected(a_logic):
+    draw_box(a_logic)
+    assert a_logic.measures.volume_ml > 0
+    first = a_logic.segment_id
+    a_logic.add_segment("kidney")
+    assert a_logic.measures is None
+    a_logic.select(segment_id=first)
+    a_logic.auto_update = False
+    paint_elsewhere(a_logic)
+    assert a_logic.measures is None  # painted since: not known any more
+
+
+def paint_elsewhere(logic):
+    painted = np.zeros(SHAPE, bool)
+    painted[1:3, 1:3, 1:3] = True
+    paint(logic, painted)
+
+
+def test_prompts_go_under_the_transform_that_the_volume_comes_under(a_logic, an_mrml_scene):
+    draw_box(a_logic)
+    before, mask = a_logic._prompts(), voxels_of(a_logic)
+    move = np.eye(4)
+    move[:3, 3] = (30, -20, 10)
+    transform = add_transform(an_mrml_scene, move)
+    for node in (a_logic.volume, a_logic.segmentation):
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    a_logic.wait()
+    assert np.allclose(a_logic._prompts().box.corners_ras(), before.box.corners_ras(), atol=1e-3)
+    assert np.array_equal(voxels_of(a_logic), mask)
+
+
+def test_prompts_of_a_hardened_volume_stay_where_they_are(a_logic, an_mrml_scene):
+    move = np.eye(4)
+    move[:3, 3] = (30, -20, 10)
+    transform = add_transform(an_mrml_scene, move)
+    for node in (a_logic.volume, a_logic.segmentation):
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    draw_box(a_logic, np.add(CENTRE, (30, -20, 10)))
+    mask = voxels_of(a_logic)
+    for node in (a_logic.segmentation, a_logic.volume):
+        node.HardenTransform()
+    a_logic.wait()
+    (row,) = a_logic.prompt_rows()
+    assert np.allclose(row.position_ras, np.add(CENTRE, (30, -20, 10)), atol=1e-3)
+    assert np.array_equal(voxels_of(a_logic), mask)
+
+
+def test_a_box_of_which_one_corner_was_placed_leaves_nothing(a_logic, an_mrml_scene):
+    draft = a_logic.start_placing(BOX)
+    draft.AddControlPointWorld(list(CENTRE))
+    first = a_logic.segment_id
+    a_logic.add_segment("kidney")
+    a_logic.select(segment_id=first)
+    assert prompt_nodes(a_logic.segmentation) == ()
+
+
+def test_a_point_that_counts_again_is_no_new_lesion(a_logic):
+    draw_box(a_logic, size=(8.0, 8.0, 8.0))
+    click(a_logic, np.add(CENTRE, (15, 0, 0)))
+    a_logic.lesion_mode = True
+    for muted in (True, False):
+        (point,) = [row for row in a_logic.prompt_rows() if row.kind == FOREGROUND]
+        a_logic.set_muted(point, muted)
+        a_logic.wait()
+    assert len(a_logic._target.segment_ids) == 1
+
+
+def test_two_clicks_at_once_are_two_lesions(a_logic):
+    a_logic.lesion_mode = True
+    draw_box(a_logic, size=(8.0, 8.0, 8.0))
+    for step in (-15, 15):
+        a_logic.add_point(tuple(np.add(CENTRE, (step, 0, 0))), True)
+    a_logic.wait()
+    assert len(a_logic._target.segment_ids) == 3
+    assert all(voxels_of(a_logic, segment_id).any() for segment_id in a_logic._target.segment_ids)
+
+
+def test_a_segment_that_cannot_be_asked_for_does_not_stop_the_others(a_logic):
+    a_logic.auto_update = False
+    a_logic.add_point(CENTRE, False)
+    a_logic.wait()
+    a_logic.auto_update = a_logic.together = True
+    a_logic.add_segment("kidney")
+    draw_box(a_logic)
+    assert a_logic.status.kind == "done" and voxels_of(a_logic).any()
+
+
+@pytest.mark.parametrize("kind", [FOREGROUND, BACKGROUND])
+def test_a_volume_that_is_not_needed_is_given_back(a_logic, kind):
+    draw_box(a_logic)
+    a_logic.deactivate()
+    assert a_logic._updates.answers._volume is None
+    slicer.mrmlScene.Clear(False)
