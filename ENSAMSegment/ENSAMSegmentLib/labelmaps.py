@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import slicer
 import vtk
+from ensam.geometry import Grid
 from ensam.masks import MaskCrop
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
@@ -66,6 +67,54 @@ def moved(
         image_of(crop, matrix), reference, resampled, False, False, transform
     )
     return MaskCrop(_array(resampled).astype(bool), _offset(resampled))
+
+
+def rewritten(
+    segment: slicer.vtkSegment,
+    mask: MaskCrop,
+    grid: Grid,
+    to_segment: vtk.vtkGeneralTransform,
+    to_volume: vtk.vtkGeneralTransform,
+) -> MaskCrop:
+    """The segment's voxels on its labelmap's grid, after what a volume shows of it became the mask.
+
+    What the volume doesn't show stays: voxels outside of it, and details between its voxels. A mask that is
+    what the volume shows already changes nothing.
+
+    Args:
+        segment: Its labelmap must have voxels.
+        mask: The new mask, on the volume's grid.
+        grid: The volume's grid.
+        to_segment: From the volume's space to the segment's; may be non-linear.
+        to_volume: From the segment's space to the volume's.
+    """
+    labelmap, mask = labelmap_of(segment), mask.within(grid.shape).trimmed()
+    matrix, linear = matrix_of_image(labelmap), matrix_of(to_segment)
+    is_shown_whole = _is_within(labelmap, grid.shape)
+    if is_shown_whole and linear is not None and is_same_grid(linear @ grid.ijk_to_ras, matrix):
+        return mask
+    voxels = voxels_of(segment)
+    shown = moved(voxels, matrix, grid.ijk_to_ras, to_volume).within(grid.shape)
+    changed = mask.without(shown).joined(shown.without(mask)).trimmed()
+    if not changed.mask.size:
+        return voxels
+    if mask.mask.size:
+        # Where the voxels don't meet, the last mask's surface reads up to a voxel off: without the voxels
+        # around a change, crumbs of that surface would stay with every write.
+        changed = changed.grown().within(grid.shape)
+    else:
+        # Whoever clears a segment wants the details that the volume doesn't show gone as well.
+        changed = MaskCrop(np.ones_like(shown.mask), shown.offset)
+    cleared = moved(changed, grid.ijk_to_ras, matrix, to_segment)
+    filled = moved(mask.common(changed).trimmed(), grid.ijk_to_ras, matrix, to_segment)
+    return voxels.without(cleared).joined(filled).trimmed()
+
+
+def _is_within(labelmap: slicer.vtkOrientedImageData, shape: tuple[int, int, int]) -> bool:
+    extent = labelmap.GetExtent()
+    return min(extent[::2]) >= 0 and all(
+        last < size for last, size in zip(extent[1::2], reversed(shape), strict=True)
+    )
 
 
 def _moved_extent(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import slicer
 import vtk
 from ensam.errors import InputError
@@ -17,6 +18,7 @@ from .labelmaps import (
     labelmap_of,
     matrix_of_image,
     moved,
+    rewritten,
     voxels_near,
     voxels_of,
 )
@@ -85,11 +87,13 @@ class _Write:
     """One segment's new voxels, ready to be handed to Slicer.
 
     overwrites: Whether another segment that may be overwritten has voxels there.
+    held_back: How many voxels were left to other segments.
     """
 
     segment_id: str
     modifier: slicer.vtkOrientedImageData
     overwrites: bool
+    held_back: int
 
 
 class SegmentWriter:
@@ -107,8 +111,8 @@ class SegmentWriter:
 
     Attributes:
         keep_others: True keeps every voxel of every segment that isn't written. Where the overwrite mode
-            would let it be overwritten the written segment gives way; elsewhere the two overlap. False
-            leaves it to the overwrite mode alone.
+            would let it be overwritten the written segment gains no voxel from it; elsewhere the two overlap,
+            and where they overlap already they may go on. False leaves it to the overwrite mode alone.
     """
 
     def __init__(
@@ -136,19 +140,28 @@ class SegmentWriter:
         segmentation: slicer.vtkMRMLSegmentationNode,
         volume: slicer.vtkMRMLScalarVolumeNode,
         masks: Mapping[str, MaskCrop],
-    ) -> None:
+    ) -> int:
         """Make each segment be its mask, all in one undo state. The node's settings stay as they are.
+
+        Only what differs from what `read_segment` gives is written: voxels outside the volume stay, and so
+        do details that are finer than its grid, except next to a change.
 
         Args:
             segmentation: The segmentation that has the segments.
             volume: The volume on whose grid the masks lie.
-            masks: A crop of the volume's grid for each segment id; outside of it the segment is cleared.
-                Where two of them meet, the later one wins unless segments may overlap.
+            masks: A crop of the volume's grid for each segment id; in the rest of the volume the segment is
+                cleared. Where two of them meet, the later one wins unless segments may overlap, or both
+                segments have the voxel already.
+
+        Returns:
+            How many voxels of the masks were not written because other segments keep them, or get them as
+            the later ones; counted on the segments' grids.
 
         Raises:
             InputError: A segment is gone or not kept as a labelmap, or the editable area can't be applied.
                 Nothing is changed then and no undo state is saved.
-            VolumeError: The volume has no image, or a warp can't be inverted at a mask. Likewise.
+            VolumeError: The volume has no image, or a warp can't be inverted at a mask or a segment.
+                Likewise.
         """
         editor = self._logic.GetSegmentEditorNode()
         _ensure_reference_geometry(segmentation, volume)
@@ -182,6 +195,7 @@ class SegmentWriter:
                     segmentation=segmentation.GetName(), error=self._errors[0]
                 )
             )
+        return sum(write.held_back for write in writes)
 
     def _prepared(
         self,
@@ -189,36 +203,38 @@ class SegmentWriter:
         volume: slicer.vtkMRMLScalarVolumeNode,
         masks: Mapping[str, MaskCrop],
     ) -> list[_Write]:
-        """The masks on the grids of their segments, without what others hold and keep."""
-        to_segmentation = transform_between(
-            volume.GetParentTransformNode(), segmentation.GetParentTransformNode()
-        )
-        grid = grid_from_node(volume)
-        rivals = self._rivals(segmentation)
+        """The segments' new voxels on their own grids, without what others hold and keep."""
+        rivals, wanted = self._rivals(segmentation), _wanted(segmentation, volume, masks)
         later = list(masks)
         writes = []
-        for segment_id, mask in masks.items():
+        for segment_id, (voxels, matrix) in wanted.items():
             segment = _segment(segmentation, segment_id)
-            labelmap = labelmap_of(segment)
-            matrix = matrix_of_image(_reference_geometry(segmentation) if labelmap.IsEmpty() else labelmap)
-            voxels = moved(mask.trimmed(), grid.ijk_to_ras, matrix, to_segmentation).trimmed()
-            overwrites = False
+            overwrites, held_back = False, 0
             later.remove(segment_id)
-            for rival in rivals:
-                if rival in later:
-                    held = moved(masks[rival].trimmed(), grid.ijk_to_ras, matrix, to_segmentation)
-                elif rival not in masks:
-                    held = voxels_near(_segment(segmentation, rival), matrix, voxels)
-                else:
+            for rival_id in rivals:
+                if rival_id in masks and rival_id not in later:
                     continue
-                if self.keep_others:
-                    voxels = voxels.without(held)
+                rival = _segment(segmentation, rival_id)
+                if rival_id in later:
+                    held = moved(*wanted[rival_id], matrix, vtk.vtkGeneralTransform())
                 else:
-                    overwrites = overwrites or voxels.meets(held)
+                    held = voxels_near(rival, matrix, voxels)
+                contested = voxels.common(held).trimmed()
+                if not contested.mask.size:
+                    continue
+                if not self.keep_others:
+                    overwrites = True
+                    continue
+                # An organ in a body, or a copy: what both have already belongs to both.
+                lost = contested.without(
+                    voxels_near(segment, matrix, contested).common(voxels_near(rival, matrix, contested))
+                )
+                held_back += int(lost.mask.sum())
+                voxels = voxels.without(lost)
             if self._is_masked():
                 # Where editing is restricted the logic keeps old voxels only within the modifier's extent.
                 voxels = voxels.padded_to(voxels_of(segment))
-            writes.append(_Write(segment_id, image_of(voxels, matrix), overwrites))
+            writes.append(_Write(segment_id, image_of(voxels, matrix), overwrites, held_back))
         return writes
 
     def _rivals(self, segmentation: slicer.vtkMRMLSegmentationNode) -> list[str]:
@@ -305,6 +321,30 @@ class SegmentWriter:
         if "Subject hierarchy" not in message:
             # VTK puts the class, the object's address and the method before what it has to say.
             self._errors.append(message.strip().rpartition(": ")[2])
+
+
+def _wanted(
+    segmentation: slicer.vtkMRMLSegmentationNode,
+    volume: slicer.vtkMRMLScalarVolumeNode,
+    masks: Mapping[str, MaskCrop],
+) -> dict[str, tuple[MaskCrop, np.ndarray]]:
+    """The voxels that each segment gets if no other holds them, and the matrix of their grid."""
+    of_volume, of_segmentation = volume.GetParentTransformNode(), segmentation.GetParentTransformNode()
+    to_segmentation = transform_between(of_volume, of_segmentation)
+    to_volume = transform_between(of_segmentation, of_volume)
+    grid = grid_from_node(volume)
+    wanted = {}
+    for segment_id, mask in masks.items():
+        segment = _segment(segmentation, segment_id)
+        labelmap = labelmap_of(segment)
+        if labelmap.IsEmpty():
+            matrix = matrix_of_image(_reference_geometry(segmentation))
+            voxels = moved(mask.trimmed(), grid.ijk_to_ras, matrix, to_segmentation).trimmed()
+        else:
+            matrix = matrix_of_image(labelmap)
+            voxels = rewritten(segment, mask, grid, to_segmentation, to_volume)
+        wanted[segment_id] = voxels, matrix
+    return wanted
 
 
 def _segment(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str) -> slicer.vtkSegment:

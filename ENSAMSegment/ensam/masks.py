@@ -56,8 +56,37 @@ class MaskCrop:
 
     def meets(self, other: MaskCrop) -> bool:
         """Whether the two have a voxel in common."""
+        return bool(self.common(other).mask.any())
+
+    def common(self, other: MaskCrop) -> MaskCrop:
+        """The voxels that another mask of the same grid has too, cut to where the crops meet."""
         here, there = self._shared(other)
-        return bool((self.mask[here] & other.mask[there]).any())
+        first = tuple(at + s.start for at, s in zip(self.offset, here, strict=True))
+        return MaskCrop(self.mask[here] & other.mask[there], first)
+
+    def joined(self, other: MaskCrop) -> MaskCrop:
+        """The voxels of both masks of one grid; the crop covers both."""
+        if not other.mask.size:
+            return self
+        padded = self.padded_to(other)
+        mask = padded.mask.copy()
+        here, there = padded._shared(other)
+        mask[here] |= other.mask[there]
+        return MaskCrop(mask, padded.offset)
+
+    def grown(self) -> MaskCrop:
+        """With every voxel that touches the mask by a face, an edge or a corner."""
+        if not self.mask.size:
+            return self
+        mask = np.pad(self.mask, 1)
+        for axis in range(3):
+            ahead = (slice(None),) * axis + (slice(1, None),)
+            back = (slice(None),) * axis + (slice(None, -1),)
+            spread = mask.copy()
+            spread[ahead] |= mask[back]
+            spread[back] |= mask[ahead]
+            mask = spread
+        return MaskCrop(mask, tuple(at - 1 for at in self.offset))
 
     def cut_to(self, other: MaskCrop) -> MaskCrop:
         """The part that another crop covers."""

@@ -28,6 +28,8 @@ MASK_MODES = {
 }
 # The liver, grown far into the kidney.
 GROWN = ball((9, 13, 18), 9)
+BODY = np.zeros(SHAPE, bool)
+BODY[:, 8:20, 4:30] = True
 
 
 def _settings(editor):
@@ -186,6 +188,79 @@ def test_of_two_masks_that_meet_the_later_one_wins_unless_segments_may_overlap(
     liver = GROWN if overwrite_mode == "none" else GROWN & ~kidney
     np.testing.assert_array_equal(_exported(painted_neighbours, "liver", a_straight_volume_node), liver)
     np.testing.assert_array_equal(_exported(painted_neighbours, "kidney", a_straight_volume_node), kidney)
+
+
+@pytest.fixture
+def a_liver_in_a_body(a_writer, a_segment_editor, a_straight_volume_node):
+    """A liver that overlaps a body and a copy of itself, as other programs save them."""
+    node = add_segmentation(a_straight_volume_node, "organs")
+    for name in ("liver", "body", "copy"):
+        node.GetSegmentation().AddEmptySegment(name, name)
+    editor = a_segment_editor.GetSegmentEditorNode()
+    editor.SetAndObserveSegmentationNode(node)
+    editor.SetOverwriteMode(editor.OverwriteNone)
+    masks = {"liver": LIVER, "body": BODY, "copy": LIVER}
+    for name, mask in masks.items():
+        a_writer.write(node, a_straight_volume_node, {name: MaskCrop(mask, (0, 0, 0))})
+    editor.SetOverwriteMode(editor.OverwriteAllSegments)
+    return node
+
+
+def test_a_segment_keeps_the_voxels_that_it_has_in_common_with_others(
+    a_liver_in_a_body, a_writer, a_straight_volume_node
+):
+    smaller = ball((8, 12, 14), 5)
+
+    held_back = a_writer.write(
+        a_liver_in_a_body, a_straight_volume_node, {"liver": MaskCrop(smaller, (0, 0, 0))}
+    )
+
+    assert held_back == 0
+    for name, voxels in (("liver", smaller), ("body", BODY), ("copy", LIVER)):
+        np.testing.assert_array_equal(_exported(a_liver_in_a_body, name, a_straight_volume_node), voxels)
+
+
+def test_a_segment_gains_no_voxel_of_those_that_it_overlaps_and_says_how_many(
+    a_liver_in_a_body, a_writer, a_straight_volume_node
+):
+    held_back = a_writer.write(
+        a_liver_in_a_body, a_straight_volume_node, {"liver": MaskCrop(GROWN, (0, 0, 0))}
+    )
+
+    assert held_back == (GROWN & BODY & ~LIVER).sum() > 0
+    for name, voxels in (("liver", GROWN & (LIVER | ~BODY)), ("body", BODY), ("copy", LIVER)):
+        np.testing.assert_array_equal(_exported(a_liver_in_a_body, name, a_straight_volume_node), voxels)
+
+
+def test_of_two_masks_that_meet_both_keep_what_both_had(a_liver_in_a_body, a_writer, a_straight_volume_node):
+    moved = ball((8, 12, 18), 6)
+    masks = {"liver": MaskCrop(LIVER, (0, 0, 0)), "copy": MaskCrop(moved, (0, 0, 0))}
+
+    held_back = a_writer.write(a_liver_in_a_body, a_straight_volume_node, masks)
+
+    assert held_back == (moved & BODY & ~LIVER).sum() > 0
+    for name, voxels in (("liver", LIVER), ("body", BODY), ("copy", moved & (LIVER | ~BODY))):
+        np.testing.assert_array_equal(_exported(a_liver_in_a_body, name, a_straight_volume_node), voxels)
+
+
+def test_voxels_that_the_later_mask_takes_count_as_held_back(
+    painted_neighbours, a_writer, a_straight_volume_node
+):
+    masks = {"liver": MaskCrop(GROWN, (0, 0, 0)), "kidney": MaskCrop(KIDNEY, (0, 0, 0))}
+
+    assert a_writer.write(painted_neighbours, a_straight_volume_node, masks) == (GROWN & KIDNEY).sum()
+
+
+@pytest.mark.parametrize("overwrite_mode", ["all", "none"])
+def test_nothing_is_held_back_where_segments_are_overwritten_or_may_overlap(
+    painted_neighbours, a_writer, a_segment_editor, a_straight_volume_node, overwrite_mode
+):
+    a_segment_editor.GetSegmentEditorNode().SetOverwriteMode(OVERWRITE_MODES[overwrite_mode])
+    a_writer.keep_others = overwrite_mode == "none"
+
+    assert (
+        a_writer.write(painted_neighbours, a_straight_volume_node, {"liver": MaskCrop(GROWN, (0, 0, 0))}) == 0
+    )
 
 
 def test_the_editors_settings_are_the_same_after_a_write(
@@ -366,3 +441,16 @@ def test_trimming_keeps_the_place_of_every_voxel():
 
     assert crop.mask.shape == (13, 13, 13)
     np.testing.assert_array_equal(crop.laid_out(SHAPE), LIVER)
+
+
+def test_two_masks_joined_have_the_voxels_of_both():
+    joined = MaskCrop(LIVER[1:, 2:, 3:], (1, 2, 3)).trimmed().joined(MaskCrop(KIDNEY, (0, 0, 0)).trimmed())
+
+    np.testing.assert_array_equal(joined.laid_out(SHAPE), LIVER | KIDNEY)
+
+
+def test_a_voxel_grows_into_a_cube():
+    grown = MaskCrop(np.ones((1, 1, 1), bool), (4, 5, 6)).grown()
+
+    assert grown.offset == (3, 4, 5)
+    np.testing.assert_array_equal(grown.mask, np.ones((3, 3, 3), bool))
