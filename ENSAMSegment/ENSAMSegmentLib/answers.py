@@ -124,8 +124,10 @@ class Answers:
         """Whether prompts have changed since they were asked about."""
         return any(asking.target.nodes_of(q.segment_id).prompts() != q.prompts for q in asking.questions)
 
-    def write(self, asking: Asking) -> Mapping[str, Written]:
-        """Write the answers of an asking that is done and still holds; gives the masks by segment ID.
+    def write(self, asking: Asking) -> tuple[Mapping[str, Written], float]:
+        """Write the answers of an asking that is done and still holds.
+
+        Returns the masks by segment ID, and the share of them that other segments kept.
 
         Raises InputError, and changes nothing, where Slicer can't write.
         """
@@ -133,8 +135,9 @@ class Answers:
         results = dict(zip(asked, asking.job.results if asking.job else (), strict=True))
         grid, target = asking.volume.grid, asking.target
         masks = {q.segment_id: q.answer(results.get(q.segment_id), grid) for q in asking.questions}
-        self.writer.write(target.segmentation, target.volume, masks)
-        return {q.segment_id: self._remember(target, q) for q in asking.questions}
+        held_back = self.writer.write(target.segmentation, target.volume, masks)
+        written = {q.segment_id: self._remember(target, q) for q in asking.questions}
+        return written, held_back / max(1, sum(int(mask.mask.sum()) for mask in masks.values()))
 
     def _remember(self, target: Target, question: Question) -> Written:
         # Masking and the other segments may have kept voxels back: what counts is what is there.

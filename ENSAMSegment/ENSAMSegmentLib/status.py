@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ensam.session import Preview
 
 
+# Neighbours that touch always differ about a few voxels.
+WORTH_SAYING = 0.1
+
+
 @dataclass(frozen=True)
 class Status:
     """One sentence, what is behind it, and while working how far it is from 0 to 1 (None: not known)."""
@@ -53,9 +57,16 @@ def working(job: Job) -> Status:
     return Status("working", text, detail, min(0.95, seconds / job.expected_s))
 
 
-def done(job: Job | None) -> Status:
-    """What there is to say of an update beside its measures: where memory ran out, and what was done then."""
+def done(job: Job | None, held_back: float) -> Status:
+    """What there is to say of an update beside its measures: where memory ran out and what was done then, and
+    that other segments kept a good share of the new mask, from 0 to 1."""
     notes = [n for r in job.results for n in r.notes if "emory" in n] if job else []
+    if held_back > WORTH_SAYING:
+        notes.append(
+            _(
+                "Other segments kept {percent} % of it; untick 'Other segments keep their voxels' if not."
+            ).format(percent=round(100 * held_back))
+        )
     text = " ".join([_("Done."), *dict.fromkeys(notes)])
     return Status("done", text, _describe(job.preview) if job else "")
 

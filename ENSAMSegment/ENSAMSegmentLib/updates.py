@@ -134,7 +134,7 @@ class Updates:
 
     def _write(self, asking: Asking) -> None:
         with self._watch.own_edit():
-            written = self.answers.write(asking)
+            written, held_back = self.answers.write(asking)
         target, grid = asking.target, asking.volume.grid
         # Of several segments the selected one is told of.
         shown = target.segment_id if target.segment_id in written else next(iter(written))
@@ -143,4 +143,4 @@ class Updates:
         self.last_change = change(written[shown].before, written[shown].after, grid)
         self._tint.show(target.volume, self.last_change)
         self._tint_until = time.monotonic() + TINT_S
-        self.say(status.done(asking.job))
+        self.say(status.done(asking.job, held_back))

@@ -174,3 +174,14 @@ def test_a_volume_that_is_not_needed_is_given_back(a_logic, kind):
     a_logic.deactivate()
     assert a_logic._updates.answers._volume is None
     slicer.mrmlScene.Clear(False)
+
+
+def test_the_user_learns_that_another_segment_kept_the_voxels(a_logic):
+    paint(a_logic, np.ones(SHAPE, bool))  # a body
+    a_logic.add_segment("organ")
+    draw_box(a_logic)
+    assert not voxels_of(a_logic).any()
+    assert "Other segments kept 100 %" in a_logic.status.text
+    a_logic.keep_others = False
+    click(a_logic)
+    assert voxels_of(a_logic).any() and a_logic.status.text == "Done."
