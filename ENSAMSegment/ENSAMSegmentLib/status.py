@@ -62,11 +62,8 @@ def done(job: Job | None, held_back: float) -> Status:
     that other segments kept a good share of the new mask, from 0 to 1."""
     notes = [n for r in job.results for n in r.notes if "emory" in n] if job else []
     if held_back > WORTH_SAYING:
-        notes.append(
-            _(
-                "Other segments kept {percent} % of it; untick 'Other segments keep their voxels' if not."
-            ).format(percent=round(100 * held_back))
-        )
+        text = _("Other segments kept {percent} % of it: to overwrite them untick 'Other segments keep ...'.")
+        notes.append(text.format(percent=round(100 * held_back)))
     text = " ".join([_("Done."), *dict.fromkeys(notes)])
     return Status("done", text, _describe(job.preview) if job else "")
 
