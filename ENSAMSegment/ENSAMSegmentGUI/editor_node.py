@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import slicer
+from ENSAMSegmentLib.scene_nodes import singleton
 from ENSAMSegmentLib.segments import add_segmentation
 from slicer.i18n import tr as _
 
@@ -15,14 +16,7 @@ _CLASS = "vtkMRMLSegmentEditorNode"
 
 def editor_node() -> slicer.vtkMRMLSegmentEditorNode:
     """The module's segment editor node; it is made if the scene has none."""
-    scene = slicer.mrmlScene
-    node = scene.GetSingletonNode(SINGLETON_TAG, _CLASS)
-    if node is None:
-        node = scene.CreateNodeByClass(_CLASS)
-        node.UnRegister(None)
-        node.SetSingletonTag(SINGLETON_TAG)
-        node = scene.AddNode(node)
-    return node
+    return singleton(slicer.mrmlScene, _CLASS, SINGLETON_TAG)
 
 
 def take_over(node: slicer.vtkMRMLSegmentEditorNode) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import slicer
 
+from .scene_nodes import singleton
+
 
 class Placement:
     """Starts and ends placing points of one node. The mode is the scene's, shared by all modules."""
 
     def __init__(self, scene: slicer.vtkMRMLScene) -> None:
-        self._selection = _shared_node(scene, "vtkMRMLSelectionNode", "Singleton")
-        self.interaction = _shared_node(scene, "vtkMRMLInteractionNode", "Singleton")
+        self._selection = singleton(scene, "vtkMRMLSelectionNode", "Singleton")
+        self.interaction = singleton(scene, "vtkMRMLInteractionNode", "Singleton")
 
     def start(self, node: slicer.vtkMRMLMarkupsNode, persistent: bool) -> None:
         """From now on clicks in slice and 3D views place points of this node; once, or until it is ended."""
@@ -28,14 +30,3 @@ class Placement:
         if self.interaction.GetCurrentInteractionMode() != self.interaction.Place:
             return ""
         return self._selection.GetActivePlaceNodeID() or ""
-
-
-def _shared_node(scene: slicer.vtkMRMLScene, class_name: str, tag: str) -> slicer.vtkMRMLNode:
-    # The application has them from the start.
-    node = scene.GetSingletonNode(tag, class_name)
-    if node is None:
-        node = scene.CreateNodeByClass(class_name)
-        node.UnRegister(None)
-        node.SetSingletonTag(tag)
-        node = scene.AddNode(node)
-    return node

@@ -72,6 +72,37 @@ def write_state(segment: slicer.vtkSegment, state: SegmentState) -> None:
     segment.SetTag(STATE_TAG, _encode(rest))
 
 
+class SeenTags:
+    """The prompts' tags of segments as ENSAM last saw them, by the segmentation's ID.
+
+    Module and effects take turns, and each has to notice what was undone while none of them looked.
+    """
+
+    def __init__(self) -> None:
+        self._tags: dict[str, dict[str, str]] = {}
+
+    def see(self, segmentation: slicer.vtkMRMLSegmentationNode) -> None:
+        """Nothing has changed from here on."""
+        self._tags[segmentation.GetID()] = _tags_of(segmentation)
+
+    def changed(self, segmentation: slicer.vtkMRMLSegmentationNode) -> list[str]:
+        """The segments whose tag is another than was last seen."""
+        seen = self._tags.get(segmentation.GetID(), {})
+        return [s for s, tag in _tags_of(segmentation).items() if tag != seen.get(s, tag)]
+
+    def forget(self) -> None:
+        """The scene is another one."""
+        self._tags.clear()
+
+
+seen_tags = SeenTags()
+
+
+def _tags_of(segmentation: slicer.vtkMRMLSegmentationNode) -> dict[str, str]:
+    segments = segmentation.GetSegmentation()
+    return {s: get_tag(segments.GetSegment(s), PROMPTS_TAG) for s in segments.GetSegmentIDs()}
+
+
 def get_tag(segment: slicer.vtkSegment, name: str) -> str:
     """The text of a segment's tag, "" if there is none."""
     value = vtk.reference("")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import cache
 
+import numpy as np
 import pytest
 
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
@@ -54,3 +55,26 @@ def grab(an_application):
         return path
 
     return draw
+
+
+@pytest.fixture
+def a_stub_worker(an_application, monkeypatch):
+    """In place of the network."""
+    from ensam.worker import Worker
+    from ENSAMSegmentLib import following
+    from mrml.stub_session import StubSession
+
+    session = StubSession()
+    worker = Worker(lambda _settings: session)
+    monkeypatch.setattr(following, "shared_worker", lambda: worker)
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def a_volume(an_application):
+    from mrml.nodes import add_volume
+
+    ijk_to_ras = np.array([[1.2, 0, 0, 0], [0, 1.0, 0, -19], [0, 0, 2.0, 51], [0, 0, 0, 1.0]])
+    voxels = np.arange(24_000, dtype=np.int16).reshape(20, 30, 40)
+    return add_volume(an_application.scene, voxels, ijk_to_ras, "CT chest")

@@ -4,35 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 MODULE = Path(__file__).resolve().parents[2] / "ENSAMSegment" / "SegmentEditorENSAM.py"
 CENTRE = (24.0, -4.0, 70.0)
-SHAPE = (20, 30, 40)
-
-
-@pytest.fixture
-def a_stub_worker(an_application, monkeypatch):
-    """In place of the network."""
-    from ensam.worker import Worker
-    from ENSAMSegmentLib import logic
-    from mrml.stub_session import StubSession
-
-    session = StubSession()
-    worker = Worker(lambda _settings: session)
-    monkeypatch.setattr(logic, "shared_worker", lambda: worker)
-    yield worker
-    worker.close()
-
-
-@pytest.fixture
-def a_volume(an_application):
-    from mrml.nodes import add_volume
-
-    ijk_to_ras = np.array([[1.2, 0, 0, 0], [0, 1.0, 0, -19], [0, 0, 2.0, 51], [0, 0, 0, 1.0]])
-    voxels = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
-    return add_volume(an_application.scene, voxels, ijk_to_ras, "CT chest")
 
 
 @pytest.fixture

@@ -1,0 +1,16 @@
+"""Nodes that a scene has one of."""
+
+from __future__ import annotations
+
+import slicer
+
+
+def singleton(scene: slicer.vtkMRMLScene, class_name: str, tag: str) -> slicer.vtkMRMLNode:
+    """The scene's node of that class and singleton tag; it is made if it isn't there."""
+    node = scene.GetSingletonNode(tag, class_name)
+    if node is None:
+        node = scene.CreateNodeByClass(class_name)
+        node.UnRegister(None)
+        node.SetSingletonTag(tag)
+        node = scene.AddNode(node)
+    return node
