@@ -75,6 +75,7 @@ class SegmentFollower:
         self._known = NO_PROMPTS  # the prompts as last seen
         self._answered = NO_PROMPTS  # the prompts as last asked, or as found
         self._muted = NO_PROMPTS  # those set aside, as last seen
+        self._volume_matrix: bytes | None = None  # the volume's own place, as last seen
         self._placing, self._placing_id = "", ""
         self.activate()
 
