@@ -132,8 +132,7 @@ def write_labels(path: Path | str, labels: np.ndarray, grid: Grid, names: Sequen
 
     `labels` is (z, y, x) uint8 or uint16 on `grid`, 0 the background and k the object `names[k - 1]`.
     The suffix chooses the format, one of `OUTPUT_SUFFIXES`; in `.seg.nrrd` 3D Slicer finds a segmentation
-    with these names. What was written is read back: ITK does not notice a full disk in every format.
-    Raises `OutputError`, or `VolumeError` for a sheared grid.
+    with these names. Raises `OutputError`, or `VolumeError` for a sheared grid.
     """
     path = Path(path)
     check_output_path(path)
@@ -145,6 +144,20 @@ def write_labels(path: Path | str, labels: np.ndarray, grid: Grid, names: Sequen
     if path.name.lower().endswith(".seg.nrrd"):
         for key, value in _segmentation_metadata(grid.shape, names).items():
             image.SetMetaData(key, value)
+    _write_whole(path, image)
+
+
+def write_image(path: Path | str, volume: Volume) -> None:
+    """Write a volume as an image file, compressed where the format can be, whole or not at all.
+
+    Raises `OutputError`, or `VolumeError` for a sheared grid.
+    """
+    check_output_path(path)
+    _write_whole(Path(path), volume.grid.to_itk(volume.array))
+
+
+def _write_whole(path: Path, image: sitk.Image) -> None:
+    """Write an image and read it back: ITK does not notice a full disk in every format."""
     with replacing(path) as temporary:
         try:
             with _silent_itk():
@@ -152,8 +165,8 @@ def write_labels(path: Path | str, labels: np.ndarray, grid: Grid, names: Sequen
                 written = sitk.ReadImage(str(temporary))
         except RuntimeError as error:
             raise not_written(path, None) from error
-        complete = _nifti_is_complete(temporary, written)
-        if not complete or not np.array_equal(sitk.GetArrayViewFromImage(written), labels):
+        arrays = (sitk.GetArrayViewFromImage(one) for one in (written, image))
+        if not _nifti_is_complete(temporary, written) or not np.array_equal(*arrays):
             raise not_written(path, None)
 
 

@@ -125,6 +125,13 @@ class Turn:
         turned = array.transpose(*range(lead), *(lead + axis for axis in self.order))
         return np.flip(turned, [lead + axis for axis in self.flips])
 
+    def move(self, voxels: NDArray, shape: Sequence[int]) -> NDArray:
+        """Where voxel coordinates (..., 3) in a window of that shape come to lie."""
+        moved = np.asarray(voxels, float)[..., list(self.order)]
+        for axis in self.flips:
+            moved[..., axis] = shape[self.order[axis]] - 1 - moved[..., axis]
+        return moved
+
 
 @dataclass(frozen=True)
 class Orientation:

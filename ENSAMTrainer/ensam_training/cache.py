@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from ensam.errors import InputError
 from ensam.files import not_written, replacing
+from ensam.planning import ObjectPrompts
 from ensam.preprocessing import IntensityRange
 from ensam.volume import Volume
 from numpy.typing import NDArray
@@ -117,6 +118,8 @@ class Cache:
             dataset=entry["file"]["dataset"],
             group=entry["file"]["group"],
             modality=entry["file"]["modality"],
+            # Caches that were prepared before there were collections hold none.
+            prompts={label: _to_prompts(*values) for label, *values in entry.get("prompts", ())},
         )
 
 
@@ -166,6 +169,7 @@ class _Prepare:
         """The case's entry in the index, without its stamp."""
         examined = examine(file, instances=self.instances)
         entry = asdict(examined.check) | {"file": _facts(file), "boxes": []}
+        entry["prompts"] = [(label, *_from_prompts(own)) for label, own in examined.prompts.items()]
         entry["sizes"] = list(examined.check.sizes.items())  # the keys of JSON's objects are strings
         if examined.labels is not None:
             image_path, labels_path = _paths(self.folder, file.name)
@@ -207,7 +211,7 @@ def _save(path: Path, array: NDArray) -> None:
 def _stamp(file: CaseFile, instances: bool) -> str:
     """What a cached case was made from, without reading it; files that are missing have no size."""
     parts = [file.problem, str(instances)]
-    for path in (file.image, file.label):
+    for path in (file.image, file.label, *([] if file.facts is None else [file.facts])):
         try:
             status = path.stat()
             parts.append(f"{status.st_size} {status.st_mtime_ns}")
@@ -216,14 +220,27 @@ def _stamp(file: CaseFile, instances: bool) -> str:
     return ", ".join(parts)
 
 
-def _facts(file: CaseFile) -> dict[str, str]:
-    return asdict(file) | {"image": str(file.image), "label": str(file.label)}
+def _facts(file: CaseFile) -> dict[str, Any]:
+    paths = {name: str(getattr(file, name)) for name in ("image", "label")}
+    return asdict(file) | paths | {"facts": None if file.facts is None else str(file.facts)}
+
+
+def _from_prompts(prompts: ObjectPrompts) -> tuple[Any, Any]:
+    """Box and clicks as plain numbers."""
+    box = None if prompts.box is None else prompts.box.tolist()
+    return box, [[*voxel.tolist(), bool(foreground)] for voxel, foreground in prompts.clicks]
+
+
+def _to_prompts(box: Any, clicks: Any) -> ObjectPrompts:
+    own = tuple((np.array(voxel), foreground) for *voxel, foreground in clicks)
+    return ObjectPrompts(None if box is None else np.array(box), own)
 
 
 def _check(entry: dict[str, Any]) -> CaseCheck:
     file = CaseFile(**entry["file"])
+    facts = None if file.facts is None else Path(file.facts)
     return CaseCheck(
-        replace(file, image=Path(file.image), label=Path(file.label)),
+        replace(file, image=Path(file.image), label=Path(file.label), facts=facts),
         entry["reason"],
         tuple(entry["warnings"]),
         tuple(entry["shape"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from ensam.errors import ChallengeFileError, InputError, VolumeError
 from ensam.geometry import Grid
 from ensam.npz import read_members
+from ensam.planning import ObjectPrompts
 from ensam.preprocessing import (
     IntensityRange,
     automatic_ct_window,
@@ -37,7 +38,8 @@ class CaseFile:
     """Where a case lies and what is known of it without reading it.
 
     `image` and `label` are the same path for the challenge's .npz. `note` says what the reader of a report
-    should know ("the first of 4 channels"); `problem` why the case can't be used, empty if it can.
+    should know ("the first of 4 channels"); `problem` why the case can't be used, empty if it can; `facts`
+    the case.json of a collection, which holds the prompts that its user made.
     """
 
     name: str
@@ -48,6 +50,7 @@ class CaseFile:
     modality: str = ""
     note: str = ""
     problem: str = ""
+    facts: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,7 @@ class Case:
 
     `dataset` is what sampling is balanced by, `group` the patient or whatever else must not be divided
     between training and validation, `modality` free text such as "CT" or "MR", empty where unknown.
+    `prompts` are a user's real box and clicks for some of the labels.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Case:
     dataset: str = ""
     group: str = ""
     modality: str = ""
+    prompts: Mapping[int, ObjectPrompts] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_arrays(

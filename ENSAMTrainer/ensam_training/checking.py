@@ -9,12 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from ensam.errors import InputError
+from ensam.errors import InputError, PromptError
 from ensam.files import replacing
+from ensam.planning import ObjectPrompts, to_voxels
 from ensam.volume import Volume
 from numpy.typing import NDArray
 
 from ensam_training.cases import MINIMUM_VOXELS, CaseFile, load, split_instances
+from ensam_training.collection import read_facts
 from ensam_training.nifti import count_not_finite
 from ensam_training.pool import run_all
 
@@ -46,11 +48,13 @@ class CaseCheck:
 
 @dataclass(frozen=True)
 class Examined:
-    """A case's check with its arrays (z, y, x), which are None where the check failed."""
+    """A case's check with its arrays (z, y, x), which are None where the check failed, and the prompts that
+    its user made for some of the labels."""
 
     check: CaseCheck
     volume: Volume | None = None
     labels: NDArray | None = None
+    prompts: dict[int, ObjectPrompts] = field(default_factory=dict)
 
 
 def check_cases(
@@ -86,10 +90,12 @@ def examine(file: CaseFile, *, instances: bool = False) -> Examined:
         return Examined(CaseCheck(file, str(error)))
     counts = np.bincount(labels.ravel())
     sizes = {int(value): int(counts[value]) for value in np.flatnonzero(counts) if value > 0}
+    # Of instances nobody knows which the prompts were made for.
+    prompts, unusable = ({}, []) if instances or file.facts is None else _prompts(file.facts, volume, sizes)
     check = CaseCheck(
         file,
         _reason(labels.shape, sizes),
-        tuple(_warnings(file, volume, sizes)),
+        (*_warnings(file, volume, sizes), *unusable),
         labels.shape,
         volume.grid.spacing_zyx,
         sizes,
@@ -97,7 +103,21 @@ def examine(file: CaseFile, *, instances: bool = False) -> Examined:
         volume.fingerprint,
         hashlib.blake2b(np.ascontiguousarray(labels).data, digest_size=16).hexdigest(),
     )
-    return Examined(check) if check.reason else Examined(check, volume, labels)
+    return Examined(check) if check.reason else Examined(check, volume, labels, prompts)
+
+
+def _prompts(path: Path, volume: Volume, sizes: dict[int, int]) -> tuple[dict[int, ObjectPrompts], list[str]]:
+    """The prompts of a case.json in voxels, by label, and what can't be used of them."""
+    facts, found, unusable = read_facts(path), {}, []
+    for label in sizes:
+        prompts = facts.prompts_of(label)
+        if prompts.is_empty:
+            continue
+        try:
+            found[label] = to_voxels(volume, prompts)
+        except PromptError as error:
+            unusable.append(f"the prompts of label {label} are not used: {error}")
+    return found, unusable
 
 
 def _reason(shape: tuple[int, ...], sizes: dict[int, int]) -> str:

@@ -6,11 +6,13 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from ensam.errors import InputError
 
 from ensam_training.cases import CaseFile, dataset_of, group_of, modality_of
+from ensam_training.collection import DATASET, FACTS, read_facts
 
 SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 _LABEL_MARKS = ("_label", "-label", "_labels", "_seg", "-seg", "_segmentation", "_mask", "-mask")
@@ -105,7 +107,15 @@ def _from_case_folder(folder: Path, known: dict[str, dict[str, str]]) -> CaseFil
         if len(of_kind) != 1:
             problems.append(f"{'several' if of_kind else 'no'} {what}.*")
     problem = f"The folder has {' and '.join(problems)}: keep one image and one label in it."
-    return _case(folder.name, *paths, known, problem=problem if problems else "")
+    facts = folder / FACTS
+    if not facts.is_file():
+        return _case(folder.name, *paths, known, problem=problem if problems else "")
+    try:
+        row = {"dataset": DATASET, "group": read_facts(facts).patient}
+    except InputError as error:
+        row, problem, problems = {}, str(error), [str(error)]
+    case = _case(folder.name, *paths, {folder.name: row}, problem=problem if problems else "")
+    return replace(case, facts=facts)
 
 
 def _from_nnunet(source: Path, known: dict[str, dict[str, str]]) -> list[CaseFile]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from ensam.errors import InputError
+from ensam.planning import ObjectPrompts
 from ensam.preprocessing import (
     CT_WINDOWS,
     IntensityRange,
@@ -33,7 +34,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ensam_training.augmentation import Augmentation
+from ensam_training.augmentation import Augmentation, Turn
 from ensam_training.balance import Balance
 from ensam_training.cases import MINIMUM_VOXELS, Case
 from ensam_training.synthetic import make_case
@@ -56,11 +57,13 @@ class Sample:
     that belongs to each of N objects. Arrays, so that a worker process hands them over by value.
 
     spacing_mm: distance of the window's voxels along its axes (z, y, x), after thinning and turning.
+    prompts: of each object a user's real box and clicks, in voxels of the window, or None.
     """
 
     image: NDArray[np.float32]
     targets: NDArray[np.float32]
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    prompts: tuple[ObjectPrompts | None, ...] = ()
 
 
 class WindowSampler(Dataset):
@@ -130,7 +133,8 @@ class WindowSampler(Dataset):
         chosen = set(names) if 1 < len(names) <= 8 and rng.random() < _ALL_LABELS else {label}
         box = _union([case.objects[name] for name in chosen])
         mask = np.isin(case.labels[box], list(chosen))
-        if len(chosen) == 1 and rng.random() < _ONE_PART:
+        whole = len(chosen) > 1 or rng.random() >= _ONE_PART
+        if not whole:
             mask, box = _one_component(mask, box, rng)
         window = _window_round(box, case, budget, rng)
         if min(window.shape) < EDGES[0]:  # no depth to learn from
@@ -143,28 +147,49 @@ class WindowSampler(Dataset):
         if image is None:
             return None
         targets = [_paste(mask, box, window)]
+        prompts = [case.prompts.get(label) if whole and len(chosen) == 1 else None]
         for other in rng.permutation([name for name in names if name not in chosen]):
             if len(targets) == self.objects:
                 break
             if _covered(case.objects[int(other)], window) >= _INSIDE:
                 targets.append((case.labels[window.slices] == other).astype(np.float32))
+                prompts.append(case.prompts.get(int(other)))
         shares = resample(torch.from_numpy(np.array(targets))[:, None], window.shape)[:, 0].clamp_(0, 1)
         if not synthetic:
             image = self.augmentation.change_intensity(image, rng)
-        return self._finish(image, shares.numpy(), window_spacing(case, window), rng)
+        return self._finish(image, shares.numpy(), case, window, prompts, rng)
 
     def _finish(
-        self, image: NDArray, targets: NDArray, spacing: Sequence[float], rng: np.random.Generator
+        self,
+        image: NDArray,
+        targets: NDArray,
+        case: Case,
+        window: Window,
+        prompts: Sequence[ObjectPrompts | None],
+        rng: np.random.Generator,
     ) -> Sample | None:
-        targets = targets[[(t >= 0.5).sum() >= MINIMUM_VOXELS for t in targets]] if len(targets) else targets
-        if not len(targets):
+        large = [index for index, t in enumerate(targets) if (t >= 0.5).sum() >= MINIMUM_VOXELS]
+        if not large:
             return None
-        turn = self.augmentation.orientation(image.shape, rng)
+        turn, spacing = self.augmentation.orientation(image.shape, rng), window_spacing(case, window)
         return Sample(
             np.ascontiguousarray(turn(image), np.float32)[None, None],
-            np.ascontiguousarray(turn(targets), np.float32)[:, None],
+            np.ascontiguousarray(turn(targets[large]), np.float32)[:, None],
             tuple(float(spacing[axis]) for axis in turn.order),
+            tuple(_in_window(prompts[index], window, turn) for index in large),
         )
+
+
+def _in_window(prompts: ObjectPrompts | None, window: Window, turn: Turn) -> ObjectPrompts | None:
+    """Prompts in voxels of the volume as prompts in voxels of the turned window."""
+    if prompts is None:
+        return None
+    shape = window.shape
+    clicks = tuple((turn.move(window.from_volume(v), shape), positive) for v, positive in prompts.clicks)
+    if prompts.box is None:
+        return ObjectPrompts(None, clicks)
+    faces = turn.move(window.from_volume(prompts.box), shape)
+    return ObjectPrompts(np.sort(faces, axis=0), clicks)  # a flip swaps lower and upper
 
 
 def _grey(

@@ -143,7 +143,7 @@ class Trainer:
     def _gradients(self, index: int, sample: Sample, count: int) -> list[float]:
         # (seed, index) alone is what draws the window.
         rng = np.random.default_rng((self.config.seed, index, 1))
-        user = SimulatedUser([t[0] >= 0.5 for t in sample.targets], rng)
+        user = SimulatedUser([t[0] >= 0.5 for t in sample.targets], rng, sample.prompts)
         image, targets = (torch.from_numpy(a).to(self.device) for a in (sample.image, sample.targets))
         with self.stopwatch.part("forward"):
             loss, rounds = self.loss(image, targets, user, sample.spacing_mm)

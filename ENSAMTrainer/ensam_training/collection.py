@@ -1,0 +1,260 @@
+"""The user's own cases: a folder that grows by what was corrected, and that training reads as it is.
+
+Each case is a folder NAME with image.nrrd, label.nrrd and case.json, which tells the names of the labels,
+where the case came from, the patient, and the prompts with which its segments were made. Nothing is loaded
+here but numpy and SimpleITK, so that it runs where training can't.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ensam.errors import InputError, PromptError
+from ensam.files import not_written, replacing
+from ensam.masks import MaskCrop
+from ensam.prompts import PromptSet, SegmentPrompts, from_json, to_json
+from ensam.volume import Volume, write_image, write_labels
+
+IMAGE, LABEL, FACTS = "image.nrrd", "label.nrrd", "case.json"
+VERSION = 1
+DATASET = "collection"  # what sampling is balanced by: all of a collection counts as one
+MOST_SEGMENTS = 255
+NO_PROMPTS = PromptSet()
+
+
+@dataclass(frozen=True, eq=False)
+class NewSegment:
+    """An object to collect: its mask on the image's grid, and the prompts in the image's RAS mm."""
+
+    name: str
+    mask: MaskCrop
+    prompts: PromptSet = NO_PROMPTS
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """What case.json says. segments: the names of the labels 1, 2, ...; added: the ISO date; image: the
+    fingerprint of the volume; patient: what must stay together when cases are held out."""
+
+    source: str
+    added: str
+    patient: str
+    image: str
+    segments: tuple[str, ...]
+    prompts: tuple[SegmentPrompts, ...]
+
+    def prompts_of(self, label: int) -> PromptSet:
+        """The prompts of a label, empty if it has none."""
+        name = self.segments[label - 1] if label <= len(self.segments) else ""
+        return next((one.prompts for one in self.prompts if one.name == name), NO_PROMPTS)
+
+
+@dataclass(frozen=True)
+class CollectedCase:
+    """A case of a collection."""
+
+    name: str
+    folder: Path
+    facts: CaseFacts
+
+    @property
+    def image(self) -> Path:
+        return self.folder / IMAGE
+
+    @property
+    def label(self) -> Path:
+        return self.folder / LABEL
+
+
+class Collection:
+    """A folder of cases.
+
+    >>> collection = Collection(Path("my-cases"))
+    >>> collection.add(volume, [NewSegment("liver", mask, prompts)], source="study.mrb")
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    def cases(self) -> tuple[CollectedCase, ...]:
+        """All cases by name. Raises InputError for a folder that can't be read, or a damaged case.json."""
+        if not self.folder.is_dir():
+            return ()
+        try:
+            folders = sorted(path for path in self.folder.iterdir() if not path.name.startswith("."))
+        except OSError as error:
+            raise InputError(f"The folder '{self.folder}' can't be read: check your permissions.") from error
+        return tuple(
+            CollectedCase(path.name, path, read_facts(path / FACTS))
+            for path in folders
+            if (path / FACTS).is_file()
+        )
+
+    def case(self, name: str) -> CollectedCase:
+        """The case of that name. Raises InputError if there is none."""
+        for case in self.cases():
+            if case.name == name:
+                return case
+        raise InputError(f"There is no case '{name}' in the collection any more: look at the list again.")
+
+    def add(
+        self, volume: Volume, segments: Sequence[NewSegment], source: str, patient: str = ""
+    ) -> tuple[str, ...]:
+        """Keeps a copy of a volume and its segments, whole or not at all, and gives the names of the cases.
+
+        Usually that is one. A label image can't hold overlapping segments: each further layer of them
+        becomes a case of its own, of the same patient. Cases of the same image that hold none but these
+        segments are replaced: whoever corrects on adds again.
+        patient: what must stay together when cases are held out; by default the volume's name.
+        Raises InputError when no segment has a voxel in the image, VolumeError, OutputError.
+        """
+        segments = _named_apart([s for s in _trimmed(segments, volume) if s.mask.mask.any()])
+        if not segments:
+            raise InputError(f"No segment has a voxel in '{volume.name}': segment something first.")
+        replaced = self._replaced(volume, segments)
+        names: list[str] = []
+        for layer in _layers(segments):
+            facts = CaseFacts(
+                source,
+                datetime.now(UTC).date().isoformat(),
+                patient or volume.name,
+                volume.fingerprint,
+                tuple(one.name for one in layer),
+                tuple(SegmentPrompts(s.name, s.prompts) for s in layer if not s.prompts.is_empty),
+            )
+            reuse = replaced.pop(0) if replaced else None
+            names.append(self._write(volume, layer, facts, reuse))
+        for name in replaced:
+            self.remove(name)
+        return tuple(names)
+
+    def remove(self, name: str) -> None:
+        """Deletes a case. Raises InputError if there is none, OutputError if it can't be deleted."""
+        case = self.case(name)
+        # Renamed first: a case that is half deleted must not look like one.
+        aside = self.folder / f".removed-{uuid.uuid4().hex[:8]}"
+        try:
+            case.folder.rename(aside)
+            shutil.rmtree(aside)
+        except OSError as error:
+            raise not_written(case.folder, error.strerror) from error
+
+    def _replaced(self, volume: Volume, segments: Sequence[NewSegment]) -> list[str]:
+        new = {one.name for one in segments}
+        same = [case for case in self.cases() if case.facts.image == volume.fingerprint]
+        return [case.name for case in same if set(case.facts.segments) <= new]
+
+    def _write(self, volume: Volume, layer: Sequence[NewSegment], facts: CaseFacts, reuse: str | None) -> str:
+        labels = np.zeros(volume.grid.shape, np.uint8)
+        for number, one in enumerate(layer, start=1):
+            labels[one.mask.slices][one.mask.mask] = number
+        beside = self.folder / f".adding-{uuid.uuid4().hex[:8]}"
+        try:
+            beside.mkdir(parents=True)
+            write_image(beside / IMAGE, volume)
+            write_labels(beside / LABEL, labels, volume.grid, facts.segments)
+            write_facts(beside / FACTS, facts)
+            name = reuse or self._free_name(volume.name)
+            self._swap_in(beside, self.folder / name)
+        except OSError as error:
+            raise not_written(self.folder, error.strerror) from error
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        return name
+
+    def _swap_in(self, new: Path, place: Path) -> None:
+        """Puts a folder in its place; the one that was there goes only when the new one is there."""
+        aside = self.folder / f".replaced-{uuid.uuid4().hex[:8]}"
+        if place.exists():
+            place.rename(aside)
+        try:
+            new.rename(place)
+        except OSError:
+            if aside.exists():
+                aside.rename(place)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def _free_name(self, volume_name: str) -> str:
+        stem = re.sub(r"[^A-Za-z0-9-]+", "_", re.sub(r"\.(nii|nii\.gz|nrrd|mha)$", "", volume_name))
+        stem = stem.strip("_-")[:60] or "case"
+        number, name = 1, stem
+        while (self.folder / name).exists():
+            number += 1
+            name = f"{stem}_{number}"
+        return name
+
+
+def read_facts(path: Path) -> CaseFacts:
+    """What a case.json says. Raises InputError when it is damaged."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["version"] != VERSION:
+            raise InputError(f"The case '{path.parent.name}' is of another version of ENSAM: update ENSAM.")
+        texts = [document[key] for key in ("source", "added", "patient", "image")]
+        segments = document["segments"]
+        if not all(isinstance(text, str) for text in (*texts, *segments)):
+            raise TypeError("not text")
+        return CaseFacts(*texts, tuple(segments), from_json(json.dumps(document["prompts"])))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, PromptError) as error:
+        raise InputError(
+            f"'{path.name}' of the case '{path.parent.name}' is damaged: remove the case and add it again."
+        ) from error
+
+
+def write_facts(path: Path, facts: CaseFacts) -> None:
+    """Writes a case.json, whole or not at all. Raises OutputError."""
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "source": facts.source,
+        "added": facts.added,
+        "patient": facts.patient,
+        "image": facts.image,
+        "segments": facts.segments,
+        "prompts": json.loads(to_json(facts.prompts)),
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _trimmed(segments: Sequence[NewSegment], volume: Volume) -> Iterator[NewSegment]:
+    for one in segments:
+        yield NewSegment(one.name, one.mask.within(volume.grid.shape).trimmed(), one.prompts)
+
+
+def _named_apart(segments: Sequence[NewSegment]) -> list[NewSegment]:
+    """Names of one line each, and each once: prompts are bound to them."""
+    taken: set[str] = set()
+    named = []
+    for one in segments:
+        name = "".join(c if c.isprintable() else " " for c in one.name).strip() or "segment"
+        number, free = 1, name
+        while free in taken:
+            number += 1
+            free = f"{name} {number}"
+        taken.add(free)
+        named.append(NewSegment(free, one.mask, one.prompts))
+    return named
+
+
+def _layers(segments: Sequence[NewSegment]) -> list[list[NewSegment]]:
+    """The segments in as few groups without overlap as taking them in their order gives."""
+    layers: list[list[NewSegment]] = []
+    for one in segments:
+        for layer in layers:
+            apart = not any(other.mask.meets(one.mask) for other in layer)
+            if apart and len(layer) < MOST_SEGMENTS:
+                layer.append(one)
+                break
+        else:
+            layers.append([one])
+    return layers
