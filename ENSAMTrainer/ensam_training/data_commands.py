@@ -1,4 +1,4 @@
-"""The commands about data: check, prepare, coreset and split."""
+"""The commands about data: check, collect, prepare, coreset and split."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ensam.errors import InputError
+from ensam.errors import InputError, OutputError
 from ensam.files import replacing
 
 if TYPE_CHECKING:
     from ensam_training.cases import CaseFile
+    from ensam_training.collection import Collection
 
 _DATA = (
     "a folder of CASE/image.* and CASE/label.*, of images/ and labels/, of NAME.nii.gz beside "
@@ -28,6 +29,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run.add_argument("-o", "--output", type=Path, metavar="CSV", help="for a line a case with all findings")
     _add_reading(run)
     run.set_defaults(run=_check)
+
+    run = commands.add_parser("collect", help="copy cases into a collection, as the Slicer module keeps them")
+    run.add_argument("data", type=Path, help=_DATA)
+    run.add_argument("-o", "--output", type=Path, required=True, metavar="COLLECTION")
+    run.set_defaults(run=_collect)
 
     run = commands.add_parser("prepare", help="check all cases and preprocess the good ones into a cache")
     run.add_argument("data", type=Path, help=_DATA)
@@ -74,6 +80,42 @@ def _check(options: argparse.Namespace) -> int:
     if not report.usable:
         raise InputError(f"No case of '{options.data}' can be used: mend what is said of them above.")
     return 0
+
+
+def _collect(options: argparse.Namespace) -> int:
+    from ensam_training.collection import Collection
+    from ensam_training.discovery import find_cases
+
+    collection, count = Collection(options.output), 0
+    for file in find_cases(options.data):
+        try:
+            count += len(_collect_file(collection, file, options.data.name))
+        except OutputError:
+            raise
+        except InputError as error:
+            print(f"{file.name} is left out: {error}")
+    if not count:
+        raise InputError(f"No case of '{options.data}' can be used: mend what is said of them above.")
+    print(f"{count} cases in {options.output}")
+    return 0
+
+
+def _collect_file(collection: Collection, file: CaseFile, source: str) -> tuple[str, ...]:
+    """Copies a case; its labels have no names but their numbers. Raises InputError."""
+    from ensam.masks import MaskCrop
+    from ensam.volume import Volume
+    from scipy import ndimage
+
+    from ensam_training.cases import load
+    from ensam_training.collection import NewSegment
+
+    volume, labels = load(file)
+    segments = [
+        NewSegment(str(label), MaskCrop(labels[box] == label, tuple(axis.start for axis in box)))
+        for label, box in enumerate(ndimage.find_objects(labels), start=1)
+        if box is not None
+    ]
+    return collection.add(Volume(volume.array, volume.grid, file.name), segments, source, file.group)
 
 
 def _prepare(options: argparse.Namespace) -> int:

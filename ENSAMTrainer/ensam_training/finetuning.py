@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-import csv
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,22 @@ import torch
 from ensam import __version__
 from ensam.checkpoint import Checkpoint, save_checkpoint
 from ensam.errors import InputError
-from ensam.files import replacing
 from ensam.network import ENSAM
 
 from ensam_training.cases import Case
 from ensam_training.configuration import Limit, TrainingConfig
 from ensam_training.coreset import split
 from ensam_training.distributed import Alone
-from ensam_training.training import RunOptions, train
-from ensam_training.validation import ObjectScore, score_objects
+from ensam_training.judging import OBJECTS_PER_CASE, KeepMask, compare, means, scores, table, write_csv
+from ensam_training.run_folder import STATE, Outcome, Progress, Reporter
+from ensam_training.stopping import StopRequest
+from ensam_training.training import Run, RunOptions, train
 
 # On eight cases and four minutes the best of 0.002, 0.006, 0.015 and 0.03: see the training log.
 MUON_LR, REST_LR = 0.015, 1e-3
 PATIENCE = 4  # validations without a better result before it stops
 VALIDATIONS = 10
 MINIMUM_GAIN = 0.001  # of the mean Dice: less is chance, and not worth other weights
-_OBJECTS_PER_CASE = 6
 Say = Callable[[str], None]
 
 
@@ -47,33 +48,6 @@ class FinetuningData:
     validation: Sequence[Case]
     test: Sequence[Case]
     warning: str = ""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The Dice of one held-out object after the box and after each click, before and after fine-tuning."""
-
-    case: str
-    label: int
-    before: tuple[float, ...]
-    after: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What fine-tuning came to. written: whether there is a new checkpoint."""
-
-    comparisons: tuple[Comparison, ...]
-    steps: int
-    minutes: float
-    written: bool
-
-    @property
-    def gain(self) -> float:
-        """By how much the Dice rose, in the mean over objects, box and clicks."""
-        if not self.comparisons:
-            return 0.0
-        return float(np.mean([np.subtract(c.after, c.before) for c in self.comparisons]))
 
 
 def divide(cases: Sequence[Case], share: float, seed: int, test: Sequence[Case] = ()) -> FinetuningData:
@@ -138,83 +112,92 @@ def finetune(
     options: RunOptions | None = None,
     device: torch.device | None = None,
     say: Say = print,
+    reporter: Reporter | None = None,
 ) -> Outcome:
     """Trains `checkpoint`, which lies at `start`, on data.training and writes `output` only if it is better.
 
     Better is a mean Dice that is higher by MINIMUM_GAIN on data.test; with no case to judge, the result is
     written and its card says so. The table goes to `output` with the ending .before-after.csv in any case.
-    card: name, licence and what else the user says of the result. Raises InputError.
+    card: name, licence and what else the user says of the result. reporter: is told what happens, and its
+    folder keeps the state, so that the same call goes on from there. A run that is asked to stop judges its
+    best weights so far. Raises InputError.
     """
     device = device or torch.device("cpu")
     if data.warning:
         say(f"Warning: {data.warning}")
-    base = checkpoint.network().to(device)
-    before = _scores(base, data.test, config)
-    first = before if data.test is data.validation else _scores(base, data.validation, config)
-    to_beat = float(np.mean([s.dice for s in first])) if first else -np.inf
+    _tell(reporter, Progress("before"))
+    base, budget = checkpoint.network().to(device), checkpoint.voxel_budget
+    before = scores(base, data.test, budget, _keeper(reporter, "before"))
+    first = before if data.test is data.validation else scores(base, data.validation, budget)
+    stop = StopRequest(None if reporter is None else reporter.stop_file)
+    options = replace(
+        options or RunOptions(log_every=10),
+        to_beat=float(np.mean([s.dice for s in first])) if first else -np.inf,
+        objects_per_case=OBJECTS_PER_CASE,
+        stop=stop,
+        watch=None if reporter is None else partial(_tell_step, reporter),
+    )
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".finetuning-", dir=output.parent) as folder:
-        options = options or RunOptions(log_every=10)
+    with _folder_of(reporter, output) as folder:
         run = train(
             checkpoint.config,
             config,
             data.training,
             data.validation,
-            Path(folder),
+            folder,
             start,
-            RunOptions(**{**options.__dict__, "to_beat": to_beat, "objects_per_case": _OBJECTS_PER_CASE}),
+            options,
             Alone(device),
             say,
         )
-        best = Path(folder) / "best.pt"
-        network = _rounded(ENSAM(checkpoint.config), best) if best.is_file() else base
-    after = _scores(network.to(device), data.test, config)
-    comparisons = tuple(
-        Comparison(b.case, b.label, b.dice, a.dice) for b, a in zip(before, after, strict=True)
+        best, network = folder / "best.pt", base
+        if best.is_file():
+            network, budget = _rounded(ENSAM(checkpoint.config), best), config.validation_budget
+    _tell(reporter, Progress("after", 1.0, run.step_count))
+    after = scores(network.to(device), data.test, budget, _keeper(reporter, "after"))
+    outcome = Outcome(
+        compare(before, after), run.step_count, run.seconds / 60, False, stop.made, data.warning
     )
-    outcome = Outcome(comparisons, run.step_count, run.seconds / 60, written=False)
-    if comparisons:
-        _write_csv(output.with_suffix(".before-after.csv"), comparisons)
-        say(table(comparisons))
-    if comparisons and outcome.gain < MINIMUM_GAIN:
-        return outcome
-    full = _card(checkpoint, data, outcome, card)
-    save_checkpoint(output, network.cpu(), checkpoint.voxel_budget, full)
-    return Outcome(comparisons, outcome.steps, outcome.minutes, written=True)
+    if outcome.comparisons:
+        write_csv(output.with_suffix(".before-after.csv"), outcome.comparisons)
+        say(table(outcome.comparisons))
+    if not outcome.comparisons or outcome.gain >= MINIMUM_GAIN:
+        save_checkpoint(output, network.cpu(), budget, _card(checkpoint, data, outcome, card))
+        outcome = replace(outcome, written=True)
+    if reporter is not None:
+        reporter.finish(outcome)
+        if not outcome.stopped:
+            (reporter.path / STATE).unlink(missing_ok=True)  # three times the weights, and nothing to go on
+    return outcome
 
 
-def table(comparisons: Sequence[Comparison]) -> str:
-    """Before and after for each case and the mean of all objects, as aligned text."""
-    lines = [f"{'held-out case':<32}{'objects':>8}{'box':>16}{'last click':>16}"]
-    for name in dict.fromkeys(c.case for c in comparisons):
-        lines.append(_line(name, [c for c in comparisons if c.case == name]))
-    return "\n".join([*lines, _line("mean of all objects", comparisons)])
+def _tell(reporter: Reporter | None, progress: Progress) -> None:
+    if reporter is not None:
+        reporter.say(progress)
 
 
-def _line(name: str, own: Sequence[Comparison]) -> str:
-    before, after = (np.mean([getattr(c, side) for c in own], axis=0) for side in ("before", "after"))
-    columns = "".join(f"{before[i]:>8.3f} > {after[i]:.3f}" for i in (0, -1))
-    return f"{name:<32}{len(own):>8}{columns}"
+def _tell_step(reporter: Reporter, run: Run) -> None:
+    share, seconds = run.trainer.progress(), run.trainer.seconds
+    left = seconds * (1 - share) / share if share else None
+    reporter.say(Progress("train", share, run.trainer.step_count, left, run.dice), always=False)
 
 
-def _write_csv(path: Path, comparisons: Sequence[Comparison]) -> None:
-    clicks = ["box", *(f"click_{i}" for i in range(1, len(comparisons[0].before)))]
-    header = ["case", "label", *(f"{side}_{c}" for side in ("before", "after") for c in clicks)]
-    means = [
-        np.mean([getattr(c, side) for c in comparisons], axis=0).round(4) for side in ("before", "after")
-    ]
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        for c in comparisons:
-            writer.writerow([c.case, c.label, *np.round([*c.before, *c.after], 4).tolist()])
-        writer.writerow(["mean", "", *(float(v) for side in means for v in side)])
+def _keeper(reporter: Reporter | None, side: str) -> KeepMask | None:
+    return None if reporter is None else partial(reporter.keep_mask, side)
 
 
-def _scores(network: ENSAM, cases: Sequence[Case], config: TrainingConfig) -> list[ObjectScore]:
-    if not cases:
-        return []
-    return score_objects(network, cases, config.validation_budget, _OBJECTS_PER_CASE)
+def _folder_of(reporter: Reporter | None, output: Path) -> AbstractContextManager[Path]:
+    """Where the state is kept, for good or for the time of the run."""
+    if reporter is not None:
+        return nullcontext(reporter.path)
+    temporary = tempfile.TemporaryDirectory(prefix=".finetuning-", dir=output.parent)
+    return _as_path(temporary)
+
+
+@contextmanager
+def _as_path(temporary: tempfile.TemporaryDirectory) -> Iterator[Path]:
+    with temporary as name:
+        yield Path(name)
 
 
 def _rounded(network: ENSAM, best: Path) -> ENSAM:
@@ -229,10 +212,10 @@ def _card(
 ) -> dict[str, Any]:
     """The base's card with what was added, who says so, and the proof."""
     base = checkpoint.card
-    metrics: dict[str, Any] = {"judged_on": sorted({c.case for c in outcome.comparisons})}
+    # Numbers of cases and not their names, which may be those of patients: a card travels with its weights.
+    metrics: dict[str, Any] = {"judged_on_cases": len({c.case for c in outcome.comparisons})}
     if outcome.comparisons:
-        for side in ("before", "after"):
-            values = np.mean([getattr(c, side) for c in outcome.comparisons], axis=0)
+        for side, values in zip(("before", "after"), means(outcome.comparisons), strict=True):
             metrics[f"dice_{side}"] = values.round(4).tolist()
     if data.warning:
         metrics["note"] = data.warning
@@ -253,7 +236,7 @@ def _card(
             "licence": base.get("licence", ""),
         },
         "fine_tuning": {
-            "cases": [case.name for case in data.training],
+            "cases": len(data.training),
             "steps": outcome.steps,
             "minutes": round(outcome.minutes, 2),
         },

@@ -1,13 +1,21 @@
-"""finetune on the command line."""
+"""finetune and estimate on the command line."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ensam.errors import InputError
+
+if TYPE_CHECKING:
+    from ensam.checkpoint import Checkpoint
+
+    from ensam_training.configuration import TrainingConfig
+    from ensam_training.finetuning import FinetuningData
 
 NOT_BETTER = 3  # exit code: all went well, but there is no better checkpoint, and none was written
 
@@ -17,9 +25,25 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "finetune",
         help="go on from a checkpoint on a few cases; exit code 3 and no new checkpoint if it isn't better",
     )
+    _add_training(run)
+    run.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors to write")
+    run.add_argument(
+        "--state", type=Path, metavar="DIR", help="kept here, so that the same command goes on from there"
+    )
+    run.add_argument("--name", help="of the result, for its card")
+    run.add_argument("--licence", help="of the result, as you state it; the base's may bind you")
+    run.add_argument("--workers", type=int, help="processes that prepare windows")
+    run.set_defaults(run=_finetune)
+
+    run = commands.add_parser("estimate", help="measure on this computer what finetune would take")
+    _add_training(run)
+    run.add_argument("-o", "--output", type=Path, required=True, metavar="JSON")
+    run.set_defaults(run=_estimate)
+
+
+def _add_training(run: argparse.ArgumentParser) -> None:
     run.add_argument("checkpoint", type=Path, help="the .safetensors to start from, or 'starter'")
     run.add_argument("data", type=Path, help="a cache that prepare has written, or files in any known layout")
-    run.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors to write")
     run.add_argument("--cases", type=Path, help="a text file: names of the cases to use; else all")
     who = run.add_mutually_exclusive_group()
     who.add_argument("--validation", type=Path, help="a text file: who is held out to choose the weights")
@@ -27,54 +51,57 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--validation-share", type=float, default=0.25, help="held out instead, by patient (%(default)s)"
     )
     run.add_argument("--test", type=Path, help="a text file: who judges; by default the validation")
-    run.add_argument("--minutes", type=float, default=10.0, help="of stepping at most (%(default)s)")
-    run.add_argument("--name", help="of the result, for its card")
-    run.add_argument("--licence", help="of the result, as you state it; the base's may bind you")
+    limit = run.add_mutually_exclusive_group()
+    limit.add_argument("--minutes", type=float, default=10.0, help="of stepping at most (%(default)s)")
+    limit.add_argument("--epochs", type=float, help="instead: a step for each object counts as one")
+    run.add_argument("--edge", type=int, help="of the largest window, in voxels; the checkpoint's by default")
+    run.add_argument("--cache", type=Path, metavar="DIR", help="where cases that are no cache are prepared")
     run.add_argument("--muon-lr", type=float, help="learning rate of Muon")
     run.add_argument("--rest-lr", type=float, help="learning rate of AdamW beside Muon")
     run.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-    run.add_argument("--workers", type=int, help="processes that prepare windows")
     run.add_argument("--threads", type=int, help="processor threads; all by default")
     run.add_argument("--seed", type=int, default=0)
-    run.set_defaults(run=_finetune)
 
 
 def _finetune(options: argparse.Namespace) -> int:
-    import torch
-    from ensam.checkpoint import STARTER, load_checkpoint
-    from ensam.device import choose_device
-    from ensam.files import not_written
-
-    from ensam_training.configuration import Limit
-    from ensam_training.finetuning import default_config, finetune
-    from ensam_training.training import RunOptions
+    from ensam_training.run_folder import Progress, Reporter, RunFolder
 
     if options.output.suffix != ".safetensors":
         raise InputError(f"'{options.output}' must end in .safetensors.")
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    start = STARTER if str(options.checkpoint) == "starter" else options.checkpoint
-    checkpoint = load_checkpoint(start)
-    rates = {name: getattr(options, name) for name in ("muon_lr", "rest_lr")}
-    given = {name: value for name, value in rates.items() if value is not None}
-    config = default_config(checkpoint, Limit(options.minutes), seed=options.seed, **given)
+    if options.state is None:
+        return _train_and_judge(options, None)
+    if (over := RunFolder(options.state).outcome) is not None and not over.stopped:
+        raise InputError(f"The training in '{options.state}' is over: give another folder for a new one.")
+    with Reporter(options.state) as reporter:
+        reporter.say(Progress("prepare"))
+        try:
+            return _train_and_judge(options, reporter)
+        except InputError as error:
+            reporter.say(Progress("failed", message=str(error)))
+            raise
+
+
+def _train_and_judge(options: argparse.Namespace, reporter: object | None) -> int:
+    from ensam.device import choose_device
+
+    from ensam_training.finetuning import finetune
+    from ensam_training.training import RunOptions
+
     card = {"name": options.name or options.output.stem, "licence": options.licence or "not stated"}
     if options.licence is None:
         print("Warning: no licence is stated: give --licence before you share the result.", file=sys.stderr)
-    try:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_written(options.output, error.strerror) from error
-    with tempfile.TemporaryDirectory(prefix=".cases-", dir=options.output.parent) as folder:
+    with ExitStack() as stack:
+        start, checkpoint, data = _open(options, stack)
         outcome = finetune(
             checkpoint,
             start,
-            _data(options, Path(folder)),
-            config,
+            data,
+            _config(options, checkpoint, data),
             options.output,
             card,
             RunOptions(workers=options.workers, log_every=10),
             choose_device(options.device),
+            reporter=reporter,
         )
     took = f"{outcome.steps} steps in {outcome.minutes:.1f} minutes"
     if not outcome.written:
@@ -84,7 +111,67 @@ def _finetune(options: argparse.Namespace) -> int:
     return 0
 
 
-def _data(options: argparse.Namespace, folder: Path) -> object:
+def _estimate(options: argparse.Namespace) -> int:
+    from ensam.device import choose_device, is_out_of_memory
+
+    from ensam_training.estimating import estimate, write_estimate
+
+    with ExitStack() as stack:
+        _, checkpoint, data = _open(options, stack)
+        config = _config(options, checkpoint, data)
+        try:
+            value = estimate(checkpoint, config, data.training, data.test, choose_device(options.device))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            edge = round(config.budget[1] ** (1 / 3))
+            raise InputError(
+                f"Windows of {edge}^3 voxels do not fit into memory: choose a smaller edge."
+            ) from error
+    write_estimate(options.output, value)
+    print(f"{value.step_s:.2f} s a step, {value.judging_s:.0f} s of judging, {value.objects} objects")
+    return 0
+
+
+def _open(options: argparse.Namespace, stack: ExitStack) -> tuple[Path, Checkpoint, FinetuningData]:
+    """The checkpoint's place, the checkpoint and who is trained on."""
+    import torch
+    from ensam.checkpoint import STARTER, load_checkpoint
+    from ensam.files import not_written
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    start = STARTER if str(options.checkpoint) == "starter" else options.checkpoint
+    checkpoint = load_checkpoint(start)
+    cache = options.cache
+    try:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        if cache is None:
+            parent = options.output.parent
+            cache = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".cases-", dir=parent)))
+    except OSError as error:
+        raise not_written(options.output, error.strerror) from error
+    return start, checkpoint, _data(options, cache)
+
+
+def _config(options: argparse.Namespace, checkpoint: Checkpoint, data: FinetuningData) -> TrainingConfig:
+    from ensam_training.configuration import Limit
+    from ensam_training.finetuning import default_config
+
+    rates = {name: getattr(options, name) for name in ("muon_lr", "rest_lr")}
+    given = {name: value for name, value in rates.items() if value is not None}
+    if options.edge is not None:
+        if not 24 <= options.edge <= 256:
+            raise InputError(f"A window's edge of {options.edge} voxels is of no use: give 24 to 256.")
+        given |= {"budget": (24**3, options.edge**3), "validation_budget": options.edge**3}
+    limit = Limit(options.minutes)
+    if options.epochs is not None:
+        objects = sum(len(case.objects) for case in data.training)
+        limit = Limit(max(1, round(options.epochs * objects)) if options.epochs > 0 else 0, "steps")
+    return default_config(checkpoint, limit, seed=options.seed, **given)
+
+
+def _data(options: argparse.Namespace, folder: Path) -> FinetuningData:
     from ensam_training.finetuning import divide, held_out
     from ensam_training.training_data import names_in, open_named
 

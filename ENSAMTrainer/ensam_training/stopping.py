@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from pathlib import Path
 from types import FrameType
 from typing import Self
 
@@ -11,11 +12,12 @@ from typing import Self
 class StopRequest:
     """Inside `with`, Ctrl+C and SIGTERM only raise a flag; the second Ctrl+C interrupts as always.
 
-    Signals reach the main thread alone; elsewhere the flag stays down.
+    Signals reach the main thread alone; elsewhere the flag stays down. file: one whose appearance asks as
+    well, since a process without a terminal can't be sent a signal on every system.
     """
 
-    def __init__(self) -> None:
-        self.made = False
+    def __init__(self, file: Path | None = None) -> None:
+        self._signalled, self._file = False, file
         self._earlier: dict[int, signal.Handlers] = {}
 
     def __enter__(self) -> Self:
@@ -28,7 +30,11 @@ class StopRequest:
         for number, handler in self._earlier.items():
             signal.signal(number, handler)
 
+    @property
+    def made(self) -> bool:
+        return self._signalled or (self._file is not None and self._file.exists())
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.made:
+        if self._signalled:
             raise KeyboardInterrupt
-        self.made = True
+        self._signalled = True

@@ -43,7 +43,8 @@ class RunOptions:
     log.csv. stop_at: a step to stop at as if the machine had been switched off politely. exact_times: wait
     for the GPU at every turn, so that the report of times is exact. bar: show a progress bar.
     to_beat: mean Dice that weights must exceed to be kept as the best. objects_per_case: the most that
-    validation asks for.
+    validation asks for. stop: asked between two steps whether to end there; a signal does by default.
+    watch: told of the run after every step.
     """
 
     workers: int | None = None
@@ -53,6 +54,8 @@ class RunOptions:
     bar: bool = True
     to_beat: float = -math.inf
     objects_per_case: int = 3
+    stop: StopRequest | None = None
+    watch: Callable[[Run], None] | None = None
 
 
 def train(
@@ -112,7 +115,8 @@ class Run:
         self.trainer = Trainer(ENSAM(network_config), config, self.team, stopwatch)
         self.best, self.validated, self.recent = self.options.to_beat, 0.0, []
         self.waited = 0  # validations since the best
-        self.stop = StopRequest()
+        self.stop = self.options.stop or StopRequest()
+        self.dice: float | None = None  # of the last validation, the mean over box and clicks
         if saved.is_file():
             self._resume(torch.load(saved, map_location=self.team.device, weights_only=True))
         elif start is not None:
@@ -131,6 +135,8 @@ class Run:
                 if trainer.step_count > before and trainer.step_count % self.options.log_every == 0:
                     self._log()
                 _show(bar, trainer, self.recent)
+                if self.options.watch is not None:
+                    self.options.watch(self)
                 due = trainer.spent() - self.validated >= self._validate_every()
                 if self.team.agree(due and self.options.stop_at is None):
                     self._validate()
@@ -229,6 +235,7 @@ class Run:
             self.say(f"step {self.trainer.step_count}, Dice of held-out objects by click {scores}")
             self._write(lambda log: log.validation([*self._when(), *scores]))
         mean = float(np.mean(scores)) if scores else -math.inf
+        self.dice = mean if scores else None
         self.waited += 1
         if mean > self.best or not scores:
             self.best, self.waited = mean, 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from ensam.device import autocast
 from ensam.errors import InputError
+from ensam.masks import MaskCrop
 from ensam.network import ENSAM, PromptTensors
 from ensam.resampling import resample
 from torch.nn import functional as F
@@ -37,10 +38,16 @@ def validate(
 
 @torch.inference_mode()
 def score_objects(
-    network: ENSAM, cases: Sequence[Case], budget: int, objects_per_case: int = 3, clicks: int = 5
+    network: ENSAM,
+    cases: Sequence[Case],
+    budget: int,
+    objects_per_case: int = 3,
+    clicks: int = 5,
+    keep: Callable[[str, int, MaskCrop], None] | None = None,
 ) -> list[ObjectScore]:
     """Dice of up to `objects_per_case` objects of each case on the volume's grid, all prompts at once and
-    without a previous result. Runs on the network's device. Raises InputError if there is no object."""
+    without a previous result. Runs on the network's device. keep: gets the mask after the last click of each
+    object, with the case's name and the label. Raises InputError if there is no object."""
     device = next(network.parameters()).device
     scores = []
     for case in cases:
@@ -62,6 +69,8 @@ def score_objects(
                     dice.append(2 * (fine & mask).sum() / max(1, fine.sum() + mask.sum()))
                     click: Click | None = simulate_click(truth, logits[0, 0].gt(0).cpu().numpy())
                     own += [] if click is None else [click]
+            if keep is not None:
+                keep(case.name, int(label), MaskCrop(fine, window.lower))
             scores.append(ObjectScore(case.name, int(label), tuple(float(d) for d in dice)))
     if not scores:
         raise InputError("The validation cases hold no object: name cases with labels.")

@@ -1,0 +1,226 @@
+"""What a training process leaves in its folder for whoever watches it from another process.
+
+The files are progress.json (what it is at), outcome.json (what it came to), alive (touched every two
+seconds), stop (made by the watcher: end between two steps and keep the best so far), and before, after:
+folders of the judged masks. Nothing is loaded here but the standard library and numpy: the watcher is an
+application that can't be expected to have torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from ensam.errors import InputError, OutputError
+from ensam.files import replacing
+from ensam.masks import MaskCrop
+
+PROGRESS, OUTCOME, ALIVE, STOP = "progress.json", "outcome.json", "alive", "stop"
+STATE = "state.pt"
+_ALIVE_SECONDS = 2.0
+_DEAD_SECONDS = 15.0  # without a sign of life
+_WRITE_SECONDS = 0.5
+Told = TypeVar("Told")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run is at.
+
+    phase: "prepare", "before" and "after" (judging), "train", then "done", "stopped" or "failed".
+    share: of the training, 0..1. seconds_left: of the training, None while it isn't known.
+    dice: of the held-out objects at the last look, the mean over box and clicks. message: what the user must
+    know, such as why it failed.
+    """
+
+    phase: str
+    share: float = 0.0
+    step: int = 0
+    seconds_left: float | None = None
+    dice: float | None = None
+    message: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        return self.phase in ("done", "stopped", "failed")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The Dice of one held-out object after the box and after each click, before and after training."""
+
+    case: str
+    label: int
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What fine-tuning came to. written: whether there is a new checkpoint; stopped: the user ended it early;
+    warning: what makes the judgement worth less than it looks, or ""."""
+
+    comparisons: tuple[Comparison, ...]
+    steps: int
+    minutes: float
+    written: bool
+    stopped: bool = False
+    warning: str = ""
+
+    @property
+    def gain(self) -> float:
+        """By how much the Dice rose, in the mean over objects, box and clicks."""
+        if not self.comparisons:
+            return 0.0
+        return float(np.mean([np.subtract(c.after, c.before) for c in self.comparisons]))
+
+
+class RunFolder:
+    """The watcher's side of a run's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def progress(self) -> Progress | None:
+        """What the run said last, None if nothing."""
+        return _read(self.path / PROGRESS, Progress, ("phase",))
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What it came to, None as long as it isn't over."""
+        outcome = _read(self.path / OUTCOME, Outcome, ("comparisons", "written"))
+        if outcome is None:
+            return None
+        made = tuple(
+            Comparison(c["case"], c["label"], tuple(c["before"]), tuple(c["after"]))
+            for c in outcome.comparisons
+        )
+        return Outcome(**{**outcome.__dict__, "comparisons": made})
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a process is at work, of whatever parent."""
+        try:
+            return time.time() - (self.path / ALIVE).stat().st_mtime < _DEAD_SECONDS
+        except OSError:
+            return False
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether there is a state to resume from."""
+        return (self.path / STATE).is_file()
+
+    def ask_to_stop(self) -> None:
+        """The run ends between two steps, judges its best weights and keeps its state. Raises OutputError."""
+        with replacing(self.path / STOP) as temporary:
+            temporary.write_text("")
+
+    def masks(self, case: str, label: int) -> tuple[MaskCrop, MaskCrop] | None:
+        """The judged masks of an object, before and after, on the case's grid. None if there are none."""
+        found = [_read_mask(self.path / side / _name(case, label)) for side in ("before", "after")]
+        return None if None in found else (found[0], found[1])
+
+
+class Reporter:
+    """The run's side: says what it is at, and that it is alive. A full disk doesn't end a training."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OutputError when the folder can't be made."""
+        self.path = Path(path)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._live, daemon=True)
+        self._written = 0.0
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name in (STOP, OUTCOME):
+                (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"The folder '{path}' can't be used: choose one that you may write to and that has room."
+            ) from error
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._try(lambda: (self.path / ALIVE).unlink(missing_ok=True))
+
+    @property
+    def stop_file(self) -> Path:
+        return self.path / STOP
+
+    def say(self, progress: Progress, always: bool = True) -> None:
+        """Tells the watcher; without `always` only if it has been a while."""
+        if always or time.monotonic() - self._written > _WRITE_SECONDS:
+            self._written = time.monotonic()
+            self._try(lambda: _write(self.path / PROGRESS, asdict(progress)))
+
+    def finish(self, outcome: Outcome) -> None:
+        """The last word. Raises OutputError: without it nobody would know."""
+        _write(self.path / OUTCOME, asdict(outcome))
+        self.say(Progress("stopped" if outcome.stopped else "done", 1.0, outcome.steps))
+
+    def keep_mask(self, side: str, case: str, label: int, mask: MaskCrop) -> None:
+        """Keeps a judged mask to look at; side: "before" or "after"."""
+        self._try(lambda: _write_mask(self.path / side / _name(case, label), mask))
+
+    def _live(self) -> None:
+        while True:
+            self._try(lambda: (self.path / ALIVE).touch())
+            if self._ended.wait(_ALIVE_SECONDS):
+                return
+
+    def _try(self, write: Callable[[], object]) -> None:
+        # What the watcher sees is old where this fails; a full disk is said where the state can't be saved.
+        with contextlib.suppress(OSError, OutputError):
+            write()
+
+
+def _name(case: str, label: int) -> str:
+    return f"{case}.{label}.npz"
+
+
+def _write_mask(path: Path, mask: MaskCrop) -> None:
+    path.parent.mkdir(exist_ok=True)
+    trimmed = mask.trimmed()
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, mask=trimmed.mask, offset=np.array(trimmed.offset))
+
+
+def _read_mask(path: Path) -> MaskCrop | None:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            mask, offset = stored["mask"], stored["offset"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return MaskCrop(mask.astype(bool), tuple(int(v) for v in offset))
+
+
+def _write(path: Path, values: Mapping[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(values), encoding="utf-8")
+
+
+def _read(path: Path, kind: type[Told], needed: tuple[str, ...]) -> Told | None:
+    """A file of one's own making, or None where there is none yet. Raises InputError when it is damaged."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not all(name in values for name in needed):
+            raise ValueError("incomplete")
+        known = {field.name for field in fields(kind)}
+        return kind(**{name: value for name, value in values.items() if name in known})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"'{path}' is damaged: start the training again.") from error
