@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import slicer
@@ -10,6 +11,8 @@ from ensam.errors import InputError
 from slicer.i18n import tr as _
 
 from .reporting import errors_shown
+
+_UI_FILE = Path(__file__).resolve().parents[1] / "Resources" / "UI" / "ENSAMInstallBox.ui"
 
 
 class Installer(Protocol):
@@ -23,13 +26,16 @@ class Installer(Protocol):
 
 
 class InstallBox:
-    """Shows either this box or the panel's other part. Nothing is installed, nor asked, before the button is
-    pressed."""
+    """Shows either this box or the tools. Nothing is installed, nor asked, before the button is pressed."""
 
-    def __init__(self, ui: object, installer: Installer) -> None:
-        self._ui = ui
+    def __init__(self, panel: object, tools: object, installer: Installer) -> None:
+        """panel: the widget that gets the box at its top; tools: the widget of it that waits meanwhile."""
+        self._tools = tools
         self._installer = installer
-        ui.installButton.connect("clicked()", self._on_install)
+        self.widget = slicer.util.loadUI(str(_UI_FILE))
+        self.ui = slicer.util.childWidgetVariables(self.widget)
+        panel.layout().insertWidget(0, self.widget)
+        self.ui.installButton.connect("clicked()", self._on_install)
 
     def refresh(self) -> None:
         """Look again what is missing."""
@@ -39,24 +45,24 @@ class InstallBox:
         except InputError as error:
             # A Slicer that is too old: there is nothing to press.
             sentence, can_install = str(error), False
-        self._ui.installLabel.text = sentence
-        self._ui.installButton.visible = can_install
-        self._ui.installBox.visible = bool(sentence)
-        self._ui.promptBox.visible = not sentence
+        self.ui.installLabel.text = sentence
+        self.ui.installButton.visible = can_install
+        self.widget.visible = bool(sentence)
+        self._tools.visible = not sentence
 
     def cleanup(self) -> None:
         """Cut all connections."""
-        self._ui.installButton.disconnect("clicked()", self._on_install)
+        self.ui.installButton.disconnect("clicked()", self._on_install)
 
     def _on_install(self) -> None:
-        self._ui.installButton.enabled = False
-        self._ui.installButton.text = _("Installing...")
+        self.ui.installButton.enabled = False
+        self.ui.installButton.text = _("Installing...")
         # Or the button would look as before until all is done.
         slicer.app.processEvents()
         try:
             with errors_shown():
                 self._installer.install(slicer.util.confirmOkCancelDisplay)
         finally:
-            self._ui.installButton.text = _("Install")
-            self._ui.installButton.enabled = True
+            self.ui.installButton.text = _("Install")
+            self.ui.installButton.enabled = True
             self.refresh()

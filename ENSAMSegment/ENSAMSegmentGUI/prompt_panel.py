@@ -59,7 +59,7 @@ class PromptPanel:
 
         self.table = PromptTable(self.ui, logic)
         self.advanced = Advanced(self.ui, logic)
-        self.install_box = InstallBox(self.ui, installer)
+        self.install_box = InstallBox(self.widget, self.ui.promptBox, installer)
         self.ticker = Ticker(self._poll)
         self.shortcuts = Shortcuts(
             {
@@ -86,9 +86,9 @@ class PromptPanel:
     def use(self, logic: ENSAMSegmentLogic) -> None:
         """Show another logic from now on; the one before is the host's to clean up."""
         self.logic.changed = _nothing
-        self.logic = self.table.logic = self.advanced.logic = logic
+        self.logic = self.table.logic = logic
         logic.changed = self._on_changed
-        self.advanced.load_settings()
+        self.advanced.use(logic)
         self.install_box.refresh()
         self.refresh()
 

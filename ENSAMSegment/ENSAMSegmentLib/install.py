@@ -1,6 +1,7 @@
 """What ENSAM needs and Slicer doesn't bring: says what is missing, and installs it once the user agrees.
 
-Nothing here runs at start-up, and nothing is fetched while all is installed. `packaging` is Slicer's
+Nothing here runs at start-up, and nothing is fetched while all is installed. `files` are the requirements in
+pip's format; of a package that several of them name, a version must suit all. `packaging` is Slicer's
 ``slicer.packaging`` and `import_module` Python's; tests hand in their own. Call it on the main thread.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -48,7 +49,9 @@ class Requirement:
         return self.name + self.specifier
 
 
-def missing(packaging: ModuleType | None = None) -> tuple[Requirement, ...]:
+def missing(
+    packaging: ModuleType | None = None, files: Sequence[Path] = (REQUIREMENTS,)
+) -> tuple[Requirement, ...]:
     """Give what isn't installed, or too old. Imports none of it, and needs no network.
 
     Raises:
@@ -56,16 +59,16 @@ def missing(packaging: ModuleType | None = None) -> tuple[Requirement, ...]:
     """
     packaging = packaging or _slicer_packaging()
     known = _known()
-    found = []
-    for line in packaging.load_requirements(REQUIREMENTS):
-        if not packaging.pip_check(line):
-            found.append(Requirement(line.name, str(line.specifier), *known[line.name]))
-    return tuple(found)
+    versions = {}
+    for line in (line for file in files for line in packaging.load_requirements(file)):
+        versions[line.name] = line.specifier & versions.get(line.name, line.specifier)
+    needed = (Requirement(name, str(specifier), *known[name]) for name, specifier in versions.items())
+    return tuple(item for item in needed if not packaging.pip_check(str(item)))
 
 
-def describe(packaging: ModuleType | None = None) -> str:
+def describe(packaging: ModuleType | None = None, files: Sequence[Path] = (REQUIREMENTS,)) -> str:
     """Say what is missing and how much will be fetched; "" when nothing is missing. Raises as `missing`."""
-    requirements = missing(packaging)
+    requirements = missing(packaging, files)
     return _description(requirements) if requirements else ""
 
 
@@ -73,6 +76,7 @@ def install(
     confirm: Callable[[str], bool],
     packaging: ModuleType | None = None,
     import_module: Callable[[str], ModuleType] = importlib.import_module,
+    files: Sequence[Path] = (REQUIREMENTS,),
 ) -> bool:
     """Install what is missing, after one question. It can be repeated, also after a failure.
 
@@ -86,7 +90,7 @@ def install(
         InputError: Something can't be installed; the message says what to do.
     """
     packaging = packaging or _slicer_packaging()
-    needed = missing(packaging)
+    needed = missing(packaging, files)
     if not needed:
         return True
     torch = next((item for item in needed if item.name == TORCH), None)
@@ -95,16 +99,17 @@ def install(
     if not confirm(_("{description} Install it now?").format(description=_description(needed))):
         return False
     try:
+        # First: for a package that builds on PyTorch pip would fetch it too, in a build for any computer.
+        if torch:
+            torch_installer.installTorch(askConfirmation=False, torchVersionRequirement=torch.specifier)
         others = [str(item) for item in needed if item.name != TORCH]
         if others:
             # The user has agreed already: one question is enough.
             packaging.pip_ensure(others, prompt_install=False, requester="ENSAM")
-        if torch:
-            torch_installer.installTorch(askConfirmation=False, torchVersionRequirement=torch.specifier)
     except _FAILURES as error:
-        raise InputError(_failed(missing(packaging) or needed, _reason(error))) from error
+        raise InputError(_failed(missing(packaging, files) or needed, _reason(error))) from error
     importlib.invalidate_caches()
-    left = missing(packaging)
+    left = missing(packaging, files)
     if left:
         raise InputError(_failed(left, _("they are still missing")))
     return True
@@ -117,6 +122,12 @@ def _known() -> dict[str, tuple[str, str, tuple[float, float]]]:
     return {
         TORCH: ("PyTorch", _("runs the network"), (130, 3200)),
         "safetensors": ("safetensors", _("reads the network's weights"), (0.5, 0.5)),
+        # For training.
+        "monai": ("MONAI", _("varies the images in training"), (2, 2)),
+        "connected-components-3d": ("connected-components-3d", _("finds the separate objects"), (5, 5)),
+        "edt": ("edt", _("places the simulated clicks"), (3, 3)),
+        "tqdm": ("tqdm", _("counts the steps"), (0.1, 0.1)),
+        "matplotlib": ("Matplotlib", _("draws the curves beside a run"), (25, 25)),
     }
 
 
@@ -161,10 +172,8 @@ def _failed(requirements: tuple[Requirement, ...], reason: str) -> str:
 
 
 def _enumerated(parts: list[str]) -> str:
-    text = parts[0]
-    for part in parts[1:]:
-        text = _("{before} and {last}").format(before=text, last=part)
-    return text
+    *before, last = parts
+    return _("{before} and {last}").format(before=", ".join(before), last=last) if before else last
 
 
 def _reason(error: BaseException) -> str:

@@ -19,6 +19,7 @@ class Panel:
         self.installer = FakeInstaller(installer_sentence)
         self.panel = PromptPanel(self.logic, self.installer)
         self.ui = self.panel.ui
+        self.install_box = self.panel.install_box
         self.dialogs = application.dialogs
         self.calls = self.logic.calls
 
@@ -325,23 +326,97 @@ def test_the_host_prepares_before_a_tool(an_application, rows):
 # Settings of the user
 
 
-def test_device_and_weights_are_the_users_and_persist(a_panel, an_application, rows):
+def test_the_device_is_the_users_and_persists(a_panel, an_application, rows):
     import slicer
 
     ui = a_panel.ui
     ui.deviceComboBox.currentIndex = ui.deviceComboBox.findData("cpu")
-    ui.checkpointPathLineEdit.currentPath = "/data/my.safetensors"
-    assert (a_panel.logic.device, a_panel.logic.checkpoint) == ("cpu", "/data/my.safetensors")
+    assert a_panel.logic.device == "cpu"
     assert slicer.app.userSettings().value("ENSAM/device") == "cpu"
     second = Panel(an_application, rows)
-    assert (second.logic.device, second.logic.checkpoint) == ("cpu", "/data/my.safetensors")
+    assert second.logic.device == "cpu"
     assert second.ui.deviceComboBox.currentIndex == ui.deviceComboBox.findData("cpu")
+    second.panel.cleanup()
+
+
+def an_installed_checkpoint(name):
+    """Its path. Listing opens no file, so it needs no weights."""
+    from ENSAMSegmentGUI.user_files import models_folder
+
+    path = models_folder() / f"{name}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+    return path
+
+
+def test_checkpoints_are_kept_beside_slicers_user_settings(an_application, tmp_path):
+    import slicer
+    from ENSAMSegmentGUI.user_files import models_folder
+
+    settings = slicer.app.userSettings().fileName()
+    assert models_folder().is_relative_to(tmp_path)
+    assert str(models_folder().parent.parent) == settings.rpartition("/")[0]
+
+
+def test_the_weights_are_chosen_from_a_list_which_knows_what_was_installed_meanwhile(a_panel):
+    import slicer
+
+    box = a_panel.ui.checkpointComboBox
+    assert [box.itemText(i) for i in range(box.count)] == ["Shipped with the module", "Other file..."]
+    path = an_installed_checkpoint("liver")
+    a_panel.panel.enter()
+    assert [box.itemText(i) for i in range(box.count)][1:] == ["liver", "Other file..."]
+    assert (a_panel.logic.checkpoint, box.currentText) == ("", "Shipped with the module")
+    box.currentIndex = 1
+    assert a_panel.logic.checkpoint == str(path)
+    assert slicer.app.userSettings().value("ENSAM/checkpoint") == str(path)
+    a_panel.panel.enter()
+    assert (a_panel.logic.checkpoint, box.currentText) == (str(path), "liver")
+    box.currentIndex = 0
+    assert a_panel.logic.checkpoint == slicer.app.userSettings().value("ENSAM/checkpoint") == ""
+
+
+def test_a_checkpoint_that_the_trainer_chose_is_shown_as_chosen(a_panel):
+    import slicer
+
+    path = an_installed_checkpoint("liver")
+    written_otherwise = f"{path.parent}/./{path.name}"
+    slicer.app.userSettings().setValue("ENSAM/checkpoint", written_otherwise)
+    a_panel.panel.enter()
+    assert a_panel.ui.checkpointComboBox.currentText == "liver"
+    assert a_panel.logic.checkpoint == written_otherwise
+
+
+def test_another_file_shows_its_path_and_persists(a_panel, an_application, rows):
+    ui = a_panel.ui
+    ui.advancedButton.collapsed = False
+    assert not ui.checkpointPathLineEdit.visible
+    ui.checkpointComboBox.currentIndex = ui.checkpointComboBox.count - 1
+    assert ui.checkpointPathLineEdit.visible
+    assert a_panel.logic.checkpoint == ""
+    ui.checkpointPathLineEdit.currentPath = "/data/my.safetensors "
+    assert a_panel.logic.checkpoint == "/data/my.safetensors"
+    second = Panel(an_application, rows)
+    assert second.logic.checkpoint == "/data/my.safetensors"
+    assert second.ui.checkpointComboBox.currentText == "Other file..."
     assert second.ui.checkpointPathLineEdit.currentPath == "/data/my.safetensors"
-    second.ui.shippedButton.click()
+    second.ui.checkpointComboBox.currentIndex = 0
     assert second.logic.checkpoint == ""
     a_panel.panel.enter()
-    assert a_panel.logic.checkpoint == ""
+    assert (a_panel.logic.checkpoint, ui.checkpointPathLineEdit.visible) == ("", False)
     second.panel.cleanup()
+
+
+def test_an_installed_checkpoint_that_is_gone_says_so(a_panel):
+    path = an_installed_checkpoint("broken")
+    a_panel.ui.advancedButton.collapsed = False
+    a_panel.panel.enter()
+    a_panel.ui.checkpointComboBox.currentIndex = 1
+    path.unlink()
+    a_panel.panel.enter()
+    assert a_panel.ui.checkpointComboBox.currentText == "Other file..."
+    assert a_panel.ui.checkpointPathLineEdit.currentPath == str(path)
+    assert a_panel.ui.cardLabel.text == "There is no checkpoint there."
 
 
 def test_the_card_shows_when_someone_looks_and_says_what_is_wrong(a_panel):
@@ -349,6 +424,7 @@ def test_the_card_shows_when_someone_looks_and_says_what_is_wrong(a_panel):
     assert ui.cardLabel.text == ""
     ui.advancedButton.collapsed = False
     assert ui.cardLabel.text == "Card of the shipped weights"
+    ui.checkpointComboBox.currentIndex = 1
     ui.checkpointPathLineEdit.currentPath = "/data/broken"
     assert ui.cardLabel.text == "There is no checkpoint there."
     assert a_panel.dialogs.errors == []
@@ -358,7 +434,7 @@ def test_grey_values_and_devices_are_the_logics_words(a_panel):
     from typing import get_args
 
     from ensam.preprocessing import IntensityChoice
-    from ENSAMSegmentGUI.advanced import device_choices, intensity_choices
+    from ENSAMSegmentGUI.choices import device_choices, intensity_choices
 
     assert [word for word, _label in intensity_choices()] == list(get_args(IntensityChoice))
     assert [word for word, _label in device_choices()] == ["auto", "cpu", "cuda", "mps"]
@@ -388,18 +464,18 @@ def test_prompts_are_saved_and_loaded_where_the_user_says(a_panel, monkeypatch, 
 def test_the_offer_to_install_takes_the_place_of_the_tools(an_application, rows):
     panel = Panel(an_application, rows, "ENSAM needs PyTorch (130 MB).")
     panel.panel.widget.show()
-    assert panel.ui.installBox.visible
+    assert panel.install_box.widget.visible
     assert not panel.ui.promptBox.visible
-    assert panel.ui.installLabel.text == "ENSAM needs PyTorch (130 MB)."
+    assert panel.install_box.ui.installLabel.text == "ENSAM needs PyTorch (130 MB)."
     assert panel.dialogs.questions == []
     panel.dialogs.answer = False
-    panel.ui.installButton.click()
+    panel.install_box.ui.installButton.click()
     assert panel.dialogs.questions == ["ENSAM needs PyTorch (130 MB). Install it now?"]
-    assert panel.ui.installBox.visible
-    assert panel.ui.installButton.enabled
+    assert panel.install_box.widget.visible
+    assert panel.install_box.ui.installButton.enabled
     panel.dialogs.answer = True
-    panel.ui.installButton.click()
-    assert not panel.ui.installBox.visible
+    panel.install_box.ui.installButton.click()
+    assert not panel.install_box.widget.visible
     assert panel.ui.promptBox.visible
     panel.panel.cleanup()
 
@@ -414,10 +490,10 @@ def test_a_failed_installation_says_so_and_can_be_tried_again(an_application, ro
         raise InputError("PyTorch could not be installed: check the internet connection.")
 
     monkeypatch.setattr(panel.installer, "install", fail)
-    panel.ui.installButton.click()
+    panel.install_box.ui.installButton.click()
     assert panel.dialogs.errors == ["PyTorch could not be installed: check the internet connection."]
-    assert panel.ui.installButton.enabled
-    assert panel.ui.installButton.text == "Install"
+    assert panel.install_box.ui.installButton.enabled
+    assert panel.install_box.ui.installButton.text == "Install"
     panel.panel.cleanup()
 
 
@@ -428,7 +504,7 @@ def test_a_slicer_that_is_too_old_is_told_without_a_button(an_application, rows)
     panel.installer.error = InputError("ENSAM needs 3D Slicer 5.12 or newer: update Slicer.")
     panel.panel.install_box.refresh()
     panel.panel.widget.show()
-    assert panel.ui.installBox.visible
-    assert panel.ui.installLabel.text == "ENSAM needs 3D Slicer 5.12 or newer: update Slicer."
-    assert not panel.ui.installButton.visible
+    assert panel.install_box.widget.visible
+    assert panel.install_box.ui.installLabel.text == "ENSAM needs 3D Slicer 5.12 or newer: update Slicer."
+    assert not panel.install_box.ui.installButton.visible
     panel.panel.cleanup()

@@ -82,6 +82,27 @@ def test_a_missing_ui_file_is_an_error(an_application):
 # Names
 
 
+def test_a_collapsible_button_keeps_hidden_what_was_hidden(an_application):
+    import ctk
+    import qt
+
+    button = ctk.ctkCollapsibleButton()
+    button.setLayout(qt.QVBoxLayout())
+    shown, hidden, later = (qt.QLabel(text) for text in ("shown", "hidden", "later"))
+    for label in (shown, hidden, later):
+        button.layout().addWidget(label)
+    hidden.visible = False
+    button.show()
+    assert [label.visible for label in (shown, hidden, later)] == [True, False, True]
+    button.collapsed = True
+    assert not any(label.visible for label in (shown, hidden, later))
+    later.visible = False
+    hidden.visible = True
+    assert not hidden.visible
+    button.collapsed = False
+    assert [label.visible for label in (shown, hidden, later)] == [True, True, False]
+
+
 @pytest.mark.parametrize("name", ["setCollapsed", "collapse", "setContent", "isFlat"])
 def test_ctk_shows_slots_and_properties_only(an_application, name):
     import ctk

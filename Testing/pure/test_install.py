@@ -14,6 +14,7 @@ from ENSAMSegmentLib import install
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
+FOR_TRAINING = ROOT / "ENSAMTrainer" / "Resources" / "ENSAMTrainer-requirements.txt"
 TORCH, SAFETENSORS = ("torch", "2.13.0+cpu"), ("safetensors", "0.8.0")
 PIP_FAILED = subprocess.CalledProcessError(1, ["PythonSlicer", "-m", "pip", "install", "..."])
 
@@ -88,10 +89,10 @@ class SlicerWith:
 
     # The user
 
-    def press_install(self, agrees=True):
+    def press_install(self, agrees=True, files=(install.REQUIREMENTS,)):
         self.questions = []
         return install.install(
-            lambda question: self.questions.append(question) or agrees, self, self.import_module
+            lambda question: self.questions.append(question) or agrees, self, self.import_module, files
         )
 
 
@@ -173,13 +174,17 @@ def test_a_pytorch_extension_that_cannot_be_loaded_is_not_mistaken_for_a_missing
 )
 def test_a_failure_says_what_to_do_and_a_second_press_goes_on_from_there(error):
     slicer = SlicerWith()
-    slicer.fails["torch"] = error
-    with pytest.raises(InputError, match=r"^PyTorch could not be installed .*: check the internet"):
+    slicer.fails["safetensors"] = error
+    with pytest.raises(InputError, match=r"^safetensors could not be installed .*: check the internet"):
         slicer.press_install()
     slicer.fails.clear()
     slicer.calls.clear()
     assert slicer.press_install()
-    assert "safetensors" not in slicer.calls and install.missing(slicer) == ()
+    assert "torch" not in slicer.calls and install.missing(slicer) == ()
+    slicer.versions.clear()
+    slicer.fails["torch"] = error
+    with pytest.raises(InputError, match=r"^PyTorch and safetensors could not be installed"):
+        slicer.press_install()
 
 
 def test_a_failure_of_pip_is_told_without_its_command_line():
@@ -207,8 +212,39 @@ def test_an_older_slicer_is_told_to_be_updated(monkeypatch):
         install.missing()
 
 
-def test_the_requirements_are_those_of_the_library():
-    library = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    needed = [str(requirement) for requirement in SlicerWith().load_requirements(install.REQUIREMENTS)]
-    assert set(needed) <= set(library)
+def test_torch_comes_before_what_would_make_pip_fetch_it():
+    slicer = SlicerWith()
+    assert slicer.press_install()
+    assert slicer.calls.index("torch") < slicer.calls.index("safetensors")
+
+
+# Several files of requirements
+
+BOTH = (install.REQUIREMENTS, FOR_TRAINING)
+
+
+def test_what_several_files_need_is_told_once_and_in_one_sentence():
+    text = install.describe(SlicerWith(SAFETENSORS, ("matplotlib", "3.10")), BOTH)
+    assert text.count("PyTorch") == 1 and "safetensors" not in text and "Matplotlib" not in text
+    assert ", MONAI (2 MB; " in text and " and tqdm (0.1 MB; " in text
+    assert "MONAI" not in install.describe(SlicerWith())
+
+
+def test_a_version_must_suit_all_files():
+    slicer = SlicerWith(("torch", "2.7.1"), SAFETENSORS)
+    assert install.missing(slicer) == ()
+    assert "torch" in names(install.missing(slicer, BOTH))
+    slicer.press_install(files=BOTH)
+    assert install.missing(slicer, BOTH) == ()
+    assert [call for call in slicer.calls if "PyTorchUtils" in call] == ["PyTorchUtils: torch>=2.6,>=2.8"]
+
+
+@pytest.mark.parametrize(
+    ("file", "extras"), [(install.REQUIREMENTS, ()), (FOR_TRAINING, ("training",))], ids=["segment", "train"]
+)
+def test_the_requirements_are_those_of_the_library(file, extras):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    library = [*project["dependencies"], *(x for e in extras for x in project["optional-dependencies"][e])]
+    needed = [str(requirement) for requirement in SlicerWith().load_requirements(file)]
+    assert needed and set(needed) <= set(library)
     assert not {Requirement(one).name for one in needed} & {"numpy", "scipy", "SimpleITK"}

@@ -99,6 +99,7 @@ class qSlicerCoreApplication(QApplication):
     temporaryPath = Property(str, lambda self: str(self._folder))
     cachePath = Property(str, lambda self: str(self._folder))
     slicerHome = Property(str, lambda self: str(self._folder))
+    slicerUserSettingsFilePath = Property(str, lambda self: self._settings.fileName())
     mainApplicationName = Property(str, lambda self: "Slicer")
     mainApplicationDisplayName = Property(str, lambda self: "3D Slicer")
     majorVersion = Property(int, lambda self: 5)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import Property, QRect, QSize, Qt, Signal, Slot
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtCore import Property, QEvent, QObject, QRect, QSize, Qt, Signal, Slot
+from PySide6.QtGui import QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QComboBox,
@@ -34,7 +34,7 @@ def held(kind: type | str, default: Any) -> Property:
 
 
 class ctkCollapsibleButton(QAbstractButton):
-    """A title bar; the children below it show only while it isn't collapsed."""
+    """A title bar; the children below it show only while it isn't collapsed and nobody has hidden them."""
 
     _BAR = 24
 
@@ -51,6 +51,7 @@ class ctkCollapsibleButton(QAbstractButton):
         self.setChecked(True)
         self.setContentsMargins(0, self._BAR, 0, 0)
         self.toggled.connect(self._on_toggled)
+        self._is_forcing = False
 
     def _is_collapsed(self) -> bool:
         return not self.isChecked()
@@ -61,10 +62,40 @@ class ctkCollapsibleButton(QAbstractButton):
     collapsed = Property(bool, _is_collapsed, _set_collapsed, notify=contentsCollapsed)
 
     def _on_toggled(self, opened: bool) -> None:
-        for child in self.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly):
-            child.setVisible(opened)
+        self._show_children()
         self.updateGeometry()
         self.contentsCollapsed.emit(not opened)
+
+    def _show_children(self) -> None:
+        for child in self.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly):
+            if child.property("visibilityToParent") is None:
+                was_hidden = child.testAttribute(Qt.WidgetAttribute.WA_WState_ExplicitShowHide)
+                child.setProperty("visibilityToParent", not (was_hidden and child.isHidden()))
+                child.installEventFilter(self)
+            self._show_child(child)
+
+    def _show_child(self, child: QWidget) -> None:
+        # As in CTK: before the button has been shown nothing is forced.
+        if self.testAttribute(Qt.WidgetAttribute.WA_WState_Created):
+            self._is_forcing = True
+            child.setVisible(self.isChecked() and child.property("visibilityToParent"))
+            if child.property("visibilityToParent"):
+                # Or Qt would not tell when somebody hides it meanwhile.
+                child.setAttribute(Qt.WidgetAttribute.WA_WState_ExplicitShowHide, False)
+            self._is_forcing = False
+
+    def showEvent(self, event: QShowEvent) -> None:
+        self._show_children()
+
+    def eventFilter(self, child: QObject, event: QEvent) -> bool:
+        """Notice who shows or hides a child, for when the button is opened or closed."""
+        if not self._is_forcing:
+            if event.type() == QEvent.Type.ShowToParent:
+                child.setProperty("visibilityToParent", True)
+                self._show_child(child)
+            elif event.type() == QEvent.Type.HideToParent:
+                child.setProperty("visibilityToParent", False)
+        return False
 
     def hitButton(self, position: Any) -> bool:
         return QRect(0, 0, self.width(), self._BAR).contains(position)
