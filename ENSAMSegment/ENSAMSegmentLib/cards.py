@@ -9,12 +9,12 @@ from ensam.errors import CheckpointError
 
 from .translation import tr as _
 
-_SHIPPED = Path(__file__).parent.parent / "Resources" / "Models" / "ensam-starter.safetensors"
+SHIPPED = Path(__file__).parent.parent / "Resources" / "Models" / "ensam-starter.safetensors"
 
 
 def card_text(checkpoint: str = "") -> str:
     """The card beside a checkpoint, in a few lines; "" is the shipped one. Raises CheckpointError."""
-    path = Path(checkpoint) if checkpoint else _SHIPPED
+    path = Path(checkpoint) if checkpoint else SHIPPED
     if not path.is_file():
         raise CheckpointError(
             _("There is no checkpoint '{name}': choose another file.").format(name=path.name)

@@ -19,7 +19,9 @@ from ensam_training import (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="ensam-train", description="Train ENSAM, and measure what it learned."
+        prog="ensam-train",
+        description="Train ENSAM, and measure what it learned.",
+        fromfile_prefix_chars="@",  # a recipe's arguments, one a line
     )
     commands = parser.add_subparsers(dest="command", required=True)
     # Each group of commands has a file of its own, which imports what it needs when it runs.

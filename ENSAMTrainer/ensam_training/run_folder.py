@@ -148,6 +148,7 @@ class Reporter:
             ) from error
 
     def __enter__(self) -> Self:
+        self._try((self.path / ALIVE).touch)
         self._thread.start()
         return self
 
@@ -176,10 +177,8 @@ class Reporter:
         self._try(lambda: _write_mask(self.path / side / _name(case, label), mask))
 
     def _live(self) -> None:
-        while True:
-            self._try(lambda: (self.path / ALIVE).touch())
-            if self._ended.wait(_ALIVE_SECONDS):
-                return
+        while not self._ended.wait(_ALIVE_SECONDS):
+            self._try((self.path / ALIVE).touch)
 
     def _try(self, write: Callable[[], object]) -> None:
         # What the watcher sees is old where this fails; a full disk is said where the state can't be saved.

@@ -1,0 +1,393 @@
+"""Retraining on one's own cases: collect, check, train, judge, install. Works with and without a GUI."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import slicer
+from ensam.checkpoint_store import CheckpointStore, KnownCheckpoint
+from ensam.errors import InputError
+from ensam_training.recipe import Recipe, write_recipe
+from ENSAMSegmentLib.cards import SHIPPED, card_text
+from ENSAMSegmentLib.status import Status
+from ENSAMSegmentLib.translation import tr as _
+
+from . import scene_cases
+from .case_display import CaseDisplay
+from .cases import Cases
+from .plots import RunPlot
+from .process import Process, last_words
+from .runs import Runs
+from .values import CaseRow, ComparisonRow, SceneChoice, TrainingChoice
+from .words import estimate_text, task_texts, verdict
+
+CHECKPOINT_KEY = "ENSAM/checkpoint"  # the setting that tells ENSAMSegment which weights to use
+_POLL_S = 0.5
+
+
+class Settings(Protocol):
+    """Where Slicer keeps what belongs to the user and this computer."""
+
+    def get(self, key: str) -> str: ...
+
+    def set(self, key: str, value: str) -> None: ...
+
+
+class ENSAMTrainerLogic:
+    """Trains a checkpoint further on a collection of cases, in a process of its own, on this computer.
+
+    Example::
+
+        logic = ENSAMTrainerLogic(folder, CheckpointStore(models), settings)
+        logic.add_scene_file("study.mrb")
+        logic.choice = TrainingChoice(amount=10)
+        logic.start()
+        logic.wait()
+        print(logic.verdict)
+        if logic.can_install:
+            logic.install()
+
+    What the user can mend is raised as InputError. Nothing is sent anywhere.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        store: CheckpointStore,
+        settings: Settings,
+        python: Path | None = None,
+        start: Callable[..., Process] = Process,
+    ) -> None:
+        """folder: of the collection, the trainings and their cache. store: the checkpoints that ENSAMSegment
+        offers. python: the interpreter that trains, by default PythonSlicer. start: starts a process."""
+        self.changed: Callable[[], None] = lambda: None  # called after anything that a GUI shows
+        self.choice = TrainingChoice()
+        self._store, self._settings = store, settings
+        self._python, self._start = python or _python_slicer(), start
+        self._display, self._plot = CaseDisplay(slicer.mrmlScene), RunPlot(slicer.mrmlScene)
+        self._task: Process | None = None  # check, copying a folder or an estimate
+        self._task_name = ""
+        self._said: Status | None = None
+        self._use(Path(folder))
+
+    # The folder
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    @folder.setter
+    def folder(self, folder: Path) -> None:
+        self._refuse_while_busy()
+        self._use(Path(folder))
+        self.changed()
+
+    def _use(self, folder: Path) -> None:
+        self._folder, self._said = folder, None
+        self._cases = Cases(folder)
+        self._runs = Runs(folder / "runs", self._python, self._start)
+
+    # Cases
+
+    def rows(self) -> tuple[CaseRow, ...]:
+        """The cases of the collection, with what the last check says of those that haven't changed since."""
+        return self._cases.rows()
+
+    def scene_choices(self) -> tuple[SceneChoice, ...]:
+        """What can be added from the scene."""
+        return scene_cases.choices(slicer.mrmlScene)
+
+    def add_from_scene(self, volume_id: str, segmentation_id: str, segment_ids: Sequence[str]) -> str:
+        """Keeps a copy of an image and of segments of it; gives the name of the first case it became."""
+        names = self._cases.add_from_scene(slicer.mrmlScene, volume_id, segmentation_id, segment_ids)
+        self._say(Status("done", _("Added {names}.").format(names=", ".join(names))))
+        return names[0]
+
+    def add_scene_file(self, path: Path | str) -> tuple[str, ...]:
+        """Keeps a copy of each image that has a segmentation in a saved scene; gives the cases' names."""
+        names = self._cases.add_scene_file(Path(path), slicer.mrmlScene)
+        self._say(Status("done", _("Added {names}.").format(names=", ".join(names))))
+        return names
+
+    def remove(self, name: str) -> None:
+        """Deletes a case of the collection."""
+        self._cases.collection.remove(name)
+        self.changed()
+
+    def add_folder(self, path: Path | str) -> None:
+        """Copies all usable cases of a folder or table, in any layout that training reads, in a process."""
+        self._begin("collect", ["collect", str(path), "-o", str(self._cases.collection.folder)])
+
+    def check(self) -> None:
+        """Reads all cases in a process; `rows` then tell what it found."""
+        self._need_cases()
+        output = self._folder / "check.csv"
+        self._begin("check", ["check", str(self._cases.collection.folder), "-o", str(output)])
+
+    def show_case(self, name: str) -> None:
+        """Puts a case into the scene and the slice views, in place of the one shown before."""
+        self._display.show_case(self._cases.collection.case(name))
+
+    # Training
+
+    def estimate(self) -> None:
+        """Measures a few steps of the training in a process; `estimate_text` then tells."""
+        self._need_cases()
+        path = self._folder / "estimate.json"
+        path.unlink(missing_ok=True)
+        self._begin("estimate", self._recipe(self._folder / "unused").estimating(path))
+
+    @property
+    def estimate_text(self) -> str:
+        """What the last estimate says of the present choice, "" before."""
+        try:
+            values = json.loads((self._folder / "estimate.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return ""
+        return estimate_text(values, self.choice)
+
+    def start(self) -> None:
+        """Begins a training as `choice` says."""
+        self._refuse_while_busy()
+        self._need_cases()
+        self._runs.start(self._recipe(self._runs.new_folder()))
+        self._say(None)
+
+    def stop(self) -> None:
+        """Ends the training between two steps and judges the best weights so far; `resume` can go on."""
+        self._runs.stop()
+        self._say(None)
+
+    def resume(self) -> None:
+        """Goes on with the last training, also one of another day."""
+        self._refuse_while_busy()
+        self._runs.resume()
+        self._say(None)
+
+    @property
+    def can_start(self) -> bool:
+        return not self._is_busy and bool(self._cases.collection.cases())
+
+    @property
+    def can_stop(self) -> bool:
+        return self._runs.state == "running"
+
+    @property
+    def can_resume(self) -> bool:
+        return not self._is_busy and self._runs.can_resume
+
+    def poll(self, wait_s: float = 0.0) -> float | None:
+        """See how far the processes are. Gives the seconds until it wants to be called again, None when
+        nothing runs."""
+        if not self._is_busy:
+            return None
+        if self._task is not None:
+            self._task.wait(wait_s)
+            self._finish_task()
+        else:
+            self._runs.wait(wait_s)
+            if self._runs.current is not None and self._plot_is_shown():
+                self._plot.update(self._runs.current.path)
+        self.changed()
+        return _POLL_S
+
+    def wait(self, timeout_s: float = 3600.0) -> None:
+        """Until nothing runs, for scripts. Raises InputError with what went wrong, or in time."""
+        end = datetime.now().timestamp() + timeout_s
+        while self.poll(_POLL_S) is not None:
+            if datetime.now().timestamp() > end:
+                raise InputError(_("It is not done in time: wait again, or stop it."))
+        if self.status.kind == "error":
+            raise InputError(self.status.text)
+
+    @property
+    def status(self) -> Status:
+        """What goes on, or came of what was done last."""
+        if self._task is not None:
+            return Status("working", task_texts()[self._task_name])
+        if self._said is not None and self._runs.state not in ("running", "stopping"):
+            return self._said
+        if self._runs.state == "none" and self._cases.collection.cases():
+            return Status("ready", _("Check the cases, then press 'Train'."))
+        return self._runs.status()
+
+    def show_plot(self) -> None:
+        """Loss and held-out Dice of the last training in a plot view."""
+        if self._runs.current is None:
+            raise InputError(_("There is nothing to plot yet: start a training."))
+        chart = self._plot.update(self._runs.current.path)
+        slicer.modules.plots.logic().ShowChartInLayout(chart)
+
+    # Judging
+
+    @property
+    def verdict(self) -> str:
+        """Whether the last training made the weights better, in a sentence; "" before."""
+        outcome = self._runs.outcome
+        return "" if outcome is None else verdict(outcome)
+
+    def comparisons(self) -> tuple[ComparisonRow, ...]:
+        """The held-out objects before and after the last training."""
+        outcome = self._runs.outcome
+        names = {case.name: case.facts.segments for case in self._cases.collection.cases()}
+        return tuple(
+            ComparisonRow(c.case, c.label, segment, c.before[0], c.after[0], c.before[-1], c.after[-1])
+            for c in (() if outcome is None else outcome.comparisons)
+            for segment in (_segment_name(names.get(c.case, ()), c.label),)
+        )
+
+    def show_comparison(self, row: ComparisonRow) -> None:
+        """Image, corrected segment, and what was found before and after, in the scene and the slice views."""
+        masks = self._runs.current.masks(row.case, row.label) if self._runs.current else None
+        if masks is None:
+            raise InputError(_("The masks of this object were not kept: they are only in the table."))
+        self._display.show_masks(self._cases.collection.case(row.case), row.label, *masks)
+
+    # Installing
+
+    def checkpoints(self) -> tuple[KnownCheckpoint, ...]:
+        """What can be trained further: the shipped weights, then what is installed."""
+        return (KnownCheckpoint(_("Shipped with ENSAM"), ""), *self._store.installed())
+
+    @property
+    def can_install(self) -> bool:
+        return not self._is_busy and self._runs.result is not None and self._runs.installed() is None
+
+    @property
+    def installed_result(self) -> str:
+        """The name under which the last result is in the list, "" if it isn't."""
+        installed = self._runs.installed()
+        return "" if installed is None else installed[0].stem
+
+    def install(self) -> None:
+        """Puts the last result into ENSAMSegment's list and chooses it there."""
+        if self._runs.result is None:
+            raise InputError(_("There is no better checkpoint to install: train again, or on more cases."))
+        path = self._store.install(self._runs.result)
+        self._runs.note_installed(path, self._settings.get(CHECKPOINT_KEY))
+        self._settings.set(CHECKPOINT_KEY, str(path))
+        self._say(Status("done", _("'{name}' is installed, and what ENSAM uses now.").format(name=path.stem)))
+
+    def take_back(self) -> None:
+        """Takes the last result out of the list; what was chosen before is chosen again."""
+        installed = self._runs.installed()
+        if installed is None:
+            raise InputError(_("The result is not installed: there is nothing to take back."))
+        path, previous = installed
+        if self._settings.get(CHECKPOINT_KEY) == str(path):
+            self._settings.set(CHECKPOINT_KEY, previous)
+        self._store.remove(path)
+        self._say(Status("done", _("'{name}' is no longer used.").format(name=path.stem)))
+
+    @property
+    def card_text(self) -> str:
+        """What the last result says of itself, "" if there is none."""
+        return "" if self._runs.result is None else card_text(str(self._runs.result))
+
+    # Bigger machines
+
+    def export_recipe(self, folder: Path | str) -> None:
+        """Writes all that the training needs elsewhere into a new folder: cases, base, program, command."""
+        self._need_cases()
+        base = Path(self.choice.base) if self.choice.base else SHIPPED
+        write_recipe(self._recipe(Path("unused")), base, Path(folder))
+        self._say(
+            Status("done", _("Written: README.txt in '{folder}' says how to run it.").format(folder=folder))
+        )
+
+    def import_result(self, path: Path | str) -> None:
+        """Takes a checkpoint that was trained elsewhere, to be looked at and installed."""
+        self._refuse_while_busy()
+        card_text(str(path))  # a file that is no checkpoint is refused before it is copied
+        self._runs.adopt(Path(path))
+        self._say(Status("done", _("'{name}' is here: look at it below.").format(name=Path(path).stem)))
+
+    # Life
+
+    def activate(self) -> None:
+        """The user is here."""
+        self.changed()
+
+    def deactivate(self) -> None:
+        """The user has gone elsewhere; what runs goes on."""
+
+    def cleanup(self) -> None:
+        """For good. A training goes on; what loses nothing by it is ended."""
+        self.changed = lambda: None
+        if self._task is not None:
+            self._task.kill()
+            self._task = None
+
+    # Inner workings
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._task is not None or self._runs.state in ("running", "stopping")
+
+    def _refuse_while_busy(self) -> None:
+        if self._is_busy:
+            raise InputError(_("Something is still running: wait for it, or stop it first."))
+
+    def _need_cases(self) -> None:
+        if not self._cases.collection.cases():
+            raise InputError(_("There are no cases yet: add some from the scene, saved scenes or a folder."))
+
+    def _recipe(self, state: Path) -> Recipe:
+        choice = self.choice
+        name = re.sub(r"[^\w.-]+", "-", choice.name).strip("-.") or f"own-{datetime.now():%Y-%m-%d-%H%M}"
+        return Recipe(
+            choice.base or "starter",
+            self._cases.collection.folder,
+            state,
+            self._folder / "cache",
+            name,
+            choice.amount,
+            choice.unit,
+            choice.edge,
+            choice.device,
+            choice.held_out,
+            choice.licence,
+        )
+
+    def _begin(self, name: str, arguments: Sequence[str]) -> None:
+        self._refuse_while_busy()
+        log = self._folder / f"{name}.txt"
+        log.unlink(missing_ok=True)
+        self._task, self._task_name = self._start(self._python, arguments, log), name
+        self._say(None)
+
+    def _finish_task(self) -> None:
+        code = self._task.exit_code
+        if code is None:
+            return
+        log, self._task = self._task.log, None
+        words = last_words(log)
+        if code == 0 and self._task_name == "check":
+            rows = self.rows()
+            usable = sum(row.state != "refused" for row in rows)
+            text = _("{usable} of {count} cases can be used.").format(usable=usable, count=len(rows))
+            self._said = Status("done", text)
+        elif code == 0:
+            self._said = Status("done", words if self._task_name == "collect" else _("Measured."))
+        else:
+            self._said = Status("error", words or _("It broke off: see '{log}'.").format(log=log))
+
+    def _say(self, status: Status | None) -> None:
+        self._said = status
+        self.changed()
+
+    def _plot_is_shown(self) -> bool:
+        return slicer.mrmlScene.GetSingletonNode("ENSAMTraining", "vtkMRMLPlotChartNode") is not None
+
+
+def _python_slicer() -> Path:
+    return Path(slicer.app.slicerHome) / "bin" / "PythonSlicer"
+
+
+def _segment_name(names: Sequence[str], label: int) -> str:
+    return names[label - 1] if label <= len(names) else str(label)

@@ -1,0 +1,202 @@
+"""The trainings of a folder: the newest one started, watched, stopped, resumed and judged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from ensam.errors import InputError
+from ensam.files import not_written, replacing
+from ensam_training.recipe import Recipe, read_arguments, save_arguments
+from ensam_training.run_folder import OUTCOME, Outcome, RunFolder
+from ENSAMSegmentLib.status import Status
+from ENSAMSegmentLib.translation import tr as _
+
+from .process import Process, last_words
+from .words import working
+
+LOG, _ARGUMENTS, _INSTALLED = "log.txt", "arguments.json", "installed.json"
+_WRONG_INPUT, _NOT_BETTER = 2, 3
+State = Literal["none", "running", "stopping", "stopped", "failed", "done"]
+
+
+class Runs:
+    """Each training has a folder of its own in `folder`, named by the time it was started; the newest is the
+    one that is shown. It may have been started by another Slicer, and may still run."""
+
+    def __init__(
+        self,
+        folder: Path,
+        python: Path,
+        start: Callable[..., Process] = Process,
+        now: Callable = datetime.now,
+    ) -> None:
+        """start: starts a process, see `Process`. now: the time."""
+        self._folder, self._python, self._start, self._now = folder, python, start, now
+        self._process: Process | None = None
+        self._asked_to_stop = False
+
+    # The run that is shown
+
+    @property
+    def current(self) -> RunFolder | None:
+        """The newest run, None if there is none."""
+        if not self._folder.is_dir():
+            return None
+        folders = sorted(p for p in self._folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        return RunFolder(folders[-1]) if folders else None
+
+    @property
+    def state(self) -> State:
+        """How the newest run stands."""
+        run = self.current
+        if run is None:
+            return "none"
+        if self._is_running(run):
+            return "stopping" if self._asked_to_stop else "running"
+        outcome = run.outcome
+        if outcome is None:
+            return "failed"
+        return "stopped" if outcome.stopped else "done"
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What the newest run came to, None while it isn't over."""
+        run = self.current
+        return None if run is None or self._is_running(run) else run.outcome
+
+    @property
+    def result(self) -> Path | None:
+        """The newest run's checkpoint, None if it made none."""
+        run = self.current
+        found = (
+            [] if run is None else [p for p in run.path.glob("*.safetensors") if not p.name.startswith(".")]
+        )
+        return found[0] if found else None
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether the newest run ended before its end and has a state to go on from."""
+        run = self.current
+        return self.state in ("stopped", "failed") and (run.path / _ARGUMENTS).is_file() and run.can_go_on
+
+    # What is done to it
+
+    def new_folder(self, suffix: str = "") -> Path:
+        """Where the next run will be."""
+        return self._folder / f"{datetime.now():%Y-%m-%d-%H%M%S}{suffix}"
+
+    def start(self, recipe: Recipe) -> None:
+        """Starts a training in recipe.state. Raises InputError."""
+        try:
+            recipe.state.mkdir(parents=True)
+        except OSError as error:
+            raise not_written(recipe.state, error.strerror) from error
+        save_arguments(recipe.state / _ARGUMENTS, recipe.finetuning())
+        self._launch(recipe.state)
+
+    def resume(self) -> None:
+        """Goes on with the newest run. Raises InputError."""
+        if not self.can_resume:
+            raise InputError(_("There is no training to go on with: start one."))
+        self._launch(self.current.path)
+
+    def stop(self) -> None:
+        """Asks the run to end between two steps; its best weights are judged and kept. Raises OutputError."""
+        if self.state == "running":
+            self.current.ask_to_stop()
+            self._asked_to_stop = True
+
+    def adopt(self, result: Path) -> None:
+        """Takes a checkpoint from elsewhere, with what lies beside it of its training, as the newest run.
+
+        Raises OutputError.
+        """
+        folder = self.new_folder("-imported")
+        beside = folder.with_name(f".{folder.name}")
+        try:
+            beside.mkdir(parents=True)
+            for path in (result, result.with_suffix(".json"), result.parent / OUTCOME):
+                if path.is_file():
+                    shutil.copyfile(path, beside / path.name)
+            for side in ("before", "after"):
+                if (result.parent / side).is_dir():
+                    shutil.copytree(result.parent / side, beside / side)
+            if not (beside / OUTCOME).is_file():
+                (beside / OUTCOME).write_text(json.dumps({"comparisons": [], "steps": 0, "minutes": 0.0,
+                                                          "written": True}), encoding="utf-8")  # fmt: skip
+            beside.rename(folder)
+        except OSError as error:
+            raise not_written(folder, error.strerror) from error
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+    def wait(self, seconds: float) -> None:
+        """Gives the run's process time to get on."""
+        if self._process is not None:
+            self._process.wait(seconds)
+
+    # What it says
+
+    def status(self) -> Status:
+        """How the newest run stands, in a sentence."""
+        state, run = self.state, self.current
+        if state == "none":
+            return Status("ready", _("Collect some cases, then press 'Train'."))
+        if state in ("running", "stopping"):
+            return working(run.progress, state == "stopping")
+        if state == "stopped":
+            return Status("done", _("Stopped. What was best so far is judged below; 'Resume' goes on."))
+        if state == "done":
+            return Status("done", _("The training is over."))
+        return Status("error", self._why_it_failed(run))
+
+    def _why_it_failed(self, run: RunFolder) -> str:
+        progress, code = run.progress, None if self._process is None else self._process.exit_code
+        if progress is not None and progress.phase == "failed":
+            return progress.message
+        words = last_words(run.path / LOG)
+        if code == _WRONG_INPUT and words:
+            return words
+        step = 0 if progress is None else progress.step
+        if code is not None and code < 0:
+            text = _("The training was ended from outside at step {step}, most likely for lack of memory.")
+        elif code is None:
+            text = _("The training was cut off at step {step}: the computer or the process was switched off.")
+        else:
+            text = _("The training broke off at step {step}: {words}")
+        text = text.format(step=step, words=words)
+        if run.can_go_on:
+            return " ".join([text, _("'Resume' goes on from the last saved step.")])
+        return " ".join([text, _("Nothing was saved yet: start it again.")])
+
+    # What became of the result
+
+    def note_installed(self, path: Path, previous: str) -> None:
+        """Remembers where the newest run's result was installed, and which checkpoint it replaced."""
+        with replacing(self.current.path / _INSTALLED) as temporary:
+            temporary.write_text(json.dumps({"path": str(path), "previous": previous}), encoding="utf-8")
+
+    def installed(self) -> tuple[Path, str] | None:
+        """Where the newest run's result is installed and which checkpoint it replaced, None if nowhere."""
+        run = self.current
+        try:
+            noted = json.loads((run.path / _INSTALLED).read_text(encoding="utf-8")) if run else None
+            path, previous = (Path(noted["path"]), str(noted["previous"])) if noted else (None, "")
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return (path, previous) if path is not None and path.is_file() else None
+
+    def _launch(self, folder: Path) -> None:
+        arguments = read_arguments(folder / _ARGUMENTS)
+        self._process = self._start(self._python, arguments, folder / LOG)
+        self._asked_to_stop = False
+
+    def _is_running(self, run: RunFolder) -> bool:
+        if self._process is not None and self._process.log.parent == run.path:
+            return self._process.exit_code is None
+        return run.is_alive

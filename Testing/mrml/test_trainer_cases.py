@@ -1,0 +1,249 @@
+"""Cases out of scenes, saved scenes and folders, and in the views again."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import slicer
+from ensam.errors import InputError
+from ensam.volume import read_volume
+from ensam_training.collection import Collection
+from ENSAMSegmentLib.segment_state import PROMPTS_TAG
+from ENSAMSegmentLib.segments import read_segment
+
+from .nodes import add_segment_editor, add_transform, add_volume
+from .slicer_core_scene import create_scene
+from .trainer_cases import CENTRE_RAS, SHAPE, FakeProcess, a_trainer, add_case, add_slice_view
+
+
+@pytest.fixture
+def a_case(an_mrml_scene):
+    return add_case(an_mrml_scene)
+
+
+@pytest.fixture
+def a_logic(an_mrml_scene, tmp_path):
+    logic = a_trainer(tmp_path)
+    yield logic
+    logic.cleanup()
+
+
+def collection_of(logic):
+    return Collection(logic.folder / "cases")
+
+
+def test_only_segments_with_voxels_are_offered_with_the_image_they_were_made_on(a_case, a_logic):
+    volume, segmentation, segment_id, _ = a_case
+    segmentation.GetSegmentation().AddEmptySegment("empty", "empty")
+    add_volume(volume.GetScene(), np.zeros((4, 4, 4), np.int16), np.eye(4), "other")
+    (choice,) = a_logic.scene_choices()
+    assert (choice.volume_id, choice.segmentation_id) == (volume.GetID(), segmentation.GetID())
+    assert (choice.volume_name, choice.segmentation_name) == ("MR head", "MR head segmentation")
+    assert [(s.id, s.name, s.prompts) for s in choice.segments] == [(segment_id, "ball", 2)]
+
+
+def test_a_segmentation_that_knows_no_image_can_be_of_any(a_case, a_logic):
+    volume, segmentation, *_ = a_case
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(None)
+    segmentation.SetNodeReferenceID(segmentation.GetReferenceImageGeometryReferenceRole(), None)
+    add_volume(volume.GetScene(), np.zeros((4, 4, 4), np.int16), np.eye(4), "other")
+    assert [choice.volume_name for choice in a_logic.scene_choices()] == ["MR head", "other"]
+
+
+def test_a_scene_without_segments_offers_nothing(a_logic):
+    assert a_logic.scene_choices() == ()
+    assert a_logic.rows() == ()
+
+
+def test_a_corrected_segment_becomes_a_case_with_its_prompts(a_case, a_logic):
+    volume, segmentation, segment_id, mask = a_case
+    name = a_logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+    (row,) = a_logic.rows()
+    assert (row.name, row.source, row.segments, row.prompts) == (name, "scene", ("ball",), 2)
+    assert row.state == "unchecked"
+    case = collection_of(a_logic).case(name)
+    assert np.array_equal(read_volume(case.label).array == 1, mask)
+    assert case.facts.prompts_of(1).box.center_ras == CENTRE_RAS
+    assert "Added MR_head" in a_logic.status.text
+
+
+def test_transforms_above_image_and_segmentation_change_nothing(a_case, a_logic):
+    volume, segmentation, segment_id, mask = a_case
+    turn = np.eye(4)
+    turn[:3] = [[0, -1, 0, 30], [1, 0, 0, -12], [0, 0, 1, 5]]
+    transform = add_transform(volume.GetScene(), turn)
+    for node in (volume, segmentation):
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    name = a_logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+    case = collection_of(a_logic).case(name)
+    assert np.array_equal(read_volume(case.label).array == 1, mask)
+    assert np.allclose(
+        read_volume(case.image).grid.ras_to_zyx(np.array(CENTRE_RAS)), (11.67, 13.9, 15), atol=0.1
+    )
+
+
+def test_damaged_prompts_are_said_and_nothing_is_kept(a_case, a_logic):
+    volume, segmentation, segment_id, _ = a_case
+    segmentation.GetSegmentation().GetSegment(segment_id).SetTag(PROMPTS_TAG, "no base64!")
+    assert a_logic.scene_choices()[0].segments[0].prompts == 0
+    with pytest.raises(InputError, match="prompts stored with the segment 'ball' are damaged"):
+        a_logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+    assert a_logic.rows() == ()
+
+
+def test_what_left_the_scene_meanwhile_is_said(a_case, a_logic):
+    volume, segmentation, segment_id, _ = a_case
+    volume.GetScene().RemoveNode(segmentation)
+    with pytest.raises(InputError, match="no longer in the scene"):
+        a_logic.add_from_scene(volume.GetID(), "vtkMRMLSegmentationNode1", [segment_id])
+
+
+def test_a_patient_from_dicom_is_known_by_a_number(a_case, a_logic):
+    volume, segmentation, segment_id, _ = a_case
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Doe^Jane")
+    hierarchy.SetItemLevel(patient, "Patient")
+    hierarchy.SetItemUID(patient, "DICOM", "PID-4711")
+    study = hierarchy.CreateStudyItem(patient, "study")
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(volume), study)
+    name = a_logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+    assert collection_of(a_logic).case(name).facts.patient.startswith("patient ")
+    assert "4711" not in (collection_of(a_logic).folder / name / "case.json").read_text()
+
+
+# Saved scenes
+
+
+@pytest.fixture
+def a_saved_scene(tmp_path):
+    """A bundle with two images and a corrected segment in each."""
+    with create_scene() as application:
+        scene = application.GetMRMLScene()
+        manager = slicer.vtkCacheManager()
+        manager.SetMRMLScene(scene)
+        manager.SetRemoteCacheDirectory(str(tmp_path / "cache"))
+        scene.GetDataIOManager().SetCacheManager(manager)
+        editor = add_segment_editor(scene)
+        for seed, name in enumerate(("first visit", "second visit")):
+            add_case(scene, seed, name, editor=editor)
+        assert scene.WriteToMRB(str(tmp_path / "study.mrb"), None)
+    return tmp_path / "study.mrb"
+
+
+def test_every_image_of_a_saved_scene_becomes_a_case_of_one_patient(a_saved_scene, an_mrml_scene, a_logic):
+    before, folder = an_mrml_scene.GetNumberOfNodes(), os.getcwd()
+    names = a_logic.add_scene_file(a_saved_scene)
+    assert os.getcwd() == folder
+    assert names == ("first_visit", "second_visit")
+    assert an_mrml_scene.GetNumberOfNodes() == before
+    assert [(row.source, row.segments, row.prompts) for row in a_logic.rows()] == [
+        ("study.mrb", ("ball",), 2),
+        ("study.mrb", ("ball",), 2),
+    ]
+    assert {case.facts.patient for case in collection_of(a_logic).cases()} == {"study"}
+
+
+def test_a_scene_added_again_after_more_corrections_replaces_its_cases(a_saved_scene, an_mrml_scene, a_logic):
+    a_logic.add_scene_file(a_saved_scene)
+    a_logic.add_scene_file(a_saved_scene)
+    assert len(a_logic.rows()) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("study.mrb", b"no bundle", "can't be read: open it in Slicer and save it again"),
+        ("study.nrrd", b"", "is no saved scene: choose .mrb or .mrml files"),
+        ("none.mrb", None, "There is no file"),
+        ("empty.mrml", b'<MRML version="Slicer4.4.0"></MRML>', "holds no segmentation of an image"),
+    ],
+)
+def test_files_that_are_no_scenes_are_said(a_logic, tmp_path, name, content, sentence):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=sentence):
+        a_logic.add_scene_file(tmp_path / name)
+    assert a_logic.rows() == ()
+
+
+# In the views
+
+
+def test_a_case_is_shown_with_its_segments_at_their_middle(a_case, a_logic):
+    volume, segmentation, segment_id, mask = a_case
+    scene = volume.GetScene()
+    composite, view = add_slice_view(scene)
+    name = a_logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+    a_logic.show_case(name)
+    shown = scene.GetNodeByID(composite.GetBackgroundVolumeID())
+    assert shown is not volume and shown.GetName() == name
+    node = next(n for n in nodes(scene, "vtkMRMLSegmentationNode") if n is not segmentation)
+    (shown_id,) = node.GetSegmentation().GetSegmentIDs()
+    assert node.GetSegmentation().GetSegment(shown_id).GetName() == "ball"
+    assert np.array_equal(read_segment(node, shown_id, shown).laid_out(SHAPE), mask)
+    middle = [view.GetSliceToRAS().GetElement(i, 3) for i in range(3)]
+    assert np.linalg.norm(np.subtract(middle, CENTRE_RAS)) < 4
+    assert not shown.GetSaveWithScene() and not node.GetSaveWithScene()
+
+
+def test_showing_another_takes_away_only_what_was_shown(a_case, a_logic):
+    volume, segmentation, segment_id, _ = a_case
+    scene = volume.GetScene()
+    name = a_logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+    a_logic.show_case(name)
+    count = scene.GetNumberOfNodes()
+    a_logic.show_case(name)
+    assert scene.GetNumberOfNodes() == count
+    assert volume.GetScene() is segmentation.GetScene() is scene
+
+
+def test_a_case_whose_files_are_gone_is_said(a_case, a_logic):
+    volume, segmentation, segment_id, _ = a_case
+    name = a_logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+    (a_logic.folder / "cases" / name / "image.nrrd").unlink()
+    with pytest.raises(InputError, match="can't be read: remove it and add it again"):
+        a_logic.show_case(name)
+
+
+# What a check finds
+
+
+def test_what_a_check_finds_is_shown_until_the_case_changes(an_mrml_scene, tmp_path):
+    from ensam_training.__main__ import main
+
+    process = FakeProcess(lambda arguments, log: main(arguments))
+    logic = a_trainer(tmp_path, start=process)
+    volume, segmentation, segment_id, _ = add_case(an_mrml_scene)
+    name = logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+    logic.check()
+    assert logic.status.text == "Checking the cases..." and not logic.can_start
+    with pytest.raises(InputError, match="still running"):
+        logic.check()
+    logic.wait()
+    assert [row.state for row in logic.rows()] == ["good"]
+    assert logic.status.text == "1 of 1 cases can be used."
+    segmentation.GetSegmentation().GetSegment(segment_id).SetName("other")
+    logic.remove(name)
+    logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+    assert [row.state for row in logic.rows()] == ["unchecked"]
+
+
+def test_a_folder_is_copied_in_a_process(an_mrml_scene, tmp_path):
+    from ensam_training.__main__ import main
+    from pure.labelled_files import write_case
+
+    for seed in range(2):
+        write_case(tmp_path / "mine", f"mr_{seed:03}", seed)
+    (tmp_path / "mine" / "mr_001" / "label.nii.gz").unlink()
+    logic = a_trainer(tmp_path, start=FakeProcess(lambda arguments, log: main(arguments)))
+    logic.add_folder(tmp_path / "mine")
+    logic.wait()
+    assert [(row.name, row.source, row.segments) for row in logic.rows()] == [("mr_000", "mine", ("1",))]
+
+
+def nodes(scene, class_name):
+    found = scene.GetNodesByClass(class_name)
+    found.UnRegister(None)
+    return list(found)

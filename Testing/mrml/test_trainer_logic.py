@@ -1,0 +1,397 @@
+"""Training by the logic alone: started, watched, stopped, cut off, judged, installed and taken back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+from ensam.checkpoint import load_checkpoint
+from ensam.errors import InputError
+from ensam.masks import MaskCrop
+from ensam_training.recipe import ARGUMENTS
+from ensam_training.run_folder import Comparison, Outcome, Progress, Reporter
+from ENSAMTrainerLib.logic import CHECKPOINT_KEY
+from ENSAMTrainerLib.values import TrainingChoice
+from pure.tiny import write_checkpoint
+
+from .nodes import add_segment_editor
+from .trainer_cases import FakeProcess, a_trainer, add_case
+
+BETTER = (Comparison("MR_head", 1, (0.5, 0.7), (0.6, 0.8)),)
+WORSE = (Comparison("MR_head", 1, (0.6, 0.8), (0.5, 0.7)),)
+
+
+def state_of(arguments):
+    return Path(arguments[arguments.index("--state") + 1])
+
+
+def output_of(arguments):
+    return Path(arguments[arguments.index("-o") + 1])
+
+
+def write_result(path):
+    """A checkpoint with a card."""
+    write_checkpoint(path)
+    card = json.loads(path.with_suffix(".json").read_text())
+    card |= {"licence": "CC0", "intended_use": "tests", "training_data": []}
+    path.with_suffix(".json").write_text(json.dumps(card))
+
+
+class Training:
+    """A logic with three cases and a stand-in for the process; `does` is what the training does next."""
+
+    def __init__(self, folder):
+        self.does = self.ends(BETTER)
+        self.process = FakeProcess(lambda arguments, log: self.does(arguments, log))
+        self.logic = a_trainer(folder, start=self.process)
+        scene = slicer.mrmlScene
+        editor = add_segment_editor(scene)
+        for seed in range(3):
+            volume, segmentation, segment_id, _ = add_case(scene, seed, editor=editor)
+            self.logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+
+    def ends(self, comparisons, written=True, stopped=False, code=0):
+        def run(arguments, log):
+            state = state_of(arguments)
+            with Reporter(state) as reporter:
+                if written:
+                    write_result(output_of(arguments))
+                for c in comparisons:
+                    mask = MaskCrop(np.ones((3, 3, 3), bool), (9, 9, 9))
+                    for side in ("before", "after"):
+                        reporter.keep_mask(side, c.case, c.label, mask)
+                if stopped:
+                    (state / "state.pt").touch()
+                reporter.finish(Outcome(tuple(comparisons), 7, 0.5, written, stopped, ""))
+            return code
+
+        return run
+
+    def breaks(self, code, words="", step=0, saved=False, progress=None):
+        def run(arguments, log):
+            log.write_text(f"much\n{words}\n")
+            state = state_of(arguments)
+            reporter = Reporter(state)
+            reporter.say(progress or Progress("train", 0.2, step))
+            if saved:
+                (state / "state.pt").touch()
+            return code
+
+        return run
+
+
+@pytest.fixture
+def a_training(an_mrml_scene, tmp_path):
+    training = Training(tmp_path)
+    yield training
+    training.logic.cleanup()
+
+
+@pytest.fixture
+def logic(a_training):
+    return a_training.logic
+
+
+def test_the_choice_becomes_the_command_line(a_training, logic):
+    logic.choice = TrainingChoice("base.safetensors", 3, "epochs", 56, "cuda", 0.5, "Dr. Doe's liver", "CC0")
+    logic.start()
+    (arguments,) = a_training.process.started
+    assert arguments[:3] == ["finetune", "base.safetensors", (logic.folder / "cases").as_posix()]
+    text = " ".join(arguments)
+    for part in ("--epochs 3", "--edge 56", "--device cuda", "--validation-share 0.5", "--licence CC0"):
+        assert part in text
+    assert output_of(arguments) == state_of(arguments) / "Dr.-Doe-s-liver.safetensors"
+
+
+def test_while_it_runs_nothing_else_is_begun(logic):
+    logic.start()
+    assert (logic.can_start, logic.can_stop, logic.can_resume, logic.can_install) == (
+        False,
+        True,
+        False,
+        False,
+    )
+    assert logic.status.kind == "working" and logic.status.progress is None
+    for action in (logic.start, logic.resume, logic.check, logic.estimate):
+        with pytest.raises(InputError, match="still running"):
+            action()
+
+
+def test_progress_and_time_left_are_told(a_training, logic):
+    logic.start()
+    with Reporter(state_of(a_training.process.started[0])) as reporter:
+        reporter.say(Progress("train", 0.25, 40, 130.0, 0.7123))
+        assert logic.status.text == "Training, 2 min left."
+        assert logic.status.detail == "step 40, held-out Dice 0.712"
+        assert logic.status.progress == 0.25
+
+
+def test_a_better_result_is_judged_installed_and_taken_back(logic):
+    logic.start()
+    logic.wait()
+    assert logic.verdict == "Better: the mean Dice of 1 held-out objects rose by +0.100."
+    (row,) = logic.comparisons()
+    assert (row.case, row.segment) == ("MR_head", "ball")
+    assert (row.before_box, row.after_box, row.before_clicks, row.after_clicks) == (0.5, 0.6, 0.7, 0.8)
+    assert logic.can_install and logic.installed_result == ""
+    settings = logic._settings
+    settings.set(CHECKPOINT_KEY, "the one before")
+    logic.install()
+    assert not logic.can_install
+    installed = settings.get(CHECKPOINT_KEY)
+    assert Path(installed).stem == logic.installed_result
+    assert [c.path for c in logic.checkpoints()] == ["", installed]
+    assert load_checkpoint(installed).state.keys()
+    logic.take_back()
+    assert settings.get(CHECKPOINT_KEY) == "the one before"
+    assert [c.path for c in logic.checkpoints()] == [""]
+    assert logic.can_install  # the result itself is still there
+
+
+def test_taking_back_leaves_a_choice_that_the_user_has_made_since(logic):
+    logic.start()
+    logic.wait()
+    logic.install()
+    logic._settings.set(CHECKPOINT_KEY, "another")
+    logic.take_back()
+    assert logic._settings.get(CHECKPOINT_KEY) == "another"
+
+
+def test_a_worse_result_says_so_and_there_is_nothing_to_install(a_training, logic):
+    a_training.does = a_training.ends(WORSE, written=False, code=3)
+    logic.start()
+    logic.wait()
+    assert logic.verdict.startswith("Not better: the mean Dice of 1 held-out objects changed by -0.100.")
+    assert not logic.can_install and logic.status.kind == "done"
+    with pytest.raises(InputError, match="no better checkpoint"):
+        logic.install()
+    with pytest.raises(InputError, match="not installed"):
+        logic.take_back()
+
+
+def test_stop_keeps_the_best_so_far_and_resume_goes_on_in_the_same_folder(a_training, logic):
+    a_training.does = a_training.ends(BETTER, stopped=True)
+    logic.start()
+    logic.stop()
+    assert logic.status.text.startswith("Stopping after this step") and not logic.can_stop
+    assert (state_of(a_training.process.started[0]) / "stop").exists()
+    logic.wait()
+    assert logic.can_resume and logic.can_install and "'Resume' goes on" in logic.status.text
+    a_training.does = a_training.ends(BETTER)
+    logic.resume()
+    logic.wait()
+    first, second = a_training.process.started
+    assert first == second
+    assert not logic.can_resume
+
+
+def test_a_stopped_training_of_another_day_can_go_on(a_training, tmp_path, an_mrml_scene):
+    a_training.does = a_training.ends(BETTER, stopped=True)
+    a_training.logic.start()
+    a_training.logic.wait()
+    later = a_trainer(tmp_path, start=a_training.process)
+    assert later.can_resume and later.comparisons() == a_training.logic.comparisons()
+    later.resume()
+    assert a_training.process.started[1] == a_training.process.started[0]
+
+
+def test_a_training_that_another_slicer_started_is_still_watched(a_training, tmp_path, an_mrml_scene):
+    a_training.logic.start()
+    with Reporter(state_of(a_training.process.started[0])) as reporter:
+        reporter.say(Progress("train", 0.5, 3))
+        later = a_trainer(tmp_path)
+        assert later.can_stop and later.status.progress == 0.5
+        assert later.poll() is not None
+        later.stop()
+        assert reporter.stop_file.exists()
+
+
+BROKEN = {
+    "killed": (-9, "", 12, True, "ended from outside at step 12, most likely for lack of memory. 'Resume'"),
+    "killed early": (-9, "", 0, False, "Nothing was saved yet: start it again."),
+    "wrong input": (2, "No case of 'x' can be used.", 0, False, "No case of 'x' can be used."),
+    "crashed": (1, "ZeroDivisionError", 3, True, "broke off at step 3: ZeroDivisionError 'Resume' goes on"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_how_a_training_broke_off_is_said(a_training, logic, how):
+    code, words, step, saved, sentence = BROKEN[how]
+    a_training.does = a_training.breaks(code, words, step, saved)
+    logic.start()
+    with pytest.raises(InputError, match=sentence):
+        logic.wait()
+    assert logic.status.kind == "error" and logic.can_resume == saved and logic.can_start
+
+
+def test_what_the_training_itself_found_wrong_is_said_in_its_words(a_training, logic):
+    failed = Progress("failed", message="'own.safetensors' can't be written: make room.")
+    a_training.does = a_training.breaks(2, "something else", progress=failed)
+    logic.start()
+    with pytest.raises(InputError, match="make room"):
+        logic.wait()
+
+
+def test_after_the_computer_was_switched_off_that_is_said(a_training, tmp_path, an_mrml_scene):
+    a_training.does = a_training.breaks(0, "", 5, True)
+    a_training.logic.start()
+    a_training.process.finish()
+    alive = state_of(a_training.process.started[0]) / "alive"
+    alive.touch()
+    os.utime(alive, (time.time() - 100,) * 2)
+    later = a_trainer(tmp_path)
+    assert "was cut off at step 5" in later.status.text and later.can_resume
+
+
+def test_without_cases_the_first_step_is_said(an_mrml_scene, tmp_path):
+    logic = a_trainer(tmp_path)
+    assert "Collect some cases" in logic.status.text and not logic.can_start
+    for action in (logic.start, logic.check, logic.estimate):
+        with pytest.raises(InputError, match="There are no cases yet"):
+            action()
+
+
+def test_a_python_that_is_not_there_is_said(an_mrml_scene, tmp_path, a_training):
+    logic = a_trainer(tmp_path, python=Path("/nowhere/PythonSlicer"))
+    with pytest.raises(InputError, match="could not be started"):
+        logic.start()
+    assert logic.can_start
+
+
+def test_closing_the_scene_in_the_middle_does_nothing_to_the_training(a_training, logic):
+    logic.start()
+    slicer.mrmlScene.Clear(0)
+    assert logic.can_stop and logic.poll() is not None
+    logic.wait()
+    assert logic.verdict.startswith("Better") and len(logic.rows()) == 3
+
+
+def test_a_judged_object_is_shown_before_and_after(logic):
+    logic.start()
+    logic.wait()
+    logic.show_comparison(logic.comparisons()[0])
+    node = next(n for n in _nodes("vtkMRMLSegmentationNode") if n.GetAttribute("ENSAM.Trainer"))
+    names = [node.GetSegmentation().GetSegment(s).GetName() for s in node.GetSegmentation().GetSegmentIDs()]
+    assert names == ["ball, corrected", "ball, before training", "ball, after training"]
+    with pytest.raises(InputError, match="were not kept"):
+        logic.show_comparison(replace(logic.comparisons()[0], label=9))
+
+
+def test_an_estimate_is_told_for_the_present_choice(a_training, logic):
+    def measure(arguments, log):
+        values = {"step_s": 0.5, "judging_s": 12.0, "peak_bytes": 3 * 2**29, "objects": 10}
+        output_of(arguments).write_text(json.dumps(values))
+        return 0
+
+    a_training.does = measure
+    assert logic.estimate_text == ""
+    logic.estimate()
+    logic.wait()
+    assert logic.estimate_text == (
+        "About 1200 steps of 0.5 s in 10 minutes, and 12 s to judge. 1.5 GB of memory."
+    )
+    logic.choice = TrainingChoice(amount=6, unit="epochs")
+    assert logic.estimate_text.startswith("About 60 steps of 0.5 s in 0.5 minutes")
+
+
+def test_the_plot_shows_the_rows_that_are_whole(a_training, logic):
+    logic.start()
+    state = state_of(a_training.process.started[0])
+    (state / "log.csv").write_text("step,minutes,loss_clicks\n10,0.1,0.9\n20,0.2,0.8\n30,0.")
+    (state / "validation.csv").write_text("step,minutes,dice_box,dice_1,dice_2\n20,0.2,0.5,0.6,0.7\n")
+    chart = logic._plot.update(state)
+    assert chart.GetNumberOfPlotSeriesNodes() == 3
+    series = [chart.GetNthPlotSeriesNode(i) for i in range(3)]
+    assert [s.GetName() for s in series] == ["Loss", "Dice after the box", "Dice after the last click"]
+    values = [s.GetTableNode().GetTable().GetColumn(1) for s in series]
+    assert [[round(v.GetValue(i), 3) for i in range(v.GetNumberOfValues())] for v in values] == [
+        [0.9, 0.8],
+        [0.5],
+        [0.7],
+    ]
+    assert logic._plot.update(state) is chart
+
+
+def test_a_recipe_holds_all_that_another_machine_needs(logic, tmp_path):
+    logic.choice = TrainingChoice(name="liver", amount=30)
+    logic.export_recipe(tmp_path / "recipe")
+    written = tmp_path / "recipe"
+    assert {p.name for p in written.iterdir()} == {
+        "cases", "base.safetensors", "ensam", "ensam_training", ARGUMENTS, "README.txt",
+    }  # fmt: skip
+    arguments = (written / ARGUMENTS).read_text().split("\n")
+    assert arguments[:3] == ["finetune", "base.safetensors", "cases"]
+    assert "result/liver.safetensors" in arguments
+    assert not [a for a in arguments if str(tmp_path) in a]
+    with pytest.raises(InputError, match="is there already"):
+        logic.export_recipe(written)
+
+
+def test_a_result_from_elsewhere_is_judged_and_installed_as_ones_own(a_training, logic, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    a_training.ends(BETTER)(["--state", str(elsewhere), "-o", str(elsewhere / "big.safetensors")], None)
+    logic.import_result(elsewhere / "big.safetensors")
+    assert logic.verdict.startswith("Better") and logic.can_install and not logic.can_resume
+    assert "Licence of the weights: CC0" in logic.card_text
+    logic.show_comparison(logic.comparisons()[0])
+    logic.install()
+    assert logic.installed_result == "big"
+
+
+def test_a_result_without_its_table_says_that_nothing_is_known(logic, tmp_path):
+    path = write_checkpoint(tmp_path / "alone.safetensors")
+    path.with_suffix(".json").unlink()
+    logic.import_result(path)
+    assert "not known" in logic.verdict and logic.can_install
+    with pytest.raises(InputError, match="There is no checkpoint"):
+        logic.import_result(tmp_path / "none.safetensors")
+
+
+def _nodes(class_name):
+    found = slicer.mrmlScene.GetNodesByClass(class_name)
+    found.UnRegister(None)
+    return list(found)
+
+
+# With a real process
+
+
+@pytest.fixture
+def a_base(tmp_path):
+    return write_checkpoint(tmp_path / "tiny.safetensors")
+
+
+def test_a_real_process_is_killed_and_resumed_to_the_end(an_mrml_scene, tmp_path, a_base):
+    logic = a_trainer(tmp_path, python=Path(sys.executable))
+    editor = add_segment_editor(an_mrml_scene)
+    for seed in range(4):
+        volume, segmentation, segment_id, _ = add_case(an_mrml_scene, seed, f"MR {seed:03}", editor=editor)
+        logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+    logic.choice = TrainingChoice(str(a_base), amount=4, unit="epochs", edge=24, device="cpu", name="mine")
+    logic.start()
+    while (logic.status.progress or 0) == 0:
+        assert logic.poll(0.05) is not None, logic.status
+    logic.stop()
+    logic.wait(120)
+    assert logic.can_resume, logic.status
+    steps = logic._runs.outcome.steps
+    logic.resume()
+    while logic._runs.current.progress.step <= steps:
+        assert logic.poll(0.02) is not None, logic.status
+    os.kill(logic._runs._process._process.pid, signal.SIGKILL)
+    with pytest.raises(InputError, match="ended from outside at step"):
+        logic.wait(120)
+    assert logic.can_resume
+    logic.resume()
+    logic.wait(120)
+    assert logic.verdict and logic._runs.outcome.steps == 12
+    assert len(logic.comparisons()) == 1
