@@ -23,7 +23,7 @@ from ensam_training.cases import Case
 from ensam_training.configuration import TrainingConfig
 from ensam_training.curves import RunLog
 from ensam_training.distributed import Alone, Team
-from ensam_training.pool import processors
+from ensam_training.pool import end_with_parent, processors
 from ensam_training.sampling import EDGES, Sample, WindowSampler
 from ensam_training.state import try_to_save
 from ensam_training.stopping import StopRequest
@@ -201,6 +201,7 @@ class Run:
             prefetch_factor=8 if workers else None,
             # Forked workers share the cases' memory; elsewhere than on Linux forking is not safe.
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+            worker_init_fn=end_with_parent if workers else None,
         )
         return iter(loader)
 

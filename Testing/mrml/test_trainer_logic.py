@@ -370,6 +370,17 @@ def a_base(tmp_path):
     return write_checkpoint(tmp_path / "tiny.safetensors")
 
 
+def wait_until_gone(pid, seconds=30):
+    """Until the process and all that it started have ended."""
+    for _ in range(10 * seconds):
+        try:
+            os.killpg(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    raise AssertionError("Processes of the killed training are still there.")
+
+
 def test_a_real_process_is_killed_and_resumed_to_the_end(an_mrml_scene, tmp_path, a_base):
     logic = a_trainer(tmp_path, python=Path(sys.executable))
     editor = add_segment_editor(an_mrml_scene)
@@ -387,10 +398,12 @@ def test_a_real_process_is_killed_and_resumed_to_the_end(an_mrml_scene, tmp_path
     logic.resume()
     while logic._runs.current.progress.step <= steps:
         assert logic.poll(0.02) is not None, logic.status
-    os.kill(logic._runs._process._process.pid, signal.SIGKILL)
+    pid = logic._runs._process._process.pid
+    os.kill(pid, signal.SIGKILL)
     with pytest.raises(InputError, match="ended from outside at step"):
         logic.wait(120)
     assert logic.can_resume
+    wait_until_gone(pid)
     logic.resume()
     logic.wait(120)
     assert logic.verdict and logic._runs.outcome.steps == 12
