@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import qt
 from slicer.i18n import tr as _
 
 if TYPE_CHECKING:
@@ -73,4 +72,4 @@ def dice_color(before: float, after: float) -> Color | None:
 
 def style(color: Color) -> str:
     """A style sheet for a sentence that should stand out."""
-    return f"color: {qt.QColor(*color).name()}; font-weight: bold;"
+    return f"color: #{bytes(color).hex()}; font-weight: bold;"
