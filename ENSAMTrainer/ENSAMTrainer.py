@@ -111,6 +111,16 @@ class ENSAMTrainerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
 
 
+class _Settings(dict):
+    """In place of the user's, so that the test leaves them alone."""
+
+    def get(self, key: str) -> str:
+        return super().get(key, "")
+
+    def set(self, key: str, value: str) -> None:
+        self[key] = value
+
+
 class ENSAMTrainerTest(ScriptedLoadableModuleTest):
     """Goes the whole way on four tiny generated cases, with a training of a minute."""
 
@@ -135,7 +145,7 @@ class ENSAMTrainerTest(ScriptedLoadableModuleTest):
             self.delayDisplay(_("Skipped: {reason}").format(reason=reason))
             return
         with tempfile.TemporaryDirectory() as folder:
-            store, settings = CheckpointStore(Path(folder, "Models")), {}
+            store, settings = CheckpointStore(Path(folder, "Models")), _Settings()
             logic = __getattr__("ENSAMTrainerLogic")(
                 Path(folder, "Training"), store, settings, slicers_python()
             )
@@ -159,7 +169,7 @@ class ENSAMTrainerTest(ScriptedLoadableModuleTest):
                 if logic.can_install:
                     logic.install()
                     self.assertEqual([known.name for known in store.installed()], [logic.installed_result])
-                    self.assertEqual(settings["ENSAM/checkpoint"], store.installed()[0].path)
+                    self.assertEqual(settings.get("ENSAM/checkpoint"), store.installed()[0].path)
                     logic.take_back()
                     self.assertEqual(store.installed(), ())
             finally:

@@ -80,11 +80,12 @@ class Training:
             (ui.edgeSpinBox, choice.edge),
             (ui.heldOutSpinBox, round(100 * choice.held_out)),
         ):
-            blocked = spin_box.blockSignals(True)
-            spin_box.value = value
-            spin_box.blockSignals(blocked)
+            # Setting what is there would write it anew for who is typing.
+            if spin_box.value != value:
+                blocked = spin_box.blockSignals(True)
+                spin_box.value = value
+                spin_box.blockSignals(blocked)
         for line_edit, text in ((ui.nameLineEdit, choice.name), (ui.licenceLineEdit, choice.licence)):
-            # Setting the text that is there would move the cursor of who is typing.
             if line_edit.text != text:
                 line_edit.text = text
 
@@ -116,6 +117,7 @@ class Training:
         with errors_shown():
             self._logic.choice = choice
             save_choice(choice)
+            ui.estimateLabel.text = self._logic.estimate_text
 
     def _on_estimate(self) -> None:
         with errors_shown():

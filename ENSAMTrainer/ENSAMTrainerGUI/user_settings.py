@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, MutableMapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,25 +18,16 @@ TRAINING_FOLDER_KEY = "ENSAM/trainingFolder"
 TRAINING_CHOICE_KEY = "ENSAM/trainingChoice"
 
 
-class UserSettings(MutableMapping[str, str]):
-    """Slicer's user settings as a mapping of texts, for a logic that knows no Qt."""
+class UserSettings:
+    """Slicer's user settings, for a logic that knows no Qt."""
 
-    def __getitem__(self, key: str) -> str:
-        if not slicer.app.userSettings().contains(key):
-            raise KeyError(key)
-        return slicer.app.userSettings().value(key)
+    def get(self, key: str) -> str:
+        """A setting, "" if there is none."""
+        return slicer.app.userSettings().value(key) or ""
 
-    def __setitem__(self, key: str, value: str) -> None:
+    def set(self, key: str, value: str) -> None:
+        """Keep a setting."""
         slicer.app.userSettings().setValue(key, value)
-
-    def __delitem__(self, key: str) -> None:
-        slicer.app.userSettings().remove(key)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(slicer.app.userSettings().allKeys())
-
-    def __len__(self) -> int:
-        return len(slicer.app.userSettings().allKeys())
 
 
 def training_folder() -> Path:

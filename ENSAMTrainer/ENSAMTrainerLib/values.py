@@ -1,4 +1,4 @@
-"""What the logic tells and is told: frozen values, without Slicer or torch."""
+"""What the logic tells and is told, as plain values."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class CaseRow:
-    """One case of the local collection.
+    """A case of the collection.
 
-    name: of its folder, unique. source: where it came from, for people. segments: names of the labelled
-    objects. prompts: how many boxes and clicks are kept with them. added: an ISO date. remark: what the check
-    says of it, "" if nothing.
+    source: where it came from, for people. prompts: how many boxes and clicks are kept with it. added: the
+    ISO date. state and remark: what the check says of it.
     """
 
     name: str
@@ -20,13 +19,13 @@ class CaseRow:
     segments: tuple[str, ...]
     prompts: int
     added: str
-    state: Literal["unchecked", "good", "warned", "refused"]
+    state: Literal["unchecked", "good", "warned", "refused"] = "unchecked"
     remark: str = ""
 
 
 @dataclass(frozen=True)
 class SceneSegment:
-    """A segment of the scene. prompts: how many of ENSAM's are stored with it."""
+    """A segment that has voxels. prompts: how many of ENSAM's prompts are stored with it."""
 
     id: str
     name: str
@@ -35,7 +34,7 @@ class SceneSegment:
 
 @dataclass(frozen=True)
 class SceneChoice:
-    """An image of the scene with a segmentation of it, and its segments that have voxels."""
+    """An image of the scene with a segmentation of it."""
 
     volume_id: str
     volume_name: str
@@ -46,18 +45,18 @@ class SceneChoice:
 
 @dataclass(frozen=True)
 class TrainingChoice:
-    """What to train and how.
+    """How to train.
 
-    base: path of a checkpoint, "" the shipped one. edge: of the largest window in voxels, 0 for the base's
-    own. held_out: share of the cases that judge, 0 to 1. name, licence: of the result, as the user states
-    them; without a name it gets one from the date.
+    base: path of a checkpoint, "" the shipped one. edge: of the largest window in voxels, 0 the base's own.
+    held_out: share of the cases that judge. name: of the result, "" makes one from the date. licence: of the
+    result, as the user states it.
     """
 
     base: str = ""
     amount: float = 10.0
     unit: Literal["minutes", "epochs"] = "minutes"
     edge: int = 0
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: str = "auto"
     held_out: float = 0.25
     name: str = ""
     licence: str = ""
@@ -65,9 +64,10 @@ class TrainingChoice:
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One held-out object: its Dice after the box and after the last click, before and after training."""
+    """The Dice of one held-out object before and after, from the box alone and after the last click."""
 
     case: str
+    label: int
     segment: str
     before_box: float
     after_box: float

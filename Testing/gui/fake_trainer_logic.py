@@ -39,8 +39,8 @@ SCENE = (
 )
 
 COMPARISONS = (
-    ComparisonRow("CT chest", "liver", 0.801, 0.874, 0.902, 0.931),
-    ComparisonRow("CT chest", "spleen", 0.700, 0.652, 0.8104, 0.8101),
+    ComparisonRow("CT chest", 1, "liver", 0.801, 0.874, 0.902, 0.931),
+    ComparisonRow("CT chest", 2, "spleen", 0.700, 0.652, 0.8104, 0.8101),
 )
 
 TRAINING = Status(
