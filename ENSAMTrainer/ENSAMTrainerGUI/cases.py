@@ -48,7 +48,8 @@ class Cases:
             self._fill()
         self._ui.casesLabel.text = cases_text(rows)
         self._table.visible = bool(rows)
-        self._ui.folderLabel.text = _("Kept in {folder}").format(folder=self._logic.folder)
+        ending = Path(*self._logic.folder.parts[-2:])
+        self._ui.folderLabel.text = _("Kept in {folder}").format(folder=ending)
         self._ui.folderLabel.toolTip = str(self._logic.folder)
         self._show_selected()
 

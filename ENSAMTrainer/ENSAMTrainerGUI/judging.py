@@ -49,6 +49,7 @@ class Judging:
             self._fill_row(at, row.case, row.segment, [row])
         if self._rows:
             self._fill_row(len(self._rows), _("Mean"), "", self._rows, is_bold=True)
+            table.resizeColumnToContents(2)
 
     def _fill_row(
         self, at: int, case: str, segment: str, rows: Sequence[ComparisonRow], is_bold: bool = False

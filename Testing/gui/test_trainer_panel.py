@@ -253,7 +253,9 @@ def test_another_folder_is_gone_over_to_and_remembered(a_panel, file_dialogs):
 
     from ENSAMTrainerGUI.user_settings import training_folder
 
-    assert a_panel.ui.folderLabel.text == f"Kept in {a_panel.logic.folder}"
+    a_panel.logic.say(folder=Path("/home/user/ENSAM/Training"))
+    assert a_panel.ui.folderLabel.text == "Kept in ENSAM/Training"
+    assert a_panel.ui.folderLabel.toolTip == "/home/user/ENSAM/Training"
     file_dialogs += ["/disk/ENSAM"]
     a_panel.ui.folderButton.click()
     assert a_panel.logic.folder == training_folder() == Path("/disk/ENSAM")
