@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Where Slicer keeps the path of the chosen checkpoint, "" for the shipped one.
 CHECKPOINT_KEY = "ENSAM/checkpoint"
-_OTHER = "other file"
+_OTHER = "*"  # no path
 
 
 class Weights:

@@ -2,7 +2,7 @@
 
 To run it by hand::
 
-    Slicer --testing --no-splash --no-main-window --additional-module-paths ENSAMSegment \
+    Slicer --testing --no-splash --no-main-window --additional-module-paths ENSAMSegment ENSAMTrainer \
         --python-script Testing/application/in_slicer.py
 
 In testing mode Slicer ends after the script, and not with success if there was any error in Python, even one
@@ -21,10 +21,17 @@ import slicer
 import vtk
 
 # Before anything of ENSAM is used: has Slicer's start loaded what it shouldn't?
-AT_START = {"torch", "safetensors", "ENSAMSegmentLib.logic", "ensam.session"} & set(sys.modules)
+AT_START = {
+    "torch",
+    "safetensors",
+    "ENSAMSegmentLib.logic",
+    "ENSAMTrainerLib.logic",
+    "ensam.session",
+    "ensam_training",
+} & set(sys.modules)
 
-MODULES = ("ENSAMSegment", "SegmentEditorENSAM")
-TITLE = "ENSAM Interactive Segmentation"
+TITLES = {"ENSAMSegment": "ENSAM Interactive Segmentation", "ENSAMTrainer": "ENSAM Trainer"}
+MODULES = (*TITLES, "SegmentEditorENSAM")
 IMPORT_S = 0.05
 SAMPLES = {"ENSAMFetalBrain": "vtkMRMLScalarVolumeNode", "ENSAMFetalBrainAtlas": "vtkMRMLSegmentationNode"}
 CEREBELLUM = 2  # its place among the atlas's segments, counted from 0
@@ -43,23 +50,25 @@ def missing_packages():
 
 
 class Modules(unittest.TestCase):
-    def test_slicer_finds_both_modules(self):
+    def test_slicer_finds_all_modules(self):
         for name in MODULES:
             self.assertIsNotNone(module(name), name)
 
-    def test_the_module_is_shown_by_its_title_and_the_other_is_hidden(self):
-        self.assertEqual(module("ENSAMSegment").title, TITLE)
-        self.assertFalse(module("ENSAMSegment").hidden)
+    def test_two_modules_are_shown_by_their_titles_and_the_third_is_hidden(self):
+        for name, title in TITLES.items():
+            self.assertEqual(module(name).title, title)
+            self.assertFalse(module(name).hidden)
+            self.assertIn("Segmentation", module(name).categories)
         self.assertTrue(module("SegmentEditorENSAM").hidden)
-        self.assertIn("Segmentation", module("ENSAMSegment").categories)
 
-    def test_both_modules_say_what_slicers_generic_test_asks(self):
+    def test_all_modules_say_what_slicers_generic_test_asks(self):
         for name in MODULES:
             for text in ("categories", "contributors", "helpText", "acknowledgementText"):
                 self.assertTrue(getattr(module(name), text), f"{name}: {text}")
 
-    def test_the_module_has_an_icon(self):
-        self.assertFalse(module("ENSAMSegment").icon.isNull())
+    def test_the_modules_have_icons(self):
+        for name in TITLES:
+            self.assertFalse(module(name).icon.isNull(), name)
 
     def test_slicers_start_loads_nothing_that_takes_time(self):
         self.assertEqual(AT_START, set())
@@ -139,6 +148,20 @@ class Widget(unittest.TestCase):
         return sum(node.GetName().startswith("landmarks") for node in nodes)
 
 
+class TrainerWidget(unittest.TestCase):
+    def test_it_is_built_without_a_main_window_and_lives_through_a_scene_that_is_closed(self):
+        widget = module("ENSAMTrainer").widgetRepresentation()
+        for _ in range(2):
+            widget.enter()
+            slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+            slicer.app.processEvents()
+            slicer.mrmlScene.Clear()
+            slicer.app.processEvents()
+            self.assertTrue(widget.isEntered)
+            widget.exit()
+            self.assertFalse(widget.isEntered)
+
+
 class Effect(unittest.TestCase):
     def setUp(self):
         slicer.mrmlScene.Clear()
@@ -175,6 +198,9 @@ class ModulesOwnTests(unittest.TestCase):
         if reason:
             self.skipTest(reason)
         slicer.selfTests["SegmentEditorENSAM"]()
+
+    def test_trainer(self):
+        slicer.selfTests["ENSAMTrainer"]()
 
 
 class Script(unittest.TestCase):
@@ -221,7 +247,7 @@ class Script(unittest.TestCase):
 def main():
     # The order of the file: what asks about the start comes before what loads more.
     suite = unittest.TestSuite()
-    for case in (Modules, Widget, Effect, Samples, ModulesOwnTests, Script):
+    for case in (Modules, Widget, TrainerWidget, Effect, Samples, ModulesOwnTests, Script):
         suite.addTests(unittest.TestLoader().loadTestsFromTestCase(case))
     # To standard output, where Slicer's own messages go, so that they stay in order.
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)

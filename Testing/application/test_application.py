@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-MODULES = HERE.parents[1] / "ENSAMSegment"
+ROOT = HERE.parents[1]
 LIMIT_S = 900
 SHOWN = 20_000  # characters of Slicer's output, its end
 
@@ -27,7 +27,8 @@ def test_the_extension_works_in_the_application():
         "--no-splash",
         "--no-main-window",
         "--additional-module-paths",
-        str(MODULES),
+        str(ROOT / "ENSAMSegment"),
+        str(ROOT / "ENSAMTrainer"),
         "--python-script",
         str(HERE / "in_slicer.py"),
     ]

@@ -72,6 +72,7 @@ def on_disk(folder: Path) -> set[str]:
         for path in folder.rglob("*")
         if path.is_file()
         and path.name != "CMakeLists.txt"
+        and not (path.parent == folder and path.suffix == ".md")  # for developers
         and path.suffix != ".pyc"
         and not any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(folder).parts)
     }

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENSAM = ROOT / "ENSAMSegment" / "ensam"
 TRAINING = ROOT / "ENSAMTrainer" / "ensam_training"
 ADAPTERS = ROOT / "ENSAMSegment" / "ENSAMSegmentLib"
+TRAINER_ADAPTERS = ROOT / "ENSAMTrainer" / "ENSAMTrainerLib"
 
 
 def imports_of(path: Path) -> set[str]:
@@ -34,9 +35,10 @@ def imports_of(path: Path) -> set[str]:
     [
         (ENSAM, {"slicer", "vtk", "qt", "ctk", "ensam_training", "ENSAMSegmentLib"}),
         (TRAINING, {"slicer", "vtk", "qt", "ctk", "ENSAMSegmentLib"}),
-        (ADAPTERS, {"qt", "ctk", "ensam_training"}),
+        (ADAPTERS, {"qt", "ctk", "ensam_training", "ENSAMSegmentGUI"}),
+        (TRAINER_ADAPTERS, {"qt", "ctk", "torch", "ENSAMSegmentGUI", "ENSAMTrainerGUI"}),
     ],
-    ids=["ensam", "ensam_training", "ENSAMSegmentLib"],
+    ids=["ensam", "ensam_training", "ENSAMSegmentLib", "ENSAMTrainerLib"],
 )
 def test_imports_go_one_way(folder, forbidden):
     files = sorted(folder.rglob("*.py"))
@@ -47,7 +49,7 @@ def test_imports_go_one_way(folder, forbidden):
 
 
 def test_no_pickle_is_ever_loaded():
-    for folder in (ENSAM, TRAINING, ADAPTERS):
+    for folder in (ENSAM, TRAINING, ADAPTERS, TRAINER_ADAPTERS):
         for path in folder.rglob("*.py"):
             text = path.read_text()
             assert not re.search(r"allow_pickle\s*=\s*True|pickle\.loads?\(|Unpickler", text), path
@@ -56,7 +58,7 @@ def test_no_pickle_is_ever_loaded():
 
 
 def test_no_handler_swallows_everything():
-    for folder in (ENSAM, TRAINING, ADAPTERS):
+    for folder in (ENSAM, TRAINING, ADAPTERS, TRAINER_ADAPTERS):
         for path in folder.rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.ExceptHandler):

@@ -14,17 +14,19 @@ from types import ModuleType
 import pytest
 from ensam import errors
 
-FOLDER = Path(__file__).resolve().parents[2] / "ENSAMSegment"
+ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(
     path
     for pattern in (
-        "ENSAMSegment.py",
-        "SegmentEditorENSAM.py",
-        "SegmentEditorENSAMLib/*.py",
-        "ENSAMSegmentGUI/*.py",
-        "ENSAMSegmentLib/*.py",
+        "ENSAMSegment/*.py",
+        "ENSAMSegment/SegmentEditorENSAMLib/*.py",
+        "ENSAMSegment/ENSAMSegmentGUI/*.py",
+        "ENSAMSegment/ENSAMSegmentLib/*.py",
+        "ENSAMTrainer/*.py",
+        "ENSAMTrainer/ENSAMTrainerGUI/*.py",
+        "ENSAMTrainer/ENSAMTrainerLib/*.py",
     )
-    for path in FOLDER.glob(pattern)
+    for path in ROOT.glob(pattern)
 )
 ERRORS = {
     name
@@ -42,6 +44,10 @@ SINKS: dict[str, tuple[int | str, ...]] = {
     "confirm": (0,),
     "getSaveFileName": (1, 3),
     "getOpenFileName": (1, 3),
+    "getOpenFileNames": (1, 3),
+    "getExistingDirectory": (1,),
+    "QTableWidgetItem": (0,),
+    "QListWidgetItem": (0,),
     # Names of nodes and segments.
     "SetName": (0,),
     "AddNewNodeByClass": (1,),
@@ -57,7 +63,7 @@ _WORD = re.compile(r"[^\W\d_]{2}")
 _SENTENCE = re.compile(r"[^\W\d_] [^\W\d_]|[^\W\d_]{2} $|^ [^\W\d_]{2}")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
-each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(FOLDER).as_posix())
+each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 
 
 class Source:
@@ -246,7 +252,8 @@ def test_each_file_asks_for_translations_under_its_own_name(path):
         for node in source.nodes(ast.ImportFrom)
         if any((alias.name, alias.asname) == ("tr", "_") for alias in node.names)
     }
-    assert origins <= {".translation" if path.parent.name == "ENSAMSegmentLib" else "slicer.i18n"}
+    adapters = {"ENSAMSegmentLib": ".translation", "ENSAMTrainerLib": "ENSAMSegmentLib.translation"}
+    assert origins <= {adapters.get(path.parent.name, "slicer.i18n")}
     assert bool(origins) == any(called(call) == "_" for call in source.translations())
 
 

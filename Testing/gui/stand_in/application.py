@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import shiboken6
 from PySide6.QtCore import Property, QObject, QSettings, Signal
 from PySide6.QtWidgets import QApplication
 
@@ -61,8 +62,10 @@ class qSlicerCoreApplication(QApplication):
 
     def end(self) -> None:
         for widget in QApplication.topLevelWidgets():
-            widget.close()
-            widget.deleteLater()
+            # One may be another's part, and gone with it.
+            if shiboken6.isValid(widget):
+                widget.close()
+                widget.deleteLater()
         self.sendPostedEvents(None, 52)  # QEvent::DeferredDelete
         self._logic = None
 

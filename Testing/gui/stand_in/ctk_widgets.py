@@ -101,10 +101,14 @@ class ctkCollapsibleButton(QAbstractButton):
         return QRect(0, 0, self.width(), self._BAR).contains(position)
 
     def sizeHint(self) -> QSize:
-        return self._with_bar(self.layout().sizeHint() if self.layout() and self.isChecked() else QSize())
+        return self._with_bar(
+            self.layout().totalSizeHint() if self.layout() and self.isChecked() else QSize()
+        )
 
     def minimumSizeHint(self) -> QSize:
-        return self._with_bar(self.layout().minimumSize() if self.layout() and self.isChecked() else QSize())
+        return self._with_bar(
+            self.layout().totalMinimumSize() if self.layout() and self.isChecked() else QSize()
+        )
 
     def _with_bar(self, contents: QSize) -> QSize:
         title = self.fontMetrics().horizontalAdvance(self.text()) + 40

@@ -1,0 +1,111 @@
+"""The panel: cases, training, judgement, use."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import qt
+import slicer
+from ENSAMSegmentGUI.install_box import InstallBox, Installer
+from ENSAMSegmentGUI.reporting import errors_shown
+from ENSAMSegmentGUI.ticker import Ticker
+from ENSAMSegmentLib import install
+
+from .cases import Cases
+from .judging import Judging
+from .results import Results
+from .training import Training
+from .user_settings import load_choice
+
+if TYPE_CHECKING:
+    from ENSAMTrainerLib.logic import ENSAMTrainerLogic
+
+_RESOURCES = Path(__file__).resolve().parents[1] / "Resources"
+_REQUIREMENTS = (install.REQUIREMENTS, _RESOURCES / "ENSAMTrainer-requirements.txt")
+
+
+def _nothing() -> None:
+    """For a callback that isn't needed."""
+
+
+def installer() -> Installer:
+    """Of what segmenting and training need together."""
+    return SimpleNamespace(
+        describe=partial(install.describe, files=_REQUIREMENTS),
+        install=partial(install.install, files=_REQUIREMENTS),
+    )
+
+
+class TrainerPanel:
+    """Shows one logic and works it. `widget` goes into the host's layout.
+
+    A training goes on when the user leaves the module or closes the scene. So does the asking how far it is,
+    by a timer that ends with it: the plot may be in sight meanwhile.
+    """
+
+    def __init__(self, logic: ENSAMTrainerLogic, installer: Installer) -> None:
+        self.logic = logic
+        self.widget = slicer.util.loadUI(str(_RESOURCES / "UI" / "ENSAMTrainer.ui"))
+        self.ui = slicer.util.childWidgetVariables(self.widget)
+        self.install_box = InstallBox(self.widget, self.ui.toolsBox, installer)
+        self.cases = Cases(self.ui, logic)
+        self._parts = (
+            self.cases,
+            Training(self.ui, logic),
+            Judging(self.ui, logic),
+            Results(self.ui, logic),
+        )
+        self.ticker = Ticker(logic.poll)
+        # The scene tells of every single node: all of one go are answered once.
+        self._scene_timer = qt.QTimer()
+        self._scene_timer.setSingleShot(True)
+        self._connections = (
+            (self._scene_timer, "timeout()", self.cases.look_at_scene),
+            *(connection for part in self._parts for connection in part.connections),
+        )
+        for sender, signal, slot in self._connections:
+            sender.connect(signal, slot)
+        with errors_shown():
+            logic.choice = load_choice()
+        logic.changed = self._on_changed
+        self.install_box.refresh()
+        self.refresh()
+
+    def enter(self) -> None:
+        """The user is here."""
+        self.install_box.refresh()
+        with errors_shown():
+            self.logic.activate()
+            self.cases.look_at_scene()
+            self._on_changed()
+
+    def exit(self) -> None:
+        """The user has gone elsewhere."""
+        self._scene_timer.stop()
+        with errors_shown():
+            self.logic.deactivate()
+
+    def scene_changed(self) -> None:
+        """Nodes have come or gone."""
+        self._scene_timer.start(0)
+
+    def refresh(self) -> None:
+        """Show everything as the logic has it now."""
+        for part in self._parts:
+            part.refresh()
+
+    def cleanup(self) -> None:
+        """Cut all connections. The logic is the host's to clean up."""
+        self.logic.changed = _nothing
+        self._scene_timer.stop()
+        self.ticker.cleanup()
+        for sender, signal, slot in self._connections:
+            sender.disconnect(signal, slot)
+        self.install_box.cleanup()
+
+    def _on_changed(self) -> None:
+        self.refresh()
+        self.ticker.wake()
