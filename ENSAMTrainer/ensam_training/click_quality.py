@@ -24,7 +24,7 @@ from scipy import ndimage
 
 from ensam_training.cases import CaseFile, load
 from ensam_training.challenge_cases import MINIMUM_VOXELS, UNKNOWN
-from ensam_training.conditions import CONDITIONS, Scene, exact_scene
+from ensam_training.conditions import CONDITIONS, EXACT, Scene, exact_scene
 from ensam_training.evaluation import CLICK_ROUNDS
 from ensam_training.interaction import Click, simulate_click
 from ensam_training.metrics import dice
@@ -88,7 +88,7 @@ class Step:
     case: str = ""
     modality: str = UNKNOWN
     label: int = 0
-    condition: str = "exact"
+    condition: str = EXACT
 
 
 def play_case(session: InteractiveSession, file: CaseFile, trial: ClickTrial) -> list[Step]:
@@ -96,7 +96,7 @@ def play_case(session: InteractiveSession, file: CaseFile, trial: ClickTrial) ->
     volume, labels = load(file)
     spacing = volume.grid.spacing_zyx
     # Boxes lie along the voxels whatever the patient's orientation, so a straight grid does.
-    plain = _volume(volume.array, spacing, file.name)
+    plain = plain_volume(volume.array, spacing, file.name)
     steps = []
     for label in _largest(labels, trial.max_objects):
         scene = exact_scene(volume.array, labels == label, spacing)
@@ -106,18 +106,20 @@ def play_case(session: InteractiveSession, file: CaseFile, trial: ClickTrial) ->
             if worse is None:
                 continue
             same = worse.image is scene.image
-            session.set_volume(plain if same else _volume(worse.image, worse.spacing, file.name))
+            session.set_volume(plain if same else plain_volume(worse.image, worse.spacing, file.name))
             about = {"case": file.name, "modality": file.modality or UNKNOWN}
             for step in play_object(session, worse, trial.far_mm):
                 steps.append(replace(step, **about, label=label, condition=name))
     return steps
 
 
-def play_object(session: InteractiveSession, scene: Scene, far_mm: float) -> Iterator[Step]:
+def play_object(
+    session: InteractiveSession, scene: Scene, far_mm: float, answers: list[Segmentation] | None = None
+) -> Iterator[Step]:
     """The box, the confirming click, then up to `CLICK_ROUNDS` clicks on the largest error.
 
     The session has the scene's image as its volume. An object that is right to the last voxel gets no more
-    clicks.
+    clicks. answers: gets the answer to the box and to each click on an error.
     """
     grid = session.volume.grid
     truth = MaskCrop(scene.truth, (0, 0, 0)).trimmed()
@@ -145,7 +147,9 @@ def play_object(session: InteractiveSession, scene: Scene, far_mm: float) -> Ite
             seconds=after.timings.total_s,
         )
 
+    kept = [] if answers is None else answers
     answer = session.segment(prompts)
+    kept.append(answer)
     yield step(BOX, answer, answer, ())
     (wanted, found), lower = _laid_out((truth, answer), grid.shape)
     middle = simulate_click(wanted & found, np.zeros_like(found))
@@ -160,6 +164,7 @@ def play_object(session: InteractiveSession, scene: Scene, far_mm: float) -> Ite
         clicks.append((_plus(corrective[0], lower), corrective[1]))
         prompts = _with(prompts, clicks[-1], grid)
         before, answer = answer, session.segment(prompts)
+        kept.append(answer)
         yield step(CLICK, before, answer, clicks)
 
 
@@ -202,7 +207,8 @@ def _largest(labels: NDArray, count: int) -> list[int]:
     return sorted(int(label) for label in order if sizes[label] >= MINIMUM_VOXELS)
 
 
-def _volume(image: NDArray, spacing: Sequence[float], name: str) -> Volume:
+def plain_volume(image: NDArray, spacing: Sequence[float], name: str) -> Volume:
+    """An image (z, y, x) on a straight grid; spacing (z, y, x) in mm."""
     return Volume(image, Grid(image.shape, np.diag([*spacing[::-1], 1.0])), name)
 
 

@@ -16,6 +16,7 @@ NOISE_SHARE = 0.1  # standard deviation of the noise, as a share of the grey ran
 THINNING = 3  # of how many slices one is kept
 _LEAST_VOXELS = 20
 _LEAST_SLICES = 3
+EXACT = "exact"  # the condition of the box as it is drawn and the image as it is
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,7 @@ def cut(scene: Scene, rng: np.random.Generator) -> Scene | None:
 
 
 CONDITIONS: Mapping[str, Condition] = {
-    "exact": partial(loosened, share=0.0),
+    EXACT: partial(loosened, share=0.0),
     "loose-5": partial(loosened, share=0.05),
     "loose-10": partial(loosened, share=0.10),
     "loose-15": partial(loosened, share=0.15),

@@ -39,6 +39,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run.add_argument("--max-objects", type=int, default=3, help="the largest of a case (%(default)s)")
     run.add_argument("--far-mm", type=float, default=20.0, help="what is far from a click (%(default)s mm)")
     run.add_argument("--seed", type=int, default=0, help="of the noise (%(default)s)")
+    run.add_argument("--pictures", type=int, default=0, help="of so many of the worst objects: failures.png")
     run.set_defaults(run=_clicks)
     run = commands.add_parser("make-cases", help="write labelled .npz cases in the challenge's form")
     run.add_argument("data", type=Path, help=_DATA)
@@ -128,6 +129,10 @@ def _clicks(options: argparse.Namespace) -> int:
         raise InputError("No object was large enough for any condition: choose other cases.")
     summaries = summarise(steps)
     write_json(options.output / "clicks.json", summaries)
+    if options.pictures:
+        from ensam_training.failures import draw_worst
+
+        draw_worst(session, files, steps, options.pictures, options.output / "failures.png")
     print(summary_text(summaries))
     return 2 if left_out else 0
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from ensam_training.__main__ import main
 from ensam_training.click_quality import BOX, CLICK, CONFIRMING, Step, compare, play_object
 from ensam_training.click_report import summarise, summary_text
 from ensam_training.conditions import CONDITIONS, exact_scene
+from ensam_training.failures import worst
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -227,5 +229,22 @@ def test_the_command_line_measures_clicks(tmp_path, capsys):
     assert {row["condition"] for row in rows} == {"exact", "inverted"} and rows[0]["modality"] == "MR"
     figures = json.loads((tmp_path / "clicks.json").read_text())
     assert figures["exact"]["objects"] == 1 and len(figures["exact"]["dsc"]) == 6
+    assert not (tmp_path / "failures.png").exists()
+    shown = [*arguments, "--checkpoint", str(weights), "--conditions", "exact", "--pictures", "2"]
+    assert main(shown) == 2
+    assert (tmp_path / "failures.png").read_bytes().startswith(b"\x89PNG")
     assert main([*arguments, "--conditions", "fog"]) == 2
     assert "fog" in capsys.readouterr().err
+
+
+def test_the_worst_objects_are_those_of_the_lowest_last_answers_one_a_case():
+    steps = [
+        a_step(0.0, 0.1, case="a", kind=BOX),
+        a_step(0.1, 0.9, case="a"),
+        a_step(0.2, 0.3, case="b"),
+        replace(a_step(0.2, 0.2, case="b"), label=2),
+        a_step(0.2, 0.4, case="c"),
+        a_step(0.2, 0.1, case="c", kind=CONFIRMING),
+        a_step(0.2, 0.0, case="d", condition="noise"),
+    ]
+    assert [(s.case, s.label) for s in worst(steps, 2)] == [("b", 2), ("c", 1)]
