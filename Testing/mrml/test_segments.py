@@ -427,16 +427,24 @@ def test_new_segments_have_labelmaps_of_their_own_and_keep_them_apart(
         np.testing.assert_array_equal(_exported(loaded, segment, a_straight_volume_node), voxels)
 
 
+@pytest.mark.parametrize("unused", ["new", "from a file", "Slicer's own"])
 def test_a_segment_without_voxels_changes_no_other_one_in_a_file(
-    a_writer, a_segment_editor, an_mrml_scene, tmp_path
+    a_writer, a_segment_editor, an_mrml_scene, tmp_path, unused
 ):
+    path = tmp_path / "organs.seg.nrrd"
     volume = add_volume(an_mrml_scene, np.zeros(SHAPE, np.int16), affine(scales=(1.5, 2.0, 2.5)))
     node = add_segmentation(volume, "organs")
+    if unused == "Slicer's own":
+        node.GetSegmentation().AddEmptySegment("unused")
+    else:
+        add_segment(node, "unused")
+    if unused == "from a file":
+        save(node, path)
+        node = load_segmentation(an_mrml_scene, path)
     a_segment_editor.GetSegmentEditorNode().SetAndObserveSegmentationNode(node)
-    add_segment(node, "unused")
     a_writer.write(node, volume, {add_segment(node, "liver"): MaskCrop(LIVER, (0, 0, 0))})
-    save(node, tmp_path / "organs.seg.nrrd")
-    loaded = load_segmentation(an_mrml_scene, tmp_path / "organs.seg.nrrd")
+    save(node, path)
+    loaded = load_segmentation(an_mrml_scene, path)
     liver = loaded.GetSegmentation().GetSegmentIdBySegmentName("liver")
     np.testing.assert_array_equal(_exported(loaded, liver, volume), LIVER)
 
