@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from ensam.errors import CheckpointError
+from ensam.files import read_text
 
 from .translation import tr as _
 
@@ -20,7 +21,7 @@ def card_text(checkpoint: str = "") -> str:
             _("There is no checkpoint '{name}': choose another file.").format(name=path.name)
         )
     try:
-        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        card = json.loads(read_text(path.with_suffix(".json")))
         data = ", ".join(f"{entry['dataset']} ({entry['cases']})" for entry in card["training_data"])
         lines = [
             path.name,
@@ -31,7 +32,7 @@ def card_text(checkpoint: str = "") -> str:
     except FileNotFoundError:
         text = _("This checkpoint has no card: nothing is known about how it was made.")
         return f"{path.name}\n{text}"
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise CheckpointError(
             _("The card of '{name}' is damaged: get it again.").format(name=path.name)
         ) from error

@@ -18,7 +18,7 @@ from ensam.prompts import Box, Point, PromptSet, Vector
 
 from .markups import muted_from_nodes, prompts_from_nodes, set_box
 from .translation import tr as _
-from .volumes import array_from_matrix, matrix_from_array, points_to_world
+from .volumes import array_from_matrix, matrix_from_array, transform_between, transform_points
 
 BOX, FOREGROUND, BACKGROUND = KINDS = ("box", "foreground", "background")
 _REFERENCE = "ENSAM.Segmentation"
@@ -233,21 +233,24 @@ class PromptNodes:
         node.SetNthControlPointSelected(0, prompts.box is not None)
 
     def _write_points(self, node: slicer.vtkMRMLMarkupsNode, wanted: list[tuple[Point, bool]]) -> None:
+        # In the node's own space: by way of the world a transform would round them, and a prompt that isn't
+        # exactly the one that was answered counts as a new one.
+        to_node = transform_between(self.volume.GetParentTransformNode(), node.GetParentTransformNode())
         positions = np.array([point.position_ras for point, _counts in wanted]).reshape(-1, 3)
-        world = points_to_world(self.volume, positions)
+        places = transform_points(to_node, positions)
         missing = set(range(len(wanted)))
         for index in reversed(range(node.GetNumberOfControlPoints())):
             if node.GetNthControlPointPositionStatus(index) != node.PositionDefined:
                 continue  # the one that follows the mouse
-            here = np.array(node.GetNthControlPointPositionWorld(index))
-            match = next((i for i in missing if np.allclose(world[i], here, rtol=0, atol=_SAME_MM)), None)
+            here = np.array(node.GetNthControlPointPosition(index))
+            match = next((i for i in missing if np.allclose(places[i], here, rtol=0, atol=_SAME_MM)), None)
             if match is None:
                 node.RemoveNthControlPoint(index)
             else:
                 missing.remove(match)
                 node.SetNthControlPointSelected(index, wanted[match][1])
         for i in sorted(missing):
-            index = node.AddControlPointWorld(world[i].tolist())
+            index = node.AddControlPoint(places[i].tolist())
             node.SetNthControlPointSelected(index, wanted[i][1])
 
     def _node_of(self, row: PromptRow) -> slicer.vtkMRMLMarkupsNode:

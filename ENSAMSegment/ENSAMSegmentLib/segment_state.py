@@ -7,7 +7,6 @@ so the prompts return with the mask that they made.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -48,16 +47,21 @@ def read_state(segment: slicer.vtkSegment) -> SegmentState | None:
     prompts = get_tag(segment, PROMPTS_TAG)
     if not prompts:
         return None
-    rest = _decode(get_tag(segment, STATE_TAG), segment)
-    if not isinstance(rest, dict) or not all(isinstance(rest.get(k, ""), str) for k in ("mask", "base")):
-        raise _damaged(segment)
-    return SegmentState(
-        _prompts(_decode(prompts, segment), segment),
-        _prompts(rest.get("muted"), segment),
-        rest.get("mask", ""),
-        rest.get("base", ""),
-        _prompts(rest.get("base_prompts"), segment),
-    )
+    try:
+        rest = _decode(get_tag(segment, STATE_TAG))
+        return SegmentState(
+            _prompts(_decode(prompts)),
+            _prompts(rest.get("muted")),
+            _text(rest.get("mask", "")),
+            _text(rest.get("base", "")),
+            _prompts(rest.get("base_prompts")),
+        )
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise PromptError(
+            _(
+                "The prompts stored with the segment '{segment}' are damaged: draw its box and points again."
+            ).format(segment=segment.GetName())
+        ) from error
 
 
 def write_state(segment: slicer.vtkSegment, state: SegmentState) -> None:
@@ -115,25 +119,21 @@ def prompts_name(segment: slicer.vtkSegment) -> str:
     return name or "segment"
 
 
-def _damaged(segment: slicer.vtkSegment) -> PromptError:
-    return PromptError(
-        _(
-            "The prompts stored with the segment '{segment}' are damaged: draw its box and points again."
-        ).format(segment=segment.GetName())
-    )
-
-
 def _document(prompts: PromptSet, segment: slicer.vtkSegment) -> Any:
     return json.loads(to_json([SegmentPrompts(prompts_name(segment), prompts)]))
 
 
-def _prompts(document: Any, segment: slicer.vtkSegment) -> PromptSet:
+def _prompts(document: Any) -> PromptSet:
     if document is None:
         return NO_PROMPTS
-    segments = from_json(json.dumps(document))
-    if len(segments) != 1:
-        raise _damaged(segment)
-    return segments[0].prompts
+    (segment,) = from_json(json.dumps(document))
+    return segment.prompts
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("A fingerprint is text.")
+    return value
 
 
 # A "|" in a tag would end it in a .seg.nrrd file: base64 has none.
@@ -141,10 +141,5 @@ def _encode(document: Any) -> str:
     return base64.b64encode(json.dumps(document).encode()).decode("ascii")
 
 
-def _decode(text: str, segment: slicer.vtkSegment) -> Any:
-    if not text:
-        return {}
-    try:
-        return json.loads(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise _damaged(segment) from error
+def _decode(text: str) -> Any:
+    return json.loads(base64.b64decode(text, validate=True)) if text else {}

@@ -58,6 +58,17 @@ def add_segment(
     segment.SetName(name)
     if color is not None:
         segment.SetColor(*color)
+    # Slicer gives empty segments voxels of 1 mm, and saving brings all onto the finest grid there is.
+    empty = _reference_geometry(segmentation)
+    empty.SetExtent(0, -1, 0, -1, 0, -1)
+    empty.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    segment.AddRepresentation(LABELMAP, empty)
+    for other_id in segmentation.GetSegmentation().GetSegmentIDs():
+        labelmap = labelmap_of(segmentation.GetSegmentation().GetSegment(other_id))
+        if labelmap is not None and labelmap.IsEmpty():
+            labelmap.CopyDirections(empty)
+            labelmap.SetSpacing(empty.GetSpacing())
+            labelmap.SetOrigin(empty.GetOrigin())
     segment_id = segmentation.GetSegmentation().GenerateUniqueSegmentID("")
     segmentation.GetSegmentation().AddSegment(segment, segment_id)
     return segment_id

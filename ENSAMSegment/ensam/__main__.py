@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return getattr(commands, options.command.replace("-", "_"))(options)
     except InputError as error:
-        print(error, file=sys.stderr)
+        print(" ".join(str(error).split()), file=sys.stderr)  # a file's name may hold line breaks
         return 2
     except BrokenPipeError:  # as in `ensam info | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,6 +19,8 @@ from ensam.files import replacing
 from ensam.network import ENSAM, NetworkConfig
 
 FORMAT = "ensam-1"
+LARGEST_SIZE = 4096  # of a width or a count in a card: what it asks for is built before it is checked
+_NUMBERS = {"F16", "BF16", "F32", "F64"}
 STARTER = Path(__file__).resolve().parent.parent / "Resources" / "Models" / "ensam-starter.safetensors"
 
 
@@ -64,28 +66,48 @@ def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
     path = STARTER if path is None else Path(path)
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint '{path}': check the path.")
+    damaged = f"'{path.name}' holds weights of another architecture than its card says: export it again."
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            metadata, names = file.metadata() or {}, list(file.keys())
+            if metadata.get("format") != FORMAT:
+                raise CheckpointError(
+                    f"'{path.name}' is not an ENSAM checkpoint: choose one that ENSAM has written."
+                )
+            card, config, budget = _read_card(metadata.get("card", ""), damaged)
+            # Before memory is taken for them the weights must be those of the network.
+            parts = {name: file.get_slice(name) for name in names}
+            shapes = {name: tuple(part.get_shape()) for name, part in parts.items()}
+            if shapes != _shapes(config, len(names)) or {p.get_dtype() for p in parts.values()} - _NUMBERS:
+                raise CheckpointError(damaged)
+            state = {name: file.get_tensor(name).float() for name in names}
         digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"'{path.name}' is not a readable safetensors file: download or export it again."
         ) from error
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"'{path.name}' is not an ENSAM checkpoint: choose one that ENSAM has written.")
-    damaged = f"'{path.name}' holds weights of another architecture than its card says: export it again."
-    try:
-        card = json.loads(metadata["card"])
-        config = NetworkConfig.from_dict(card["architecture"])
-        budget = int(card["voxel_budget"])
-        with torch.device("meta"):
-            expected = {name: t.shape for name, t in ENSAM(config).state_dict().items()}
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise CheckpointError(damaged) from error
-    if expected != {name: t.shape for name, t in state.items()} or not 8**3 <= budget <= 512**3:
-        raise CheckpointError(damaged)
     if not all(bool(t.isfinite().all()) for t in state.values()):
         raise CheckpointError(f"'{path.name}' holds weights that are not finite numbers: export it again.")
     return Checkpoint(config, budget, card, digest, state)
+
+
+def _read_card(text: str, damaged: str) -> tuple[dict[str, Any], NetworkConfig, int]:
+    """The card, what it says of the network, and the voxel budget. Raises CheckpointError."""
+    try:
+        card = json.loads(text)
+        config = NetworkConfig.from_dict(card["architecture"])
+        budget = int(card["voxel_budget"])
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise CheckpointError(damaged) from error
+    if not 8**3 <= budget <= 512**3:
+        raise CheckpointError(damaged)
+    return card, config, budget
+
+
+def _shapes(config: NetworkConfig, most: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of the network's weights; none for one that a file of so many tensors can't hold."""
+    sizes = (*config.widths, config.groups, config.heads, config.mlp_width)
+    if max(sizes) > LARGEST_SIZE or sum(config.blocks) + config.interaction_blocks > most:
+        return {}
+    with torch.device("meta"):
+        return {name: tuple(t.shape) for name, t in ENSAM(config).state_dict().items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import sys
 import time
@@ -19,7 +20,7 @@ from ensam.benchmark import count_gflop, measure_click
 from ensam.challenge import read_case, write_segmentation
 from ensam.checkpoint import load_checkpoint
 from ensam.errors import InputError, OutputError
-from ensam.files import not_written, replacing
+from ensam.files import not_written, read_text, replacing
 from ensam.masks import MaskCrop
 from ensam.prompts import Box, Point, PromptSet, SegmentPrompts, read_prompts
 from ensam.session import InteractiveSession, Segmentation
@@ -64,7 +65,8 @@ def batch(options: argparse.Namespace) -> int:
     session = _session(options, options.intensity)
     model = f"{session.checkpoint.digest[:8]} {options.intensity}"
     summary = options.output / "summary.csv"
-    rows = {case: _finished(case, options.output, model, _read_summary(summary)) for case in cases}
+    done = _read_summary(summary)
+    rows = {case: _finished(case, options.output, model, done) for case in cases}
     failed = 0
     for case in tqdm(cases, unit="case", desc="ENSAM"):
         if rows[case]:
@@ -216,10 +218,8 @@ def _same_place(path: Path, other: Path) -> bool:
 def _read_manifest(path: Path) -> list[BatchCase]:
     """The lines of a manifest; paths are relative to it. Raises InputError."""
     try:
-        # utf-8-sig: spreadsheets write a byte-order mark.
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
+        reader = csv.DictReader(io.StringIO(read_text(path)))
+        rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"'{path}' can't be read: give a CSV file with columns volume, prompts.") from error
     if not reader.fieldnames or not {"volume", "prompts"} <= set(reader.fieldnames):
@@ -227,16 +227,18 @@ def _read_manifest(path: Path) -> list[BatchCase]:
     if not rows:
         raise InputError(f"'{path.name}' lists no cases: add a line for each.")
     cases: list[BatchCase] = []
+    outputs: set[str] = set()
     for number, row in enumerate(rows, start=2):
         if not row["volume"] or not row["prompts"] or "\0" in row["volume"] + row["prompts"]:
             raise InputError(f"Line {number} of '{path.name}' lacks a volume or prompts: fill it in.")
         prompts = path.parent / row["prompts"]
         output = prompts.name.removesuffix(".json") + ".seg.nrrd"
-        if output in {case.output for case in cases}:
+        if output.casefold() in outputs:  # many systems take a.json and A.json for one
             raise InputError(
                 f"Line {number} of '{path.name}' repeats the name of a prompts file, after which its output "
                 "is named: rename one."
             )
+        outputs.add(output.casefold())
         cases.append(BatchCase(path.parent / row["volume"], prompts, output))
     return cases
 
@@ -287,14 +289,18 @@ def _read_summary(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        # Folders may have names of an older encoding.
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             return list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"'{path}' is damaged: move it away to start anew.") from error
 
 
 def _write_summary(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.DictWriter(file, SUMMARY_COLUMNS, restval="")
         writer.writeheader()
         writer.writerows(rows)

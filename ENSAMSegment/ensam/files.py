@@ -1,8 +1,9 @@
-"""Writing a result whole or not at all."""
+"""Writing a result whole or not at all, and reading texts of a size that texts have."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -10,6 +11,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ensam.errors import OutputError
+
+MOST_TEXT_BYTES = 64 << 20
+
+
+def read_text(path: Path | str) -> str:
+    """All of a UTF-8 file, without a byte-order mark.
+
+    Raises OSError for a file that can't be read, isn't a plain one (a pipe would never end) or is over
+    `MOST_TEXT_BYTES`, and UnicodeDecodeError.
+    """
+    path = Path(path)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(errno.ENOENT, "There is no such file", str(path))
+    if path.stat().st_size > MOST_TEXT_BYTES:
+        raise OSError(errno.EFBIG, "The file is too large", str(path))
+    return path.read_text(encoding="utf-8-sig")
 
 
 @contextmanager

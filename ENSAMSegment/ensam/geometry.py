@@ -17,6 +17,7 @@ from ensam.prompts import Box
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SHEAR_TOLERANCE = 1e-4
 _ROUNDING = 1e-6  # voxels
+_LARGEST_MM = 1e9  # of a voxel or an origin, and the inverse of the smallest voxel; no image is beyond
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +123,10 @@ def _is_invertible_affine(matrix: np.ndarray) -> bool:
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or not np.array_equal(matrix[3], (0, 0, 0, 1)):
         return False
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
+    if not (lengths.min() > 1 / _LARGEST_MM and np.abs(matrix).max() < _LARGEST_MM):
+        return False
     # Unit columns make the test independent of the spacing, which may be micrometres.
-    return bool(lengths.min() > 0 and abs(np.linalg.det(matrix[:3, :3] / lengths)) > 1e-9)
+    return bool(abs(np.linalg.det(matrix[:3, :3] / lengths)) > 1e-9)
 
 
 def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

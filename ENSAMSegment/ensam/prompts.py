@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ensam.errors import PromptError
-from ensam.files import replacing
+from ensam.files import MOST_TEXT_BYTES, read_text, replacing
 
 Vector = tuple[float, float, float]
 
@@ -154,7 +156,7 @@ def to_json(segments: Iterable[SegmentPrompts]) -> str:
 def from_json(text: str) -> tuple[SegmentPrompts, ...]:
     """The prompts that a JSON text of version 1 holds. Raises `PromptError` for anything else."""
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_no_key_twice)
     except (ValueError, RecursionError) as error:
         raise PromptError("The prompts are not JSON: use a file that ENSAM wrote.") from error
     _check_keys(document, "The prompts document", required={"version", "segments"})
@@ -167,9 +169,8 @@ def from_json(text: str) -> tuple[SegmentPrompts, ...]:
         _segment_from_dict(item, f"Segment {number}")
         for number, item in enumerate(_list(document["segments"], "'segments'"), start=1)
     )
-    names = [segment.name for segment in segments]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(segment.name for segment in segments).items():
+        if count > 1:
             raise PromptError(f"Two segments are called '{name}': give each segment a name of its own.")
     return segments
 
@@ -178,9 +179,12 @@ def read_prompts(path: Path | str) -> tuple[SegmentPrompts, ...]:
     """The prompts in a JSON file. Raises `PromptError` when it can't be read or isn't valid."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except OSError as error:
-        raise PromptError(f"The prompts file '{path.name}' can't be opened: check that it exists.") from error
+        raise PromptError(
+            f"The prompts file '{path.name}' can't be opened: check that it exists, and is of at most "
+            f"{MOST_TEXT_BYTES >> 20} MB."
+        ) from error
     except UnicodeDecodeError as error:
         raise PromptError(f"The prompts file '{path.name}' isn't text: use one that ENSAM wrote.") from error
     return from_json(text)
@@ -230,13 +234,21 @@ def _point_from_dict(item: Any, where: str) -> Point:
     _check_keys(item, where, required={"position_ras", "label"})
     label = item["label"]
     if not isinstance(label, str) or label not in _LABELS:
-        raise PromptError(f"{where} has the label {label!r}: use 'foreground' or 'background'.")
+        raise PromptError(f"{where} has the label {reprlib.repr(label)}: use 'foreground' or 'background'.")
     return Point(_vector(item["position_ras"], f"{where}: 'position_ras'"), _LABELS[label])
 
 
 def _check_name(name: Any) -> None:
     if not isinstance(name, str) or not name.strip() or not name.isprintable():
         raise PromptError("Each segment needs a name of one line of text.")
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that is there twice JSON keeps the last: clicks would be lost in silence."""
+    for key, count in Counter(key for key, _value in pairs).items():
+        if count > 1:
+            raise PromptError(f"The prompts have the key {reprlib.repr(key)} twice in one place: join them.")
+    return dict(pairs)
 
 
 def _check_keys(item: Any, where: str, required: set[str], optional: Iterable[str] = ()) -> None:
@@ -247,7 +259,9 @@ def _check_keys(item: Any, where: str, required: set[str], optional: Iterable[st
         raise PromptError(f"{where} lacks '{missing[0]}': add it.")
     unknown = sorted(item.keys() - required - set(optional))
     if unknown:
-        raise PromptError(f"{where} has the unknown key {unknown[0]!r}: remove it or mend its spelling.")
+        raise PromptError(
+            f"{where} has the unknown key {reprlib.repr(unknown[0])}: remove it or mend its spelling."
+        )
 
 
 def _list(item: Any, where: str) -> list[Any]:

@@ -23,7 +23,10 @@ from ensam.geometry import Grid
 from ensam.preprocessing import IntensityRange, looks_like_ct, percentile_range
 
 OUTPUT_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii", ".mha")
+MOST_VOXELS = 1 << 33  # 2048^3
 _CHUNK_BYTES = 1 << 20
+_WHOLE_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha")  # these files hold their voxels themselves
+_MOST_DEFLATED = 1100  # voxels a byte of such a file: deflate makes at most 1032 bytes of one
 _LARGEST = 1e30  # differences of larger values overflow
 _GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
 
@@ -93,6 +96,8 @@ def read_volume(path: Path | str) -> Volume:
     path = Path(path)
     if not os.path.isfile(path):
         raise VolumeError(f"There is no image file '{path}': check the path.")
+    if not _is_unicode(path):
+        raise VolumeError(f"'{path}' isn't written in Unicode: rename the file or its folder.")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     damaged = f"'{path.name}' can't be read: check that it is a complete 3D image, for example NRRD or NIfTI."
@@ -100,6 +105,7 @@ def read_volume(path: Path | str) -> Volume:
         with _silent_itk():
             reader.ReadImageInformation()
             dimension, components = reader.GetDimension(), reader.GetNumberOfComponents()
+            _check_size(path, reader.GetSize(), damaged)
             image = reader.Execute() if dimension == 3 and components == 1 else None
     except (RuntimeError, MemoryError) as error:
         raise VolumeError(damaged) from error
@@ -114,11 +120,25 @@ def read_volume(path: Path | str) -> Volume:
     return Volume(sitk.GetArrayFromImage(image), Grid.from_itk(image), path.name)
 
 
+def _check_size(path: Path, size: Sequence[int], damaged: str) -> None:
+    """Raise `VolumeError` for more voxels than a volume may have or the file can hold, before it is read."""
+    voxels = math.prod(size)
+    if voxels > MOST_VOXELS:
+        raise VolumeError(
+            f"'{path.name}' is said to have {voxels:.3g} voxels, more than ENSAM can segment: crop or "
+            "resample it."
+        )
+    if path.name.lower().endswith(_WHOLE_SUFFIXES) and voxels > _MOST_DEFLATED * path.stat().st_size:
+        raise VolumeError(damaged)
+
+
 def check_output_path(path: Path | str) -> None:
     """Raise `OutputError` when `write_labels` could not write to `path`; call it before any long work."""
     path = Path(path)
     if not path.name.endswith(OUTPUT_SUFFIXES):
         raise OutputError(f"'{path.name}' must end in one of {', '.join(OUTPUT_SUFFIXES)}: change its name.")
+    if not _is_unicode(path):
+        raise OutputError(f"'{path}' isn't written in Unicode: choose another name or folder.")
     if os.path.isdir(path):
         raise OutputError(f"'{path}' is a folder: give the name of a file.")
     if not os.path.isdir(path.parent):
@@ -217,6 +237,15 @@ def _nifti_is_complete(path: Path, image: sitk.Image) -> bool:
     except (EOFError, gzip.BadGzipFile, zlib.error):
         return False
     return size >= expected
+
+
+def _is_unicode(path: Path) -> bool:
+    """Whether SimpleITK can be told this path: names of an older encoding end its process."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @contextmanager

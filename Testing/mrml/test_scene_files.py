@@ -259,6 +259,21 @@ def test_a_segmentation_file_keeps_the_prompts_of_a_segment_of_any_name(
     assert some_work.click() is None
 
 
+def test_prompts_of_a_segmentation_file_are_answered_already_though_all_lies_under_a_transform(
+    another_scene, some_work, tmp_path
+):
+    some_work.segment_one(another_scene)
+    turned = add_transform(another_scene, affine((0, 30, 10), origin=(5, 6, 7)))
+    for node in (some_work.logic.volume, some_work.logic.segmentation):
+        node.SetAndObserveTransformNodeID(turned.GetID())
+    save(some_work.logic.segmentation, tmp_path / "saved.seg.nrrd")
+    loaded = load_segmentation(another_scene, tmp_path / "saved.seg.nrrd")
+    loaded.SetAndObserveTransformNodeID(turned.GetID())
+    some_work.logic.select(segmentation=loaded, segment_id=loaded.GetSegmentation().GetNthSegmentID(0))
+    assert len(some_work.logic.prompt_rows()) == 3
+    assert "mask follows" in some_work.logic.status.text and not some_work.logic.offers_update
+
+
 def test_prompts_wait_for_an_image_that_is_not_loaded(another_scene, some_work, tmp_path):
     some_work.segment_one(another_scene)
     prompts, volume, asked = some_work.prompts(), some_work.logic.volume, len(some_work.session.calls)

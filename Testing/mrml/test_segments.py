@@ -10,7 +10,7 @@ from ensam.errors import InputError
 from ensam.masks import MaskCrop
 from ENSAMSegmentLib.segments import SegmentWriter, add_segment, add_segmentation, read_segment
 
-from .conftest import KIDNEY, LIVER, OBLIQUE, SHAPE, ball
+from .conftest import KIDNEY, LIVER, OBLIQUE, SHAPE, affine, ball
 from .nodes import add_segment_editor, add_volume, load_segmentation, save
 
 OVERWRITE_MODES = {
@@ -425,6 +425,28 @@ def test_new_segments_have_labelmaps_of_their_own_and_keep_them_apart(
     for name, voxels in (("liver", LIVER), ("kidney", KIDNEY)):
         segment = loaded.GetSegmentation().GetSegmentIdBySegmentName(name)
         np.testing.assert_array_equal(_exported(loaded, segment, a_straight_volume_node), voxels)
+
+
+@pytest.mark.parametrize("unused", ["new", "from a file", "Slicer's own"])
+def test_a_segment_without_voxels_changes_no_other_one_in_a_file(
+    a_writer, a_segment_editor, an_mrml_scene, tmp_path, unused
+):
+    path = tmp_path / "organs.seg.nrrd"
+    volume = add_volume(an_mrml_scene, np.zeros(SHAPE, np.int16), affine(scales=(1.5, 2.0, 2.5)))
+    node = add_segmentation(volume, "organs")
+    if unused == "Slicer's own":
+        node.GetSegmentation().AddEmptySegment("unused")
+    else:
+        add_segment(node, "unused")
+    if unused == "from a file":
+        save(node, path)
+        node = load_segmentation(an_mrml_scene, path)
+    a_segment_editor.GetSegmentEditorNode().SetAndObserveSegmentationNode(node)
+    a_writer.write(node, volume, {add_segment(node, "liver"): MaskCrop(LIVER, (0, 0, 0))})
+    save(node, path)
+    loaded = load_segmentation(an_mrml_scene, path)
+    liver = loaded.GetSegmentation().GetSegmentIdBySegmentName("liver")
+    np.testing.assert_array_equal(_exported(loaded, liver, volume), LIVER)
 
 
 def test_a_segmentation_without_a_grid_takes_the_volumes(an_mrml_scene, a_writer, a_straight_volume_node):

@@ -10,10 +10,11 @@ import pytest
 from ensam.challenge import ChallengeCase, boxes_from_labels, read_case, write_case, write_segmentation
 from ensam.errors import ChallengeFileError, OutputError
 from ensam.npz import MAX_OBJECT_BYTES, read_members
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 
-thorough = settings(deadline=None, max_examples=300)
+thorough = inputs(300)
 IMAGE = np.random.default_rng(0).integers(0, 256, (6, 8, 10)).astype(np.uint8)
 SPACING = (0.5, 0.75, 2.0)
 LABELS = np.zeros(IMAGE.shape, np.uint8)
@@ -274,7 +275,7 @@ def test_a_damaged_array_reads_or_is_refused(a_fuzzed_path, data, name):
     assert_reads_or_is_refused(a_fuzzed_path)
 
 
-@settings(deadline=None)
+@inputs(100)
 @given(content=st.binary(max_size=200))
 def test_any_bytes_are_refused(a_fuzzed_path, content):
     a_fuzzed_path.write_bytes(content)

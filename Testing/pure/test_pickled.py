@@ -9,10 +9,11 @@ import zipfile
 import numpy as np
 import pytest
 from ensam.pickled import RefusedPickleError, read_object_array
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 
-thorough = settings(deadline=None, max_examples=300)
+thorough = inputs(300)
 BOX = {"z_min": 1, "z_max": 3, "z_mid": 2, "z_mid_x_min": 3, "z_mid_x_max": 7}
 
 
