@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,7 @@ with installed(Path(tempfile.mkdtemp())) as application:
 
 def main() -> None:
     """Print the median of nine fresh processes, and what is imported."""
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     root = Path(__file__).resolve().parents[2]
     folders = [str(root / name) for name in ("ENSAMSegment", "ENSAMTrainer")]
     runs = []

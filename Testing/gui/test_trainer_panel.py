@@ -560,6 +560,24 @@ def test_a_result_can_be_installed_and_taken_back_and_shows_its_card(a_panel):
     assert {"takeBackButton"} == {"useButton", "takeBackButton"} & a_panel.enabled()
 
 
+def test_a_result_whose_card_is_not_in_order_can_still_be_installed(a_panel, fake):
+    from ensam.errors import InputError
+
+    class Damaged(fake.FakeTrainerLogic):
+        @property
+        def card_text(self):
+            raise InputError("The card of 'mine' is damaged: get it again.")
+
+        @card_text.setter
+        def card_text(self, text):
+            """As the fake sets it at first."""
+
+    a_panel.logic.__class__ = Damaged
+    a_panel.logic.say(can_install=True)
+    assert a_panel.ui.cardLabel.text == "The card of 'mine' is damaged: get it again."
+    assert a_panel.ui.useButton.enabled and a_panel.dialogs.errors == []
+
+
 # Installing packages, and the end
 
 
