@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import qt
 import slicer
+from ensam.errors import InputError
 from ENSAMSegmentGUI.reporting import errors_shown
 from slicer.i18n import tr as _
 
@@ -32,12 +33,19 @@ class Results:
         ui, logic = self._ui, self._logic
         is_working = logic.status.kind == "working"
         ui.resultLabel.text = self._sentence()
-        ui.cardLabel.text = logic.card_text
-        ui.cardLabel.visible = bool(logic.card_text)
+        ui.cardLabel.text = self._card()
+        ui.cardLabel.visible = bool(ui.cardLabel.text)
         ui.useButton.enabled = logic.can_install
         ui.takeBackButton.enabled = bool(logic.installed_result)
         ui.exportButton.enabled = bool(logic.rows()) and not is_working
         ui.importButton.enabled = not is_working
+
+    def _card(self) -> str:
+        try:
+            return self._logic.card_text
+        except InputError as error:
+            # A result can be used whose card is not in order.
+            return str(error)
 
     def _sentence(self) -> str:
         if self._logic.installed_result:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import qt
 import slicer
+from ensam.errors import InputError
 from ENSAMSegmentGUI.install_box import InstallBox, Installer
 from ENSAMSegmentGUI.reporting import errors_shown
 from ENSAMSegmentGUI.ticker import Ticker
 from ENSAMSegmentLib import install
+from ENSAMSegmentLib.status import Status
 
 from .cases import Cases
 from .judging import Judging
@@ -52,13 +54,14 @@ class TrainerPanel:
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self.install_box = InstallBox(self.widget, self.ui.toolsBox, installer)
         self.cases = Cases(self.ui, logic)
+        self._training = Training(self.ui, logic)
         self._parts = (
             self.cases,
-            Training(self.ui, logic),
+            self._training,
             Judging(self.ui, logic),
             Results(self.ui, logic),
         )
-        self.ticker = Ticker(logic.poll)
+        self.ticker = Ticker(self._poll)
         # The scene tells of every single node: all of one go are answered once.
         self._scene_timer = qt.QTimer()
         self._scene_timer.setSingleShot(True)
@@ -94,8 +97,12 @@ class TrainerPanel:
 
     def refresh(self) -> None:
         """Show everything as the logic has it now."""
-        for part in self._parts:
-            part.refresh()
+        try:
+            for part in self._parts:
+                part.refresh()
+        except InputError as error:
+            # In the panel: a dialog would come again with every second of a training.
+            self._training.show(Status("error", str(error)))
 
     def cleanup(self) -> None:
         """Cut all connections. The logic is the host's to clean up."""
@@ -105,6 +112,13 @@ class TrainerPanel:
         for sender, signal, slot in self._connections:
             sender.disconnect(signal, slot)
         self.install_box.cleanup()
+
+    def _poll(self, wait_s: float) -> float | None:
+        delay_s = self.logic.poll(wait_s)
+        if delay_s is None:
+            # What ran may have ended by itself since the last time.
+            self.refresh()
+        return delay_s
 
     def _on_changed(self) -> None:
         self.refresh()

@@ -15,6 +15,7 @@ from .user_settings import save_choice
 from .words import BAD, style
 
 if TYPE_CHECKING:
+    from ENSAMSegmentLib.status import Status
     from ENSAMTrainerLib.logic import ENSAMTrainerLogic
 
 _PROGRESS_STEPS = 100
@@ -58,7 +59,7 @@ class Training:
         ui.stopButton.enabled = logic.can_stop
         ui.resumeButton.enabled = logic.can_resume
         ui.plotButton.enabled = logic.can_plot
-        self._show_status()
+        self.show(logic.status)
 
     def _show_choice(self) -> None:
         ui, choice = self._ui, self._logic.choice
@@ -89,8 +90,9 @@ class Training:
             if line_edit.text != text:
                 line_edit.text = text
 
-    def _show_status(self) -> None:
-        ui, status = self._ui, self._logic.status
+    def show(self, status: Status) -> None:
+        """Show a sentence, what is behind it, and how far it is."""
+        ui = self._ui
         ui.statusBox.visible = bool(status.text)
         ui.statusLabel.text = status.text
         ui.statusLabel.styleSheet = style(BAD) if status.kind == "error" else ""

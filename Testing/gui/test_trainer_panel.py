@@ -428,6 +428,23 @@ def test_a_failed_training_stands_out(a_panel):
     assert not a_panel.ui.statusLabel.styleSheet
 
 
+def test_what_is_wrong_with_the_folder_is_said_in_the_panel_and_not_in_dialogs(a_panel, fake):
+    from ensam.errors import InputError
+
+    def rows():
+        raise InputError("The folder of the cases can't be read: choose another.")
+
+    real, a_panel.logic.rows = a_panel.logic.rows, rows
+    for _ in range(3):
+        a_panel.logic.changed()
+    assert a_panel.ui.statusLabel.text == "The folder of the cases can't be read: choose another."
+    assert "color" in a_panel.ui.statusLabel.styleSheet
+    assert a_panel.dialogs.errors == []
+    a_panel.logic.rows = real
+    a_panel.logic.changed()
+    assert a_panel.ui.statusLabel.text == "Add cases to train on."
+
+
 def test_the_logic_is_asked_as_often_as_it_wants_until_nothing_runs(a_panel, pump):
     a_panel.logic.polls = [0.0, 0.01, 0.0]
     a_panel.logic.changed()
@@ -435,6 +452,20 @@ def test_the_logic_is_asked_as_often_as_it_wants_until_nothing_runs(a_panel, pum
     assert a_panel.calls.names().count("poll") == 4
     pump(0.1)
     assert a_panel.calls.names().count("poll") == 4
+
+
+def test_the_end_of_a_training_is_shown_though_nobody_was_told(a_panel, fake, pump):
+    from ENSAMSegmentLib.status import Status
+
+    def poll(wait_s):
+        a_panel.logic.status = Status("done", "The training is over.")
+        a_panel.logic.verdict = "Better by 0.014."
+
+    a_panel.logic.poll = poll
+    a_panel.logic.say(**working(fake))
+    pump(0.1)
+    assert a_panel.ui.statusLabel.text == "The training is over."
+    assert a_panel.ui.verdictLabel.text == "Better by 0.014."
 
 
 def test_a_training_is_followed_while_another_module_is_shown(a_panel, fake, pump):
@@ -527,6 +558,24 @@ def test_a_result_can_be_installed_and_taken_back_and_shows_its_card(a_panel):
     a_panel.logic.say(can_install=False, installed_result="mine")
     assert ui.resultLabel.text.startswith("'mine' is installed")
     assert {"takeBackButton"} == {"useButton", "takeBackButton"} & a_panel.enabled()
+
+
+def test_a_result_whose_card_is_not_in_order_can_still_be_installed(a_panel, fake):
+    from ensam.errors import InputError
+
+    class Damaged(fake.FakeTrainerLogic):
+        @property
+        def card_text(self):
+            raise InputError("The card of 'mine' is damaged: get it again.")
+
+        @card_text.setter
+        def card_text(self, text):
+            """As the fake sets it at first."""
+
+    a_panel.logic.__class__ = Damaged
+    a_panel.logic.say(can_install=True)
+    assert a_panel.ui.cardLabel.text == "The card of 'mine' is damaged: get it again."
+    assert a_panel.ui.useButton.enabled and a_panel.dialogs.errors == []
 
 
 # Installing packages, and the end
