@@ -216,10 +216,15 @@ class ENSAMTrainerLogic:
             return Status("ready", _("Check the cases, then press 'Train'."))
         return self._runs.status()
 
+    @property
+    def can_plot(self) -> bool:
+        """Whether a training has written something that could be plotted."""
+        return self._runs.current is not None and (self._runs.current.path / "log.csv").is_file()
+
     def show_plot(self) -> None:
         """Loss and held-out Dice of the last training in a plot view."""
-        if self._runs.current is None:
-            raise InputError(_("There is nothing to plot yet: start a training."))
+        if not self.can_plot:
+            raise InputError(_("There is nothing to plot yet: start a training, and wait for some steps."))
         chart = self._plot.update(self._runs.current.path)
         slicer.modules.plots.logic().ShowChartInLayout(chart)
 
@@ -230,6 +235,12 @@ class ENSAMTrainerLogic:
         """Whether the last training made the weights better, in a sentence; "" before."""
         outcome = self._runs.outcome
         return "" if outcome is None else verdict(outcome)
+
+    @property
+    def is_better(self) -> bool | None:
+        """Whether the last training made the weights better, None where nobody knows."""
+        outcome = self._runs.outcome
+        return outcome.written if outcome is not None and outcome.comparisons else None
 
     def comparisons(self) -> tuple[ComparisonRow, ...]:
         """The held-out objects before and after the last training."""

@@ -68,7 +68,7 @@ def patient_of(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
     while item and item != hierarchy.GetSceneItemID():
         uid = hierarchy.GetItemUID(item, "DICOM")
         if uid and hierarchy.GetItemLevel(item) == "Patient":
-            return f"patient {hashlib.blake2b(uid.encode(), digest_size=4).hexdigest()}"
+            return hashlib.blake2b(uid.encode(), digest_size=4).hexdigest()
         item = hierarchy.GetItemParent(item)
     return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_a_patient_from_dicom_is_known_by_a_number(a_case, a_logic):
     study = hierarchy.CreateStudyItem(patient, "study")
     hierarchy.SetItemParent(hierarchy.GetItemByDataNode(volume), study)
     name = a_logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
-    assert collection_of(a_logic).case(name).facts.patient.startswith("patient ")
+    assert re.fullmatch("[0-9a-f]{8}", collection_of(a_logic).case(name).facts.patient)
     assert "4711" not in (collection_of(a_logic).folder / name / "case.json").read_text()
 
 
