@@ -78,3 +78,23 @@ def a_volume(an_application):
     ijk_to_ras = np.array([[1.2, 0, 0, 0], [0, 1.0, 0, -19], [0, 0, 2.0, 51], [0, 0, 0, 1.0]])
     voxels = np.arange(24_000, dtype=np.int16).reshape(20, 30, 40)
     return add_volume(an_application.scene, voxels, ijk_to_ras, "CT chest")
+
+
+@pytest.fixture
+def a_trainer(an_application):
+    """The trainer's panel, with a fake logic."""
+    from .opened_trainer import OpenedTrainer
+
+    panel = OpenedTrainer(an_application)
+    panel.panel.widget.show()
+    yield panel
+    panel.panel.cleanup()
+
+
+@pytest.fixture
+def trainer_fakes():
+    """The module of the trainer's fake logic."""
+    pytest.importorskip("slicer")
+    from . import fake_trainer_logic
+
+    return fake_trainer_logic

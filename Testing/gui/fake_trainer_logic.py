@@ -50,6 +50,8 @@ TRAINING = Status(
     0.3,
 )
 
+RUNNING = {"status": TRAINING, "can_stop": True, "can_plot": True}
+
 
 class FakeTrainerLogic:
     """Behaves towards the panel as ENSAMTrainerLogic does: `changed` is called when something is other."""
