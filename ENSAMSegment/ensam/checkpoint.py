@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ensam.errors import CheckpointError
-from ensam.files import replacing
+from ensam.files import not_written, replacing
 from ensam.network import ENSAM, NetworkConfig
 
 FORMAT = "ensam-1"
@@ -55,7 +55,10 @@ def save_checkpoint(path: Path | str, network: ENSAM, voxel_budget: int, card: M
     text = json.dumps(full, indent=2, ensure_ascii=False)
     state = {name: t.detach().half().contiguous() for name, t in network.state_dict().items()}
     with replacing(path) as temporary:
-        save_file(state, temporary, {"format": FORMAT, "card": text})
+        try:
+            save_file(state, temporary, {"format": FORMAT, "card": text})
+        except SafetensorError as error:  # what it makes of a full disk
+            raise not_written(path, None) from error
         temporary.chmod(0o644)  # safetensors lets nobody but the owner read
     with replacing(path.with_suffix(".json")) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -71,7 +71,7 @@ class ENSAMTrainerLogic:
         self._python, self._start = python or _python_slicer(), start
         self._display, self._plot = CaseDisplay(slicer.mrmlScene), RunPlot(slicer.mrmlScene)
         self._task: Process | None = None  # check, copying a folder or an estimate
-        self._task_name = ""
+        self._task_name, self._was_busy = "", False
         self._said: Status | None = None
         self._use(Path(folder))
 
@@ -155,11 +155,17 @@ class ENSAMTrainerLogic:
         """Begins a training as `choice` says."""
         self._refuse_while_busy()
         self._need_cases()
-        self._runs.start(self._recipe(self._runs.new_folder()))
+        self._runs.start(self._recipe(self._runs.new_folder()), self._base)
         self._say(None)
 
     def stop(self) -> None:
-        """Ends the training between two steps and judges the best weights so far; `resume` can go on."""
+        """Ends the training between two steps and judges the best weights so far; `resume` can go on.
+
+        A check, a copy or an estimate ends at once; what it has done stays.
+        """
+        if self._task is not None:
+            self._task.kill()
+            self._task = None
         self._runs.stop()
         self._say(None)
 
@@ -175,7 +181,7 @@ class ENSAMTrainerLogic:
 
     @property
     def can_stop(self) -> bool:
-        return self._runs.state == "running"
+        return self._task is not None or self._runs.state == "running"
 
     @property
     def can_resume(self) -> bool:
@@ -185,7 +191,11 @@ class ENSAMTrainerLogic:
         """See how far the processes are. Gives the seconds until it wants to be called again, None when
         nothing runs."""
         if not self._is_busy:
+            if self._was_busy:
+                self._was_busy = False
+                self.changed()
             return None
+        self._was_busy = True
         if self._task is not None:
             self._task.wait(wait_s)
             self._finish_task()
@@ -305,8 +315,7 @@ class ENSAMTrainerLogic:
     def export_recipe(self, folder: Path | str) -> None:
         """Writes all that the training needs elsewhere into a new folder: cases, base, program, command."""
         self._need_cases()
-        base = Path(self.choice.base) if self.choice.base else SHIPPED
-        write_recipe(self._recipe(Path("unused")), base, Path(folder))
+        write_recipe(self._recipe(Path("unused")), self._base, Path(folder))
         self._say(
             Status("done", _("Written: README.txt in '{folder}' says how to run it.").format(folder=folder))
         )
@@ -347,6 +356,15 @@ class ENSAMTrainerLogic:
     def _need_cases(self) -> None:
         if not self._cases.collection.cases():
             raise InputError(_("There are no cases yet: add some from the scene, saved scenes or a folder."))
+
+    @property
+    def _base(self) -> Path:
+        """The chosen base's file. Raises InputError when it is gone."""
+        path = Path(self.choice.base) if self.choice.base else SHIPPED
+        if not path.is_file():
+            text = _("There is no checkpoint '{name}' any more: choose what to start from.")
+            raise InputError(text.format(name=path.name))
+        return path
 
     def _recipe(self, state: Path) -> Recipe:
         choice = self.choice

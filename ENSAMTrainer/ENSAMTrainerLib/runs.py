@@ -20,7 +20,8 @@ from .process import Process, last_words
 from .words import working
 
 LOG, _ARGUMENTS, _INSTALLED = "log.txt", "arguments.json", "installed.json"
-_WRONG_INPUT, _NOT_BETTER = 2, 3
+_WRONG_INPUT = 2
+_ROOM = 12  # times the checkpoint, which is in half precision: weights, momenta and average in full, twice
 State = Literal["none", "running", "stopping", "stopped", "failed", "done"]
 
 
@@ -82,7 +83,8 @@ class Runs:
     def can_resume(self) -> bool:
         """Whether the newest run ended before its end and has a state to go on from."""
         run = self.current
-        return self.state in ("stopped", "failed") and (run.path / _ARGUMENTS).is_file() and run.can_go_on
+        kept = run is not None and (run.has_state or run.has_best) and (run.path / _ARGUMENTS).is_file()
+        return kept and self.state in ("stopped", "failed")
 
     # What is done to it
 
@@ -90,10 +92,17 @@ class Runs:
         """Where the next run will be."""
         return self._folder / f"{datetime.now():%Y-%m-%d-%H%M%S}{suffix}"
 
-    def start(self, recipe: Recipe) -> None:
-        """Starts a training in recipe.state. Raises InputError."""
+    def start(self, recipe: Recipe, base: Path) -> None:
+        """Starts a training of the checkpoint `base` in recipe.state. Raises InputError."""
         try:
             recipe.state.mkdir(parents=True)
+            needed, free = _ROOM * base.stat().st_size, shutil.disk_usage(recipe.state).free
+            if free < needed:
+                recipe.state.rmdir()
+                text = _("A training needs {needed} MB of disk, and '{folder}' has {free} MB: make room.")
+                raise InputError(
+                    text.format(needed=needed >> 20, free=free >> 20, folder=recipe.state.parent)
+                )
         except OSError as error:
             raise not_written(recipe.state, error.strerror) from error
         save_arguments(recipe.state / _ARGUMENTS, recipe.finetuning())
@@ -170,8 +179,10 @@ class Runs:
         else:
             text = _("The training broke off at step {step}: {words}")
         text = text.format(step=step, words=words)
-        if run.can_go_on:
+        if run.has_state:
             return " ".join([text, _("'Resume' goes on from the last saved step.")])
+        if run.has_best:
+            return " ".join([text, _("The best weights so far are kept: 'Resume' goes on to better them.")])
         return " ".join([text, _("Nothing was saved yet: start it again.")])
 
     # What became of the result

@@ -21,8 +21,8 @@ def working(progress: Progress | None, stopping: bool) -> Status:
         return Status("working", _("Looking how good the base is on the held-out cases..."))
     if progress.phase == "after":
         return Status("working", _("Looking how good the result is on the held-out cases..."), "", 1.0)
-    if progress.phase != "train":
-        return Status("working", _("Starting..."))
+    if progress.is_over:  # its process is about to end, or a resumed one about to begin
+        return Status("working", _("A moment..."))
     dice = "" if progress.dice is None else _("held-out Dice {dice}").format(dice=f"{progress.dice:.3f}")
     parts = [_("step {step}").format(step=progress.step), dice]
     detail = ", ".join(part for part in parts if part)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.util
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,12 +85,15 @@ def smoothed(values: Sequence[float], width: int) -> np.ndarray:
 
 
 def _append(path: Path, header: Sequence[str], row: Sequence[float]) -> None:
+    whole = path.stat().st_size if path.is_file() else 0
     try:
-        new = not path.is_file()
         with path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerows([header, row] if new else [row])
+            writer.writerows([row] if whole else [header, row])
     except OSError as error:
+        # Half a row would make the next one unreadable.
+        with contextlib.suppress(OSError):
+            os.truncate(path, whole)
         raise not_written(path, error.strerror) from error
 
 

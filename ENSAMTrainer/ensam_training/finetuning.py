@@ -24,7 +24,7 @@ from ensam_training.configuration import Limit, TrainingConfig
 from ensam_training.coreset import split
 from ensam_training.distributed import Alone
 from ensam_training.judging import OBJECTS_PER_CASE, KeepMask, compare, means, scores, table, write_csv
-from ensam_training.run_folder import STATE, Outcome, Progress, Reporter
+from ensam_training.run_folder import BEST, STATE, Outcome, Progress, Reporter
 from ensam_training.stopping import StopRequest
 from ensam_training.training import Run, RunOptions, train
 
@@ -130,9 +130,10 @@ def finetune(
     before = scores(base, data.test, budget, _keeper(reporter, "before"))
     first = before if data.test is data.validation else scores(base, data.validation, budget)
     stop = StopRequest(None if reporter is None else reporter.stop_file)
+    to_beat = float(np.mean([s.dice for s in first])) if first else -np.inf
     options = replace(
         options or RunOptions(log_every=10),
-        to_beat=float(np.mean([s.dice for s in first])) if first else -np.inf,
+        to_beat=max(to_beat, _kept(reporter)),
         objects_per_case=OBJECTS_PER_CASE,
         stop=stop,
         watch=None if reporter is None else partial(_tell_step, reporter),
@@ -150,7 +151,7 @@ def finetune(
             Alone(device),
             say,
         )
-        best, network = folder / "best.pt", base
+        best, network = folder / BEST, base
         if best.is_file():
             network, budget = _rounded(ENSAM(checkpoint.config), best), config.validation_budget
     _tell(reporter, Progress("after", 1.0, run.step_count))
@@ -180,6 +181,14 @@ def _tell_step(reporter: Reporter, run: Run) -> None:
     share, seconds = run.trainer.progress(), run.trainer.seconds
     left = seconds * (1 - share) / share if share else None
     reporter.say(Progress("train", share, run.trainer.step_count, left, run.dice), always=False)
+
+
+def _kept(reporter: Reporter | None) -> float:
+    """The mean Dice of the best weights that an earlier attempt left although its state is gone."""
+    if reporter is None or not (reporter.path / BEST).is_file():
+        return -np.inf
+    scores = torch.load(reporter.path / BEST, weights_only=True)["scores"]
+    return float(np.mean(scores)) if scores else -np.inf
 
 
 def _keeper(reporter: Reporter | None, side: str) -> KeepMask | None:

@@ -23,7 +23,7 @@ from ensam.files import replacing
 from ensam.masks import MaskCrop
 
 PROGRESS, OUTCOME, ALIVE, STOP = "progress.json", "outcome.json", "alive", "stop"
-STATE = "state.pt"
+STATE, BEST = "state.pt", "best.pt"
 _ALIVE_SECONDS = 2.0
 _DEAD_SECONDS = 15.0  # without a sign of life
 _WRITE_SECONDS = 0.5
@@ -114,9 +114,14 @@ class RunFolder:
             return False
 
     @property
-    def can_go_on(self) -> bool:
-        """Whether there is a state to resume from."""
+    def has_state(self) -> bool:
+        """Whether there is a state to go on from."""
         return (self.path / STATE).is_file()
+
+    @property
+    def has_best(self) -> bool:
+        """Whether weights are kept that did better than the base; they are never lost by going on."""
+        return (self.path / BEST).is_file()
 
     def ask_to_stop(self) -> None:
         """The run ends between two steps, judges its best weights and keeps its state. Raises OutputError."""

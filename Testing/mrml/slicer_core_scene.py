@@ -25,6 +25,7 @@ _MODULE_LOGICS = {
     "Segmentations": slicer.vtkSlicerSegmentationsModuleLogic,
     "Tables": slicer.vtkSlicerTablesLogic,
     "Texts": slicer.vtkSlicerTextsLogic,
+    "Plots": slicer.vtkSlicerPlotsLogic,
 }
 
 _DISPLAYABLE_MANAGER_FACTORIES = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -82,7 +83,7 @@ class Training:
             reporter = Reporter(state)
             reporter.say(progress or Progress("train", 0.2, step))
             if saved:
-                (state / "state.pt").touch()
+                (state / ("state.pt" if saved is True else saved)).touch()
             return code
 
         return run
@@ -101,10 +102,11 @@ def logic(a_training):
 
 
 def test_the_choice_becomes_the_command_line(a_training, logic):
-    logic.choice = TrainingChoice("base.safetensors", 3, "epochs", 56, "cuda", 0.5, "Dr. Doe's liver", "CC0")
+    base = write_checkpoint(logic.folder / "base.safetensors").as_posix()
+    logic.choice = TrainingChoice(base, 3, "epochs", 56, "cuda", 0.5, "Dr. Doe's liver", "CC0")
     logic.start()
     (arguments,) = a_training.process.started
-    assert arguments[:3] == ["finetune", "base.safetensors", (logic.folder / "cases").as_posix()]
+    assert arguments[:3] == ["finetune", base, (logic.folder / "cases").as_posix()]
     text = " ".join(arguments)
     for part in ("--epochs 3", "--edge 56", "--device cuda", "--validation-share 0.5", "--licence CC0"):
         assert part in text
@@ -123,6 +125,23 @@ def test_while_it_runs_nothing_else_is_begun(logic):
     for action in (logic.start, logic.resume, logic.check, logic.estimate):
         with pytest.raises(InputError, match="still running"):
             action()
+
+
+def test_the_end_is_told_once_to_who_listens(logic):
+    told = []
+    logic.changed = lambda: told.append(logic.status.kind)
+    logic.start()
+    while logic.poll() is not None:
+        pass
+    count = len(told)
+    assert told[-1] == "done" and logic.poll() is None and len(told) == count
+
+
+def test_a_check_can_be_given_up(a_training, logic):
+    logic.check()
+    assert logic.can_stop
+    logic.stop()
+    assert a_training.process.killed and not logic.can_stop and logic.can_start
 
 
 def test_progress_and_time_left_are_told(a_training, logic):
@@ -218,6 +237,7 @@ BROKEN = {
     "killed": (-9, "", 12, True, "ended from outside at step 12, most likely for lack of memory. 'Resume'"),
     "killed early": (-9, "", 0, False, "Nothing was saved yet: start it again."),
     "wrong input": (2, "No case of 'x' can be used.", 0, False, "No case of 'x' can be used."),
+    "full disk": (1, "No space left", 3, "best.pt", "step 3: No space left The best weights so far are kept"),
     "crashed": (1, "ZeroDivisionError", 3, True, "broke off at step 3: ZeroDivisionError 'Resume' goes on"),
 }
 
@@ -229,7 +249,7 @@ def test_how_a_training_broke_off_is_said(a_training, logic, how):
     logic.start()
     with pytest.raises(InputError, match=sentence):
         logic.wait()
-    assert logic.status.kind == "error" and logic.can_resume == saved and logic.can_start
+    assert logic.status.kind == "error" and logic.can_resume == bool(saved) and logic.can_start
 
 
 def test_what_the_training_itself_found_wrong_is_said_in_its_words(a_training, logic):
@@ -249,6 +269,21 @@ def test_after_the_computer_was_switched_off_that_is_said(a_training, tmp_path, 
     os.utime(alive, (time.time() - 100,) * 2)
     later = a_trainer(tmp_path)
     assert "was cut off at step 5" in later.status.text and later.can_resume
+
+
+def test_a_disk_that_is_too_full_is_said_before_anything_begins(a_training, logic, monkeypatch):
+    usage = shutil.disk_usage(logic.folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=30 << 20))
+    with pytest.raises(InputError, match=r"A training needs \d+ MB of disk, and .* has 30 MB"):
+        logic.start()
+    assert a_training.process.started == [] and logic.can_start and not logic.can_resume
+
+
+def test_a_base_that_is_gone_is_said(logic, tmp_path):
+    logic.choice = TrainingChoice(str(tmp_path / "gone.safetensors"))
+    for action in (logic.start, lambda: logic.export_recipe(tmp_path / "recipe")):
+        with pytest.raises(InputError, match="There is no checkpoint 'gone"):
+            action()
 
 
 def test_without_cases_the_first_step_is_said(an_mrml_scene, tmp_path):

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from ensam.checkpoint import load_checkpoint, save_checkpoint
 from ensam.errors import InputError
 from ensam.masks import MaskCrop
@@ -40,7 +41,7 @@ OUTCOME_OF_ONE = Outcome(
 def test_a_folder_where_nothing_ran_tells_nothing(tmp_path):
     folder = RunFolder(tmp_path / "none")
     assert folder.progress is folder.outcome is None
-    assert not folder.is_alive and not folder.can_go_on
+    assert not (folder.is_alive or folder.has_state or folder.has_best)
     assert folder.masks("a", 1) is None
 
 
@@ -154,7 +155,7 @@ def test_a_run_says_all_that_it_does(base, tmp_path):
     folder = RunFolder(tmp_path / "run")
     assert folder.outcome == outcome
     assert all(m is not None for m in folder.masks("mr_ball_001", 1))
-    assert not folder.can_go_on  # it is over, and the state is large
+    assert not folder.has_state  # it is over, and the state is large
 
 
 def test_a_stopped_run_is_judged_and_goes_on_to_the_same_end(base, tmp_path):
@@ -166,11 +167,28 @@ def test_a_stopped_run_is_judged_and_goes_on_to_the_same_end(base, tmp_path):
             folder.ask_to_stop()
 
     first = Watched(base, tmp_path / "parts", when=stop).go()
-    assert first.stopped and first.steps == 3 and folder.can_go_on
+    assert first.stopped and first.steps == 3 and folder.has_state
     assert first.comparisons[0].before == whole.comparisons[0].before
     second = Watched(base, tmp_path / "parts").go()
     assert not second.stopped
     assert second.steps == 6 and second.comparisons == whole.comparisons
+
+
+def test_the_best_of_an_attempt_whose_state_is_gone_is_kept_until_it_is_beaten(base, tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+
+    def stop(progress):
+        if progress.step == 4 and progress.phase == "train":
+            folder.ask_to_stop()
+
+    Watched(base, folder.path, when=stop).go()
+    (folder.path / "state.pt").unlink()
+    best = torch.load(folder.path / "best.pt", weights_only=True)
+    monkeypatch.setattr(training_module, "validate", lambda *arguments: [0.0] * 6)  # beats nothing
+    outcome = Watched(base, folder.path, steps=2).go()
+    assert outcome.written and outcome.steps == 2
+    kept = load_checkpoint(folder.path / "new.safetensors").state
+    assert all(torch.equal(kept[name], t.half().float()) for name, t in best["network"].items())
 
 
 def test_a_training_that_is_over_is_not_begun_anew_in_its_folder(base, tmp_path, capsys):
