@@ -81,7 +81,9 @@ def test_from_the_scene_to_an_installed_checkpoint(
     ui.caseTable.cellClicked.emit(0, 0)
 
     ui.baseComboBox.currentIndex = ui.baseComboBox.findText("tiny")
-    ui.amountSpinBox.value = 0.2
+    # Epochs, not minutes: how far it comes must not depend on the machine.
+    ui.unitComboBox.currentIndex = ui.unitComboBox.findData("epochs")
+    ui.amountSpinBox.value = 40
     ui.trainButton.click()
     assert ui.stopButton.enabled and not ui.trainButton.enabled
     pump(lambda: ui.statusLabel.text.startswith("Training") and "left" in ui.statusLabel.text, 120)
