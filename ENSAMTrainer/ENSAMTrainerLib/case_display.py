@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import slicer
+import vtk
 from ensam.errors import InputError
 from ensam.masks import MaskCrop
 from ensam_training.collection import CollectedCase
@@ -58,10 +59,13 @@ class CaseDisplay:
     def clear(self) -> None:
         """Takes away what was shown; nothing of the user's."""
         for class_name in ("vtkMRMLSegmentationNode", "vtkMRMLScalarVolumeNode"):
-            nodes = self._scene.GetNodesByClass(class_name)
-            nodes.UnRegister(None)
-            for node in [node for node in nodes if node.GetAttribute(_SHOWN)]:
+            for node in [node for node in self._nodes(class_name) if node.GetAttribute(_SHOWN)]:
                 self._remove(node)
+
+    def _nodes(self, class_name: str) -> vtk.vtkCollection:
+        nodes = self._scene.GetNodesByClass(class_name)
+        nodes.UnRegister(None)
+        return nodes
 
     def _labels(self, case: CollectedCase) -> np.ndarray:
         node = self._load(case, "vtkMRMLLabelMapVolumeNode", str(case.label), case.name)
@@ -116,11 +120,16 @@ class CaseDisplay:
         return node
 
     def _look_at(self, volume: slicer.vtkMRMLScalarVolumeNode, mask: MaskCrop) -> None:
-        """The image in all slice views, at the middle of a mask."""
-        views = self._scene.GetNodesByClass("vtkMRMLSliceCompositeNode")
-        views.UnRegister(None)
-        for view in views:
+        """The whole image in all slice views, at the middle of a mask."""
+        for view in self._nodes("vtkMRMLSliceCompositeNode"):
             view.SetBackgroundVolumeID(volume.GetID())
+        bounds = [0.0] * 6
+        volume.GetRASBounds(bounds)
+        longest = max(upper - lower for lower, upper in zip(bounds[::2], bounds[1::2], strict=True))
+        for view in self._nodes("vtkMRMLSliceNode"):
+            width, height, _depth = view.GetDimensions()
+            scale = longest / max(1, min(width, height))
+            view.SetFieldOfView(scale * width, scale * height, view.GetFieldOfView()[2])
         trimmed = mask.trimmed()
         if trimmed.mask.size:
             middle = np.add(trimmed.offset, np.divide(trimmed.mask.shape, 2)) - 0.5

@@ -176,6 +176,7 @@ def test_a_case_is_shown_with_its_segments_at_their_middle(a_case, a_logic):
     volume, segmentation, segment_id, mask = a_case
     scene = volume.GetScene()
     composite, view = add_slice_view(scene)
+    view.SetDimensions(400, 200, 1)
     name = a_logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
     a_logic.show_case(name)
     shown = scene.GetNodeByID(composite.GetBackgroundVolumeID())
@@ -186,6 +187,8 @@ def test_a_case_is_shown_with_its_segments_at_their_middle(a_case, a_logic):
     assert np.array_equal(read_segment(node, shown_id, shown).laid_out(SHAPE), mask)
     middle = [view.GetSliceToRAS().GetElement(i, 3) for i in range(3)]
     assert np.linalg.norm(np.subtract(middle, CENTRE_RAS)) < 4
+    # The longest axis of the image just fits the view's shorter side.
+    assert np.allclose(view.GetFieldOfView()[:2], (2 * 0.9 * 32, 0.9 * 32), atol=0.1)
     assert not shown.GetSaveWithScene() and not node.GetSaveWithScene()
 
 
