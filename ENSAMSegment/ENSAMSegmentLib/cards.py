@@ -22,11 +22,12 @@ def card_text(checkpoint: str = "") -> str:
         )
     try:
         card = json.loads(read_text(path.with_suffix(".json")))
-        data = ", ".join(f"{entry['dataset']} ({entry['cases']})" for entry in card["training_data"])
+        data = card["training_data"]
+        count = sum(entry["cases"] for entry in data)
         lines = [
             path.name,
             _("Licence of the weights: {licence}").format(licence=card["licence"]),
-            _("Trained on: {data}").format(data=data),
+            _("Trained on: {count} cases of {datasets} datasets").format(count=count, datasets=len(data)),
             _("Intended use: {use}").format(use=card["intended_use"]),
         ]
     except FileNotFoundError:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Judging:
-    """Shows `logic.verdict` and `logic.comparisons()` with their mean, and a row in the views."""
+    """Shows `logic.verdict`, `logic.caution`, `logic.comparisons()` with their mean, and a row in the views."""
 
     def __init__(self, ui: object, logic: ENSAMTrainerLogic) -> None:
         self._ui = ui
@@ -36,6 +36,8 @@ class Judging:
             "Nothing to judge yet. A training compares the held-out cases here, before and after."
         )
         ui.verdictLabel.styleSheet = "" if is_better is None else style(GOOD if is_better else BAD)
+        ui.cautionLabel.text = self._logic.caution
+        ui.cautionLabel.visible = bool(self._logic.caution)
         rows = self._logic.comparisons()
         if rows != self._rows:
             self._rows = rows

@@ -247,6 +247,12 @@ class ENSAMTrainerLogic:
         return "" if outcome is None else verdict(outcome)
 
     @property
+    def caution(self) -> str:
+        """What makes the verdict worth less than it looks, "" if nothing."""
+        outcome = self._runs.outcome
+        return "" if outcome is None else outcome.warning
+
+    @property
     def is_better(self) -> bool | None:
         """Whether the last training made the weights better, None where nobody knows."""
         outcome = self._runs.outcome

@@ -48,8 +48,7 @@ def verdict(outcome: Outcome) -> str:
         text = _("Better: the mean Dice of {count} held-out objects rose by {gain}.")
     else:
         text = _("Not better: the mean Dice of {count} held-out objects changed by {gain}. The base stays.")
-    text = text.format(count=len(outcome.comparisons), gain=f"{outcome.gain:+.3f}")
-    return " ".join(part for part in (text, outcome.warning) if part)
+    return text.format(count=len(outcome.comparisons), gain=f"{outcome.gain:+.3f}")
 
 
 def estimate_text(values: dict[str, Any], choice: TrainingChoice) -> str:

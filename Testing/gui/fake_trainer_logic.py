@@ -64,7 +64,7 @@ class FakeTrainerLogic:
         self.folder = Path(folder)
         self.cases, self.scene = (), ()
         self.known = (SHIPPED,)
-        self.estimate_text = self.verdict = self.installed_result = self.card_text = ""
+        self.estimate_text = self.verdict = self.caution = self.installed_result = self.card_text = ""
         self.can_start = self.can_stop = self.can_resume = self.can_plot = self.can_install = False
         self.is_better = None
         self.compared = ()

@@ -119,6 +119,10 @@ def test_the_verdict_is_one_sentence_in_the_colour_of_its_meaning(a_trainer, tra
     assert not label.styleSheet
     a_trainer.logic.say(verdict="Better: mean Dice 0.803 to 0.817.", is_better=True)
     assert (label.text, label.styleSheet) == ("Better: mean Dice 0.803 to 0.817.", style(GOOD))
+    assert not a_trainer.ui.cautionLabel.visible
+    a_trainer.logic.say(caution="All cases are of one patient.")
+    assert a_trainer.ui.cautionLabel.visible
+    assert a_trainer.ui.cautionLabel.text == "All cases are of one patient."
     a_trainer.logic.say(verdict="Not better: the checkpoint before stays.", is_better=False)
     assert (label.text, label.styleSheet) == ("Not better: the checkpoint before stays.", style(BAD))
     a_trainer.logic.say(verdict="Nothing was held out: whether it is better is unknown.", is_better=None)

@@ -71,7 +71,7 @@ class Training:
                         reporter.keep_mask(side, c.case, c.label, mask)
                 if stopped:
                     (state / "state.pt").touch()
-                reporter.finish(Outcome(tuple(comparisons), 7, 0.5, written, stopped, ""))
+                reporter.finish(Outcome(tuple(comparisons), 7, 0.5, written, stopped, "of one patient"))
             return code
 
         return run
@@ -157,6 +157,7 @@ def test_a_better_result_is_judged_installed_and_taken_back(logic):
     logic.start()
     logic.wait()
     assert logic.verdict == "Better: the mean Dice of 1 held-out objects rose by +0.100."
+    assert logic.is_better and logic.caution == "of one patient"
     (row,) = logic.comparisons()
     assert (row.case, row.segment) == ("MR_head", "ball")
     assert (row.before_box, row.after_box, row.before_clicks, row.after_clicks) == (0.5, 0.6, 0.7, 0.8)
