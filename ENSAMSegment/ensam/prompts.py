@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import reprlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ Vector = tuple[float, float, float]
 JSON_VERSION = 1
 IDENTITY_AXES: tuple[Vector, Vector, Vector] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _AXES_TOLERANCE = 1e-4
+_LONGEST_SHOWN = 40  # characters
 _LABELS = {"foreground": True, "background": False}
 
 
@@ -234,7 +234,7 @@ def _point_from_dict(item: Any, where: str) -> Point:
     _check_keys(item, where, required={"position_ras", "label"})
     label = item["label"]
     if not isinstance(label, str) or label not in _LABELS:
-        raise PromptError(f"{where} has the label {reprlib.repr(label)}: use 'foreground' or 'background'.")
+        raise PromptError(f"{where} has the label {_shown(label)}: use 'foreground' or 'background'.")
     return Point(_vector(item["position_ras"], f"{where}: 'position_ras'"), _LABELS[label])
 
 
@@ -243,11 +243,17 @@ def _check_name(name: Any) -> None:
         raise PromptError("Each segment needs a name of one line of text.")
 
 
+def _shown(value: Any) -> str:
+    """A value as a sentence can hold it."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Of a key that is there twice JSON keeps the last: clicks would be lost in silence."""
     for key, count in Counter(key for key, _value in pairs).items():
         if count > 1:
-            raise PromptError(f"The prompts have the key {reprlib.repr(key)} twice in one place: join them.")
+            raise PromptError(f"The prompts have the key {_shown(key)} twice in one place: join them.")
     return dict(pairs)
 
 
@@ -260,7 +266,7 @@ def _check_keys(item: Any, where: str, required: set[str], optional: Iterable[st
     unknown = sorted(item.keys() - required - set(optional))
     if unknown:
         raise PromptError(
-            f"{where} has the unknown key {reprlib.repr(unknown[0])}: remove it or mend its spelling."
+            f"{where} has the unknown key {_shown(unknown[0])}: remove it or mend its spelling."
         )
 
 
