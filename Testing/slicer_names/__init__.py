@@ -1,6 +1,6 @@
 """The names of slicer, qt, ctk and vtk that the modules use, each with the source that declares it.
 
-``names.json`` is the list. In ``Testing``, ``python -m slicer_names SLICER`` makes it anew from a git clone of
+``names.json`` is the list. ``python -m slicer_names SLICER`` in ``Testing`` makes it anew from a git clone of
 Slicer with the branch of the release (5.12), and tells the names that no source has.
 """
 
