@@ -6,6 +6,7 @@ import slicer
 from ensam.measures import Change
 
 from .labelmaps import LABELMAP, image_of
+from .scene_nodes import remove
 from .translation import tr as _
 from .volumes import grid_from_node
 
@@ -54,5 +55,5 @@ class ChangeDisplay:
     def hide(self) -> None:
         """Take it away."""
         if self._node is not None and self._node.GetScene() is not None:
-            self._node.GetScene().RemoveNode(self._node)
+            remove(self._node)
         self._node = None

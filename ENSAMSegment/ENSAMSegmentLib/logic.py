@@ -129,7 +129,7 @@ class ENSAMSegmentLogic(SegmentFollower):
     def save_prompts(self, path: str | Path) -> None:
         """Write the prompts of all segments as JSON, as `ensam segment --prompts` reads them.
 
-        Raises InputError if there are none, and OutputError.
+        Raises InputError if there are none or two segments have one name, and OutputError.
         """
         target = self._target
         with self._watch.own_edit():

@@ -17,6 +17,7 @@ from ensam.errors import PromptError
 from ensam.prompts import Box, Point, PromptSet, Vector
 
 from .markups import muted_from_nodes, prompts_from_nodes, set_box
+from .scene_nodes import remove
 from .translation import tr as _
 from .volumes import array_from_matrix, matrix_from_array, transform_between, transform_points
 
@@ -97,7 +98,7 @@ class PromptNodes:
             return False
         old = self.find(BOX)
         if old is not None:
-            old.GetScene().RemoveNode(old)
+            remove(old)
         draft.SetAttribute(_KIND, BOX)
         draft.SetAttribute(_DRAFT, None)
         return True
@@ -106,7 +107,7 @@ class PromptNodes:
         """Give up a box that was begun and not finished."""
         draft = self._draft()
         if draft is not None:
-            draft.GetScene().RemoveNode(draft)
+            remove(draft)
 
     def hand_draft_to(self, other: PromptNodes) -> None:
         """Let the box that is being drawn be another segment's."""

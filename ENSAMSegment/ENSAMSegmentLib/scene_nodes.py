@@ -1,4 +1,4 @@
-"""Nodes that a scene has one of."""
+"""Nodes that a scene has one of, and nodes that go."""
 
 from __future__ import annotations
 
@@ -14,3 +14,11 @@ def singleton(scene: slicer.vtkMRMLScene, class_name: str, tag: str) -> slicer.v
         node.SetSingletonTag(tag)
         node = scene.AddNode(node)
     return node
+
+
+def remove(node: slicer.vtkMRMLDisplayableNode) -> None:
+    """Remove a node from its scene, and with it how it is displayed, which Slicer would leave there."""
+    displays = [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
+    scene = node.GetScene()
+    for one in (node, *displays):
+        scene.RemoveNode(one)

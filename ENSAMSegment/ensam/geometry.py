@@ -130,4 +130,5 @@ def _is_invertible_affine(matrix: np.ndarray) -> bool:
 
 
 def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    return np.asarray(points, dtype=np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
+    with np.errstate(over="ignore", invalid="ignore"):  # whoever asks sees that it isn't in the volume
+        return np.asarray(points, dtype=np.float64) @ matrix[:3, :3].T + matrix[:3, 3]

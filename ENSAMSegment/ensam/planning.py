@@ -102,7 +102,7 @@ def to_voxels(volume: Volume, prompts: PromptSet, previous: MaskCrop | None = No
         return ObjectPrompts(None, tuple(clicks), previous)
     lower, upper = grid.box_bounds_zyx(prompts.box)
     faces = np.clip(np.stack((lower, upper)), -0.5, last)
-    if np.any(faces[1] - faces[0] <= 0):
+    if not np.all(faces[1] - faces[0] > 0):  # not a number counts as outside
         raise PromptError(f"The box lies outside '{volume.name}': move it onto the image.")
     return ObjectPrompts(faces, tuple(clicks), previous)
 

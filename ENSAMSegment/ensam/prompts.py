@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import reprlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ Vector = tuple[float, float, float]
 JSON_VERSION = 1
 IDENTITY_AXES: tuple[Vector, Vector, Vector] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _AXES_TOLERANCE = 1e-4
+_LONGEST_SHOWN = 40  # characters
 _LABELS = {"foreground": True, "background": False}
 
 
@@ -77,7 +77,8 @@ class Box:
     def corners_ras(self) -> np.ndarray:
         """The eight corners in mm, (8, 3) float64."""
         signs = np.array(np.meshgrid(*[(-0.5, 0.5)] * 3, indexing="ij")).reshape(3, 8).T
-        return np.array(self.center_ras) + (signs * np.array(self.size_mm)) @ np.array(self.axes_ras)
+        with np.errstate(over="ignore", invalid="ignore"):  # of a box beyond all numbers, which is refused
+            return np.array(self.center_ras) + (signs * np.array(self.size_mm)) @ np.array(self.axes_ras)
 
     def contains_ras(self, position_ras: Sequence[float]) -> bool:
         """Whether a position in mm lies in the box or on its surface."""
@@ -148,7 +149,12 @@ class SegmentPrompts:
 
 
 def to_json(segments: Iterable[SegmentPrompts]) -> str:
-    """The prompts as JSON text, version 1; `from_json` gives back equal values."""
+    """The prompts as JSON text, version 1; `from_json` gives back equal values.
+
+    Raises `PromptError` when two segments have one name.
+    """
+    segments = tuple(segments)
+    _check_names(segments)
     document = {"version": JSON_VERSION, "segments": [_segment_to_dict(segment) for segment in segments]}
     return json.dumps(document, ensure_ascii=False, allow_nan=False)
 
@@ -169,9 +175,7 @@ def from_json(text: str) -> tuple[SegmentPrompts, ...]:
         _segment_from_dict(item, f"Segment {number}")
         for number, item in enumerate(_list(document["segments"], "'segments'"), start=1)
     )
-    for name, count in Counter(segment.name for segment in segments).items():
-        if count > 1:
-            raise PromptError(f"Two segments are called '{name}': give each segment a name of its own.")
+    _check_names(segments)
     return segments
 
 
@@ -191,7 +195,7 @@ def read_prompts(path: Path | str) -> tuple[SegmentPrompts, ...]:
 
 
 def write_prompts(path: Path | str, segments: Iterable[SegmentPrompts]) -> None:
-    """Write the prompts as a JSON file, whole or not at all. Raises `OutputError`."""
+    """Write the prompts as a JSON file, whole or not at all. Raises as `to_json`, and `OutputError`."""
     text = to_json(segments)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -234,8 +238,14 @@ def _point_from_dict(item: Any, where: str) -> Point:
     _check_keys(item, where, required={"position_ras", "label"})
     label = item["label"]
     if not isinstance(label, str) or label not in _LABELS:
-        raise PromptError(f"{where} has the label {reprlib.repr(label)}: use 'foreground' or 'background'.")
+        raise PromptError(f"{where} has the label {_shown(label)}: use 'foreground' or 'background'.")
     return Point(_vector(item["position_ras"], f"{where}: 'position_ras'"), _LABELS[label])
+
+
+def _check_names(segments: Iterable[SegmentPrompts]) -> None:
+    for name, count in Counter(segment.name for segment in segments).items():
+        if count > 1:
+            raise PromptError(f"Two segments are called '{name}': give each segment a name of its own.")
 
 
 def _check_name(name: Any) -> None:
@@ -243,11 +253,17 @@ def _check_name(name: Any) -> None:
         raise PromptError("Each segment needs a name of one line of text.")
 
 
+def _shown(value: Any) -> str:
+    """A value as a sentence can hold it."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Of a key that is there twice JSON keeps the last: clicks would be lost in silence."""
     for key, count in Counter(key for key, _value in pairs).items():
         if count > 1:
-            raise PromptError(f"The prompts have the key {reprlib.repr(key)} twice in one place: join them.")
+            raise PromptError(f"The prompts have the key {_shown(key)} twice in one place: join them.")
     return dict(pairs)
 
 
@@ -260,7 +276,7 @@ def _check_keys(item: Any, where: str, required: set[str], optional: Iterable[st
     unknown = sorted(item.keys() - required - set(optional))
     if unknown:
         raise PromptError(
-            f"{where} has the unknown key {reprlib.repr(unknown[0])}: remove it or mend its spelling."
+            f"{where} has the unknown key {_shown(unknown[0])}: remove it or mend its spelling."
         )
 
 

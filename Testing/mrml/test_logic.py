@@ -292,6 +292,17 @@ def test_prompts_travel_as_json_and_run_only_when_asked(a_logic, a_session, tmp_
     assert np.array_equal(voxels_of(a_logic), mask)
 
 
+def test_prompts_of_two_segments_of_one_name_are_not_saved_where_they_could_not_be_told_apart(
+    a_logic, tmp_path
+):
+    draw_box(a_logic)
+    a_logic.add_segment("liver")
+    click(a_logic, np.add(CENTRE, (16, 0, 0)))
+    with pytest.raises(InputError, match="Two segments are called 'liver'"):
+        a_logic.save_prompts(tmp_path / "prompts.json")
+    assert not (tmp_path / "prompts.json").exists()
+
+
 def test_damaged_prompts_of_a_segment_are_reported(a_logic):
     from ENSAMSegmentLib.segment_state import PROMPTS_TAG
 

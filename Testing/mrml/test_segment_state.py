@@ -47,7 +47,8 @@ def test_the_prompts_tag_is_the_prompts_json_that_files_hold(a_segment):
     assert one.name == 'liver | left "lobe"'
 
 
-DAMAGE = ("no base64!", "bm8gSlNPTg==", "WzFd", base64.b64encode(b'{"mask": 3, "base": ""}').decode())
+DEEP = base64.b64encode(b"[" * 100_000).decode()
+DAMAGE = ("no base64!", "bm8gSlNPTg==", "WzFd", base64.b64encode(b'{"mask": 3, "base": ""}').decode(), DEEP)
 NO_SEGMENT = base64.b64encode(b'{"version": 1, "segments": []}').decode()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -98,7 +99,8 @@ def test_texts_larger_than_any_and_pipes_are_not_read(tmp_path, monkeypatch):
 )
 def test_any_box_is_asked_about_or_refused(a_session, center, size):
     try:
-        preview = a_session.preview(PromptSet(Box(center, size)))
+        with warnings.catch_warnings(action="error"):  # numpy would print them
+            preview = a_session.preview(PromptSet(Box(center, size)))
         assert min(preview.window_voxels) > 0
     except InputError as error:
         assert one_sentence(error)

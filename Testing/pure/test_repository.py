@@ -114,3 +114,8 @@ def test_the_readmes_python_example_runs(tmp_path, monkeypatch):
     exec(example, names)
     assert names["mask"].shape == (50, 70, 70) and names["mask"].any()
     assert names["first"].encoder_ran and not names["better"].encoder_ran
+
+
+def test_commits_are_checked_with_the_same_ruff_as_the_tests():
+    (version,) = re.findall(r"\bruff==(\S+)", (ROOT / "Makefile").read_text())
+    assert f"rev: v{version}\n" in (ROOT / ".pre-commit-config.yaml").read_text()
