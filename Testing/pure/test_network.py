@@ -8,7 +8,6 @@ import torch
 from ensam.network import ENSAM, ImageFeatures, NetworkConfig, PromptTensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from .tiny_network import BOX, TINY, image_of, previous_of, prompts_of, tiny_network
@@ -38,9 +37,9 @@ def a_network(request):
 def costs_at_128():
     """GFLOP to encode a window of 128^3, GFLOP to decode a box, five clicks and a last result, features.
 
-    Nothing is computed: fake tensors know their shapes alone.
+    Nothing is computed: tensors on the meta device know their shapes alone.
     """
-    with FakeTensorMode(), torch.no_grad():
+    with torch.device("meta"), torch.no_grad():
         network = ENSAM(NetworkConfig.paper())
         flags = torch.ones(1, 5, dtype=torch.bool)
         prompts = PromptTensors(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from ensam.network import slabs
 from ensam.network.attention import full_precision
 from ensam.network.config import NetworkConfig
 from ensam.network.layers import NormReLU, convolution, upsample
-from ensam.network.prompt_encoder import MAPS
+from ensam.network.prompt_encoder import MAPS, PromptMaps
+
+Draw = Callable[..., Tensor]
 
 
 class DecoderLevel(nn.Module):
@@ -34,14 +39,36 @@ class DecoderLevel(nn.Module):
 
     def prepare(self, skip: Tensor) -> Tensor:
         """What this level owes to the image alone: (N, width, Z, Y, X)."""
+        if slabs.worthwhile(skip) and skip.shape[0] == 1:
+            return slabs.norm_relu_conv(skip, self.norm_skip, self.conv_skip)
         return self.conv_skip(self.norm_skip(skip))
 
-    def forward(self, x: Tensor, prepared: Tensor, maps: Tensor | None) -> Tensor:
-        """x (N, deep, Z/2, Y/2, X/2), prepared (1 or N, width, Z, Y, X) -> (N, width, Z, Y, X)."""
+    def forward(self, x: Tensor, prepared: Tensor, draw: Draw | None) -> Tensor:
+        """x (N, deep, Z/2, Y/2, X/2), prepared (1 or N, width, Z, Y, X) -> (N, width, Z, Y, X).
+
+        draw: gives the prompts' maps on this level, whole or from one plane to another.
+        """
+        if slabs.worthwhile(prepared) and x.shape[0] == 1:
+            up = self._up_in_slabs(self.narrow(x), prepared, draw)
+            between = slabs.norm_relu_conv(up, self.norm_up, self.conv_up, plus=prepared)
+            return slabs.norm_relu_conv(between, self.norm_out, self.conv_out, plus=up, out=up)
         up = upsample(self.narrow(x))
-        if self.draw is not None and maps is not None:
-            up = up + self.draw(maps)
+        if self.draw is not None and draw is not None:
+            up = up + self.draw(draw())
         return up + self.conv_out(self.norm_out(self.conv_up(self.norm_up(up)) + prepared))
+
+    def _up_in_slabs(self, x: Tensor, prepared: Tensor, draw: Draw | None) -> Tensor:
+        up = slabs.empty(tuple(prepared.shape), prepared.dtype)
+        depth = prepared.shape[2]
+        for first, last in slabs.slabs_of(prepared.shape):
+            part = slabs.upsampled(x, first, last)
+            if self.draw is not None and draw is not None:
+                # A plane more on both sides where there is one, since the convolution looks at it.
+                lower, upper = max(first - 1, 0), min(last + 1, depth)
+                drawn = slabs.convolve(draw(lower, upper), self.draw, self.draw.padding)
+                part += drawn[:, :, first - lower : last - lower]
+            up[:, :, first:last] = part
+        return up
 
 
 class MaskDecoder(nn.Module):
@@ -66,15 +93,31 @@ class MaskDecoder(nn.Module):
         """The encoder's features, finest first, without the latent -> each level's share without prompts."""
         return [level.prepare(skip) for level, skip in zip(self.levels, features, strict=True)]
 
-    def forward(self, latent: Tensor, prepared: list[Tensor], maps: list[Tensor] | None) -> Tensor:
-        """latent (N, C, z, y, x), maps finest first or None -> logits (N, 1, Z, Y, X), float32."""
+    def forward(self, latent: Tensor, prepared: list[Tensor], maps: PromptMaps | None) -> Tensor:
+        """latent (N, C, z, y, x), maps or None -> logits (N, 1, Z, Y, X), float32."""
+        if slabs.worthwhile(prepared[0]) and latent.shape[0] > 1:
+            # One object after the other needs a fraction of the memory, and stays in the caches.
+            each = range(latent.shape[0])
+            return torch.cat([self(latent[n : n + 1], prepared, maps and maps.of(n)) for n in each])
         x = latent
         if self.draw is not None and maps is not None:
-            x = x + self.draw(maps[-1])
+            x = x + self.draw(maps.draw(len(self.levels)))
         for index in reversed(range(len(self.levels))):
-            x = self.levels[index](x, prepared[index], None if maps is None else maps[index])
+            x = self.levels[index](x, prepared[index], None if maps is None else partial(maps.draw, index))
+        if slabs.worthwhile(x):
+            return self._head_in_slabs(x, maps)
         logits = self.head(self.norm(x)).float()
-        if self.prior is not None and maps is not None:
-            with full_precision(logits):
-                logits = logits + torch.einsum("nczyx,c->nzyx", maps[0].float(), self.prior)[:, None]
-        return logits
+        return logits if maps is None else logits + self._start(maps.draw(0))
+
+    def _start(self, maps: Tensor) -> Tensor:
+        """The logits that the maps (N, len(MAPS), Z, Y, X) alone give, (N, 1, Z, Y, X)."""
+        with full_precision(maps):
+            return torch.einsum("nczyx,c->nzyx", maps.float(), self.prior)[:, None]
+
+    def _head_in_slabs(self, x: Tensor, maps: PromptMaps | None) -> Tensor:
+        logits = slabs.empty((1, 1, *x.shape[2:]), torch.float32)
+        if maps is None:
+            return slabs.norm_relu_conv(x, self.norm, self.head, out=logits)
+        for first, last in slabs.slabs_of(x.shape):
+            logits[:, :, first:last] = self._start(maps.draw(0, first, last))
+        return slabs.norm_relu_conv(x, self.norm, self.head, plus=logits, out=logits)

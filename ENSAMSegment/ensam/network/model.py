@@ -13,7 +13,7 @@ from ensam.network.attention import InteractionBlock, PositionEncoding, unit
 from ensam.network.config import NetworkConfig
 from ensam.network.image_encoder import ImageEncoder
 from ensam.network.mask_decoder import MaskDecoder
-from ensam.network.prompt_encoder import PromptEncoder, PromptTensors, draw_maps
+from ensam.network.prompt_encoder import PromptEncoder, PromptMaps, PromptTensors
 
 MM_PER_UNIT = 50.0  # of positions in mm: about half the length of a usual window, whose half axis is 1
 
@@ -88,8 +88,7 @@ class ENSAM(nn.Module):
         if prompts.previous is not None:
             prompts = replace(prompts, previous=self._pad(prompts.previous))
         latent = self._interact(features, prompts)
-        levels = len(self.config.widths)
-        maps = draw_maps(prompts, padded, levels) if self.config.dense_prompts else None
+        maps = PromptMaps(prompts, padded) if self.config.dense_prompts else None
         logits = self.mask_decoder(latent, list(features.prepared), maps)
         z, y, x = features.shape
         return logits[..., :z, :y, :x]
