@@ -54,7 +54,7 @@ class DecoderLevel(nn.Module):
             return slabs.norm_relu_conv(between, self.norm_out, self.conv_out, plus=up, out=up)
         up = upsample(self.narrow(x))
         if self.draw is not None and draw is not None:
-            up = up + self.draw(draw())
+            up = up + slabs.convolve(draw(), self.draw, self.draw.padding)
         return up + self.conv_out(self.norm_out(self.conv_up(self.norm_up(up)) + prepared))
 
     def _up_in_slabs(self, x: Tensor, prepared: Tensor, draw: Draw | None) -> Tensor:
@@ -101,7 +101,7 @@ class MaskDecoder(nn.Module):
             return torch.cat([self(latent[n : n + 1], prepared, maps and maps.of(n)) for n in each])
         x = latent
         if self.draw is not None and maps is not None:
-            x = x + self.draw(maps.draw(len(self.levels)))
+            x = x + slabs.convolve(maps.draw(len(self.levels)), self.draw, self.draw.padding)
         for index in reversed(range(len(self.levels))):
             x = self.levels[index](x, prepared[index], None if maps is None else partial(maps.draw, index))
         if slabs.worthwhile(x):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SMALLEST_LEVEL = 1 << 18  # elements; smaller levels stay in the caches as they are
+SMALLEST_LEVEL = 1 << 22  # elements; smaller levels stay in the caches as they are
 SLAB_ELEMENTS = 1 << 22
 
 
@@ -43,7 +43,7 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 def convolve(x: Tensor, conv: nn.Conv3d, padding: tuple[int, ...]) -> Tensor:
     """conv(x) with another padding, in the precision that is set for x's device."""
-    if not torch.backends.mkldnn.is_available():
+    if x.device.type != "cpu" or torch.is_grad_enabled() or not torch.backends.mkldnn.is_available():
         return F.conv3d(x, conv.weight, conv.bias, conv.stride, padding)
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     bias = None if conv.bias is None else conv.bias.to(dtype)
