@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +83,10 @@ class FeatureCache:
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._entries
+
+    def __iter__(self) -> Iterator[ImageFeatures]:
+        """From the least to the most recently used."""
+        return iter(self._entries.values())
 
     def put(self, key: Hashable, features: ImageFeatures) -> None:
         self._entries[key] = features

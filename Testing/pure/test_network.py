@@ -283,3 +283,27 @@ def test_positions_in_mm_of_voxels_of_the_right_size_are_those_in_window_lengths
 def test_a_network_in_mm_must_be_told_the_voxel_size():
     with pytest.raises(ValueError, match="voxel size"):
         tiny_network(position_unit="mm").encode(image_of(SHAPE))
+
+
+# A part of the window
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.data(), st.booleans())
+def test_a_part_is_answered_as_in_the_whole_and_the_rest_is_what_it_was(data, dense):
+    network, shape = tiny_network(dense_prompts=dense), (16, 24, 21)
+    region = [sorted(data.draw(st.tuples(st.integers(0, n - 1), st.integers(1, n)))) for n in shape]
+    region = [(a, max(a + 1, b)) for a, b in region]
+    inside = (..., *(slice(a, b) for a, b in region))
+    prompts = prompts_of((BOX, [ON]))
+    with torch.no_grad():
+        features = network.encode(image_of(shape))
+        base = network.decode_base(features, prompts)
+        whole = network.decode(features, prompts)
+        blank = replace(base, logits=torch.full_like(base.logits, 7.0))
+        part = network.decode_part(features, prompts, blank, region)
+    assert part.shape == whole.shape
+    assert torch.allclose(network.unpadded(features, base.logits), whole, atol=1e-3)
+    assert torch.allclose(part[inside], whole[inside], atol=1e-3)
+    part[inside] = 7.0
+    assert (part == 7.0).all()

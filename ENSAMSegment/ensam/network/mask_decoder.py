@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
@@ -16,6 +17,20 @@ from ensam.network.layers import NormReLU, convolution, upsample
 from ensam.network.prompt_encoder import MAPS, PromptMaps
 
 Draw = Callable[..., Tensor]
+Region = Sequence[tuple[int, int]]  # first voxel, and one past the last, along each axis
+HALO = 4  # voxels round a region within which its own edge is felt: three convolutions and the upsampling
+
+
+@dataclass(frozen=True)
+class Base:
+    """An answer to go on from: logits (1, 1, Z, Y, X) of the padded window, the finest level's moments."""
+
+    logits: Tensor
+    moments: tuple[tuple[Tensor, Tensor], ...]
+
+    @property
+    def nbytes(self) -> int:
+        return self.logits.nbytes
 
 
 class DecoderLevel(nn.Module):
@@ -49,16 +64,20 @@ class DecoderLevel(nn.Module):
         draw: gives the prompts' maps on this level, whole or from one plane to another.
         """
         if slabs.worthwhile(prepared) and x.shape[0] == 1:
-            up = self._up_in_slabs(self.narrow(x), prepared, draw)
-            between = slabs.norm_relu_conv(up, self.norm_up, self.conv_up, plus=prepared)
-            return slabs.norm_relu_conv(between, self.norm_out, self.conv_out, plus=up, out=up)
+            return self.in_slabs(x, prepared, draw, slabs.Moments())
         up = upsample(self.narrow(x))
         if self.draw is not None and draw is not None:
             up = up + slabs.convolve(draw(), self.draw, self.draw.padding)
         return up + self.conv_out(self.norm_out(self.conv_up(self.norm_up(up)) + prepared))
 
+    def in_slabs(self, x: Tensor, prepared: Tensor, draw: Draw | None, moments: slabs.Moments) -> Tensor:
+        """The same for one object, in slabs; moments: what the normalisations take."""
+        up = self._up_in_slabs(self.narrow(x), prepared, draw)
+        between = slabs.norm_relu_conv(up, self.norm_up, self.conv_up, plus=prepared, moments=moments)
+        return slabs.norm_relu_conv(between, self.norm_out, self.conv_out, plus=up, out=up, moments=moments)
+
     def _up_in_slabs(self, x: Tensor, prepared: Tensor, draw: Draw | None) -> Tensor:
-        up = slabs.empty(tuple(prepared.shape), prepared.dtype)
+        up = slabs.empty(tuple(prepared.shape), prepared.dtype, x.device)
         depth = prepared.shape[2]
         for first, last in slabs.slabs_of(prepared.shape):
             part = slabs.upsampled(x, first, last)
@@ -99,25 +118,64 @@ class MaskDecoder(nn.Module):
             # One object after the other needs a fraction of the memory, and stays in the caches.
             each = range(latent.shape[0])
             return torch.cat([self(latent[n : n + 1], prepared, maps and maps.of(n)) for n in each])
+        x = self._coarse(latent, prepared, maps)
+        if slabs.worthwhile(prepared[0]):
+            return self._finest(x, prepared[0], maps, slabs.Moments())
+        x = self.levels[0](x, prepared[0], None if maps is None else partial(maps.draw, 0))
+        logits = self.head(self.norm(x)).float()
+        return logits if maps is None else logits + self._start(maps.draw(0))
+
+    def whole(self, latent: Tensor, prepared: list[Tensor], maps: PromptMaps | None) -> Base:
+        """One object's logits, with what `part` needs to answer for other clicks in a part of the window."""
+        moments = slabs.Moments()
+        logits = self._finest(self._coarse(latent, prepared, maps), prepared[0], maps, moments)
+        return Base(logits, tuple(moments.taken))
+
+    def part(
+        self, latent: Tensor, prepared: list[Tensor], maps: PromptMaps, base: Base, region: Region
+    ) -> Tensor:
+        """One object's logits (1, 1, Z, Y, X): new in the region, the base's elsewhere.
+
+        Only the finest level is cut; it normalises with the base's statistics, since its own would need all
+        of the window.
+        """
+        x = self._coarse(latent, prepared, maps)
+        size = prepared[0].shape[2:]
+        lower = [max(0, first - HALO) // 2 * 2 for first, _ in region]
+        upper = [min(n, last + HALO + 1) // 2 * 2 for (_, last), n in zip(region, size, strict=True)]
+        here = tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))
+        coarse = tuple(slice(a // 2, b // 2) for a, b in zip(lower, upper, strict=True))
+        logits = self._finest(
+            x[(..., *coarse)],
+            prepared[0][(..., *here)],
+            maps and maps.cut(lower, upper),
+            slabs.Moments(base.moments),
+        )
+        inner = tuple(slice(a - low, b - low) for (a, b), low in zip(region, lower, strict=True))
+        answer = base.logits.clone()
+        answer[(..., *(slice(a, b) for a, b in region))] = logits[(..., *inner)]
+        return answer
+
+    def _coarse(self, latent: Tensor, prepared: list[Tensor], maps: PromptMaps | None) -> Tensor:
+        """All levels but the finest."""
         x = latent
         if self.draw is not None and maps is not None:
             x = x + slabs.convolve(maps.draw(len(self.levels)), self.draw, self.draw.padding)
-        for index in reversed(range(len(self.levels))):
+        for index in reversed(range(1, len(self.levels))):
             x = self.levels[index](x, prepared[index], None if maps is None else partial(maps.draw, index))
-        if slabs.worthwhile(x):
-            return self._head_in_slabs(x, maps)
-        logits = self.head(self.norm(x)).float()
-        return logits if maps is None else logits + self._start(maps.draw(0))
+        return x
+
+    def _finest(self, x: Tensor, prepared: Tensor, maps: PromptMaps | None, moments: slabs.Moments) -> Tensor:
+        """The finest level and the logits of one object, in slabs."""
+        x = self.levels[0].in_slabs(x, prepared, None if maps is None else partial(maps.draw, 0), moments)
+        logits = slabs.empty((1, 1, *x.shape[2:]), torch.float32, x.device)
+        if maps is None:
+            return slabs.norm_relu_conv(x, self.norm, self.head, out=logits, moments=moments)
+        for first, last in slabs.slabs_of(x.shape):
+            logits[:, :, first:last] = self._start(maps.draw(0, first, last))
+        return slabs.norm_relu_conv(x, self.norm, self.head, plus=logits, out=logits, moments=moments)
 
     def _start(self, maps: Tensor) -> Tensor:
         """The logits that the maps (N, len(MAPS), Z, Y, X) alone give, (N, 1, Z, Y, X)."""
         with full_precision(maps):
             return torch.einsum("nczyx,c->nzyx", maps.float(), self.prior)[:, None]
-
-    def _head_in_slabs(self, x: Tensor, maps: PromptMaps | None) -> Tensor:
-        logits = slabs.empty((1, 1, *x.shape[2:]), torch.float32)
-        if maps is None:
-            return slabs.norm_relu_conv(x, self.norm, self.head, out=logits)
-        for first, last in slabs.slabs_of(x.shape):
-            logits[:, :, first:last] = self._start(maps.draw(0, first, last))
-        return slabs.norm_relu_conv(x, self.norm, self.head, plus=logits, out=logits)

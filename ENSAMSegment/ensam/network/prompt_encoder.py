@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -125,6 +125,18 @@ class PromptMaps:
     def of(self, index: int) -> PromptMaps:
         """The maps of one object alone."""
         return PromptMaps(self.prompts.of(index), self.shape)
+
+    def cut(self, lower: Sequence[int], upper: Sequence[int]) -> PromptMaps:
+        """The finest maps of a part of the window, without a last result."""
+        shift = torch.tensor(lower, dtype=torch.float32, device=self.prompts.boxes.device)
+        prompts = replace(
+            self.prompts,
+            boxes=self.prompts.boxes - shift,
+            points=self.prompts.points - shift,
+            previous=None,
+            has_previous=None,
+        )
+        return PromptMaps(prompts, tuple(b - a for a, b in zip(lower, upper, strict=True)))
 
     def draw(self, level: int, first: int = 0, last: int | None = None) -> Tensor:
         """The maps of a level, 0 the finest, from plane `first` up to `last`, float32."""

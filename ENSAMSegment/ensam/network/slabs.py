@@ -7,7 +7,7 @@ for the order in which a group's statistics are added up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 
 import numpy as np
@@ -31,11 +31,13 @@ def slabs_of(shape: torch.Size) -> Iterator[tuple[int, int]]:
     return ((first, min(first + planes, depth)) for first in range(0, depth, planes))
 
 
-def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """(N, C, Z, Y, X) in channels-last order.
 
     By numpy: on Linux it asks for large pages, and fetching memory page by page takes longer than filling it.
     """
+    if device.type != "cpu":
+        return torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last_3d)
     n, c, z, y, x = shape
     memory = torch.from_numpy(np.empty(prod(shape) * dtype.itemsize, np.uint8))
     return memory.view(dtype).view(n, z, y, x, c).permute(0, 4, 1, 2, 3)
@@ -53,37 +55,23 @@ def convolve(x: Tensor, conv: nn.Conv3d, padding: tuple[int, ...]) -> Tensor:
     )
 
 
-def norm_relu_conv(
-    x: Tensor, norm: nn.Module, conv: nn.Conv3d, plus: Tensor | None = None, out: Tensor | None = None
-) -> Tensor:
-    """conv(norm(x)) + plus of one level (1, C, Z, Y, X); conv has a stride of 1 and an odd kernel.
+class Moments:
+    """Mean and variance that the normalisations of a pass take, in their order.
 
-    norm: a NormReLU; out: written to where given, and may be `plus`.
+    Those of one pass over a whole level can stand for those of another one over a part of it.
     """
-    x = x.contiguous(memory_format=torch.channels_last_3d)
-    mean, variance = _moments(x, norm)
-    reach = conv.padding[0]
-    depth = x.shape[2]
-    for first, last in slabs_of(x.shape):
-        lower, upper = max(first - reach, 0), min(last + reach, depth)
-        part = F.batch_norm(
-            x[:, :, lower:upper], mean, variance, norm.weight, norm.bias, False, 0.0, norm.epsilon
-        ).relu_()
-        missing = lower - (first - reach), last + reach - upper
-        if any(missing):
-            part = F.pad(part, (0, 0, 0, 0, *missing))
-        part = convolve(part, conv, (0, *conv.padding[1:]))
-        if out is None:
-            out = empty((1, conv.out_channels, *x.shape[2:]), part.dtype)
-        place = out[:, :, first:last]
-        if plus is None:
-            place.copy_(part)
-        else:
-            torch.add(part, plus[:, :, first:last], out=place)
-    return out
+
+    def __init__(self, kept: Sequence[tuple[Tensor, Tensor]] = ()) -> None:
+        self.taken: list[tuple[Tensor, Tensor]] = []
+        self._kept = iter(kept)
+
+    def of(self, x: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
+        """Mean and variance of each channel's group, (C,) each: the next ones kept, or those of x itself."""
+        self.taken.append(next(self._kept, None) or _moments_of(x, norm))
+        return self.taken[-1]
 
 
-def _moments(x: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
+def _moments_of(x: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
     """Mean and variance of each channel's group, (C,) each, float32."""
     channels = x.shape[1]
     means, squares, counts = [], [], []
@@ -101,6 +89,41 @@ def _moments(x: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
     variance = torch.stack(squares).sum(0) / sum(counts) - mean.square()
     each = channels // norm.groups
     return mean.float().repeat_interleave(each), variance.clamp_min(0).float().repeat_interleave(each)
+
+
+def norm_relu_conv(
+    x: Tensor,
+    norm: nn.Module,
+    conv: nn.Conv3d,
+    plus: Tensor | None = None,
+    out: Tensor | None = None,
+    moments: Moments | None = None,
+) -> Tensor:
+    """conv(norm(x)) + plus of one level (1, C, Z, Y, X); conv has a stride of 1 and an odd kernel.
+
+    norm: a NormReLU; out: written to where given, and may be `plus`; moments: see there, by default x's own.
+    """
+    x = x.contiguous(memory_format=torch.channels_last_3d)
+    mean, variance = (Moments() if moments is None else moments).of(x, norm)
+    reach = conv.padding[0]
+    depth = x.shape[2]
+    for first, last in slabs_of(x.shape):
+        lower, upper = max(first - reach, 0), min(last + reach, depth)
+        part = F.batch_norm(
+            x[:, :, lower:upper], mean, variance, norm.weight, norm.bias, False, 0.0, norm.epsilon
+        ).relu_()
+        missing = lower - (first - reach), last + reach - upper
+        if any(missing):
+            part = F.pad(part, (0, 0, 0, 0, *missing))
+        part = convolve(part, conv, (0, *conv.padding[1:]))
+        if out is None:
+            out = empty((1, conv.out_channels, *x.shape[2:]), part.dtype, x.device)
+        place = out[:, :, first:last]
+        if plus is None:
+            place.copy_(part)
+        else:
+            torch.add(part, plus[:, :, first:last], out=place)
+    return out
 
 
 def upsampled(x: Tensor, first: int, last: int) -> Tensor:
