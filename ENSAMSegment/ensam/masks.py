@@ -20,6 +20,11 @@ class MaskCrop:
     def trimmed(self) -> MaskCrop:
         """Cut to the bounding box of the foreground; an empty mask becomes one of shape (0, 0, 0)."""
         mask, offset = self.mask, list(self.offset)
+        # Most crops are tight already, which their six faces tell at once.
+        if mask.size and all(
+            mask[(slice(None),) * axis + (end,)].any() for axis in range(3) for end in (0, -1)
+        ):
+            return self
         # Axis by axis on what is left: a segment is small in a labelmap that it shares with others.
         for axis in range(3):
             hits = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))

@@ -28,6 +28,8 @@ from ensam.volume import Volume
 # Objects share a window as long as none is seen coarser than this many times its own window's voxel size.
 COARSENING = 1.25
 
+ACTIVE_MARGIN = 8  # voxels of the window round box and clicks in which an answer may change
+
 # The grey ranges found for boxes of a volume: every click on a box asks again, and large boxes take a while.
 _known_ranges: WeakKeyDictionary[Volume, dict[Hashable, IntensityRange]] = WeakKeyDictionary()
 
@@ -183,6 +185,20 @@ def own_region(one: ObjectPrompts, window: Window) -> tuple[slice, slice, slice]
     lower = np.clip(np.round(faces[0] + 0.5).astype(int) - window.lower, 0, np.subtract(window.size, 1))
     upper = np.clip(np.round(faces[1] + 0.5).astype(int) - window.lower, lower + 1, window.size)
     return tuple(slice(int(a), int(b)) for a, b in zip(lower, upper, strict=True))
+
+
+def active_region(
+    faces: NDArray, clicks: Sequence[NDArray], shape: tuple[int, int, int]
+) -> list[tuple[int, int]]:
+    """The part of a window that clicks on a box are answered in: the box, the clicks and a margin.
+
+    faces (2, 3) and clicks (3,) in voxels of the window, (z, y, x); shape: the window's. First voxel and one
+    past the last, along each axis.
+    """
+    places = np.stack([*faces, *clicks])
+    lower = np.floor(places.min(axis=0) - ACTIVE_MARGIN).astype(int)
+    upper = np.ceil(places.max(axis=0) + ACTIVE_MARGIN).astype(int) + 1
+    return [(max(0, int(a)), min(n, int(b))) for a, b, n in zip(lower, upper, shape, strict=True)]
 
 
 def voxel_mm(window: Window, volume: Volume) -> tuple[float, float, float]:

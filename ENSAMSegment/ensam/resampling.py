@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from ensam.preprocessing import IntensityRange, Window
 
@@ -34,6 +35,23 @@ def resample(image: Tensor, shape: tuple[int, int, int]) -> Tensor:
             weights = _area_weights(image.shape[axis], count)
             image = torch.tensordot(image, weights, dims=([axis], [1])).movedim(-1, axis)
     return image.contiguous()
+
+
+def enlarge(logits: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """(N, C, Z, Y, X) interpolated to `shape`, trilinear with the outer faces in line.
+
+    Axis by axis as products of matrices, several times faster on a CPU than torch's own for one channel.
+    """
+    for axis, count in enumerate(shape, start=2):
+        inputs = logits.shape[axis]
+        if inputs != count:
+            places = torch.eye(inputs, dtype=logits.dtype, device=logits.device)
+            weights = F.interpolate(places[None], size=count, mode="linear", align_corners=False)[0]
+            if axis == 4:
+                logits = logits @ weights
+            else:
+                logits = (weights.T @ logits.flatten(axis + 1)).unflatten(-1, logits.shape[axis + 1 :])
+    return logits
 
 
 def _area_weights(inputs: int, outputs: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from ensam.checkpoint import Checkpoint, load_checkpoint
 from ensam.device import autocast, choose_device, is_out_of_memory
@@ -35,7 +34,7 @@ from ensam.planning import (
 from ensam.postprocessing import ensure_voxel, merge_objects
 from ensam.preprocessing import IntensityChoice, Window
 from ensam.prompts import PromptSet
-from ensam.resampling import extract, resample
+from ensam.resampling import enlarge, extract, resample
 from ensam.volume import Volume
 
 SMALLEST_BUDGET = 24**3  # of a window that an exhausted memory is answered with
@@ -84,6 +83,10 @@ class FeatureCache:
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._entries
+
+    def __iter__(self) -> Iterator[ImageFeatures]:
+        """From the least to the most recently used."""
+        return iter(self._entries.values())
 
     def put(self, key: Hashable, features: ImageFeatures) -> None:
         self._entries[key] = features
@@ -270,10 +273,8 @@ class InteractiveSession:
             with torch.inference_mode():
                 with autocast(self.device, window.shape):
                     logits = self.network.decode(features, tensors)
-                if window.shape != window.size:
-                    logits = F.interpolate(logits, size=window.size, mode="trilinear", align_corners=False)
-                parts.append(logits[:, 0].float().cpu().numpy())
-        return np.concatenate(parts)
+                parts.append(enlarge(logits.float(), window.size)[:, 0].cpu().numpy())
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _with_memory(self, answer: Callable[[int], list[Segmentation]]) -> list[Segmentation]:
         """The answer with the checkpoint's voxel budget, or with less if memory runs out, and says so."""

@@ -263,6 +263,8 @@ def test_bench_measures_a_click_against_a_first_prompt(files, capsys):
     assert values["click_ratio"] == pytest.approx(
         values["click_s"] / (values["encode_s"] + values["decode_s"]), rel=0.05
     )
+    assert values["click_ratio_active"] > 0
+    assert values["peak_mb"] is None or values["peak_mb"] > 50
 
 
 def test_the_image_and_the_cases_are_never_replaced(files, capsys):

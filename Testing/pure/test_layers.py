@@ -1,11 +1,15 @@
 """What was written for speed computes what the plain form computes."""
 
+import pytest
 import torch
-from ensam.network.layers import NormReLU
+from ensam.network import slabs
+from ensam.network.layers import NormReLU, ResidualBlock, convolution
 from ensam.network.mask_decoder import DecoderLevel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
+
+from .tiny_network import BOX, image_of, previous_of, prompts_of, tiny_network
 
 
 def test_the_split_convolution_equals_the_one_over_the_concatenation():
@@ -68,3 +72,72 @@ def test_norm_and_relu_give_the_same_with_and_without_a_gradient_and_keep_their_
     assert torch.allclose(norm(x).detach(), silent, atol=1e-6)
     assert torch.allclose(silent, plain_norm_relu(norm, x), atol=1e-6)
     assert torch.equal(x, kept)
+
+
+# In slabs
+
+
+@pytest.fixture(params=[1, 200, 1500, 1 << 22], ids="slabs of {} elements".format)
+def small_slabs(request, monkeypatch):
+    """Every level goes in slabs, of one plane to the whole level."""
+    monkeypatch.setattr(slabs, "SMALLEST_LEVEL", 0)
+    monkeypatch.setattr(slabs, "SLAB_ELEMENTS", request.param)
+
+
+def whole(compute, monkeypatch):
+    with monkeypatch.context() as patch, torch.no_grad():
+        patch.setattr(slabs, "worthwhile", lambda x: False)
+        return compute()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_a_residual_block_in_slabs_is_the_whole_one_and_leaves_its_input_alone(
+    small_slabs, monkeypatch, layout
+):
+    torch.manual_seed(0)
+    block = ResidualBlock(8, 4).to(memory_format=layout)
+    for norm in (block.norm1, block.norm2):
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
+    x = (3 + torch.randn(1, 8, 7, 6, 5)).to(memory_format=layout)
+    before = x.clone()
+    with torch.no_grad():
+        assert torch.allclose(block(x), whole(lambda: block(x), monkeypatch), atol=1e-5)
+    assert torch.equal(x, before)
+
+
+def test_a_convolution_by_another_path_is_the_same():
+    torch.manual_seed(0)
+    for inputs, bias in ((1, False), (5, True)):
+        conv, x = convolution(inputs, 8, bias=bias), torch.randn(1, inputs, 6, 5, 4)
+        with torch.no_grad():
+            assert torch.allclose(slabs.convolve(x, conv, conv.padding), conv(x), atol=1e-5)
+
+
+def test_planes_that_are_upsampled_are_those_of_the_whole():
+    x = torch.randn(1, 3, 5, 4, 3)
+    all_planes = F.interpolate(x, scale_factor=2, mode="trilinear", align_corners=False)
+    for first in range(10):
+        for last in range(first + 1, 11):
+            assert torch.equal(slabs.upsampled(x, first, last), all_planes[:, :, first:last])
+
+
+@pytest.mark.parametrize("dense", [True, False], ids=["dense prompts", "paper"])
+@pytest.mark.parametrize("shape", [(16, 24, 8), (13, 16, 11)])
+def test_the_network_in_slabs_gives_every_object_what_it_gives_whole(small_slabs, monkeypatch, dense, shape):
+    network = tiny_network(dense_prompts=dense)
+    objects = (BOX, [((5, 6, 4), True), ((10, 2, 7), False)]), (None, [((1, 1, 1), True)])
+    prompts = prompts_of(*objects, previous=previous_of(2, shape), has_previous=torch.tensor([True, False]))
+
+    def answer():
+        return network(image_of(shape), prompts)
+
+    with torch.no_grad():
+        in_slabs = answer()
+    assert in_slabs.shape == (2, 1, *shape)
+    assert torch.allclose(in_slabs, whole(answer, monkeypatch), atol=1e-3)  # of logits up to 13
+
+
+def test_training_never_goes_in_slabs(small_slabs):
+    logits = tiny_network()(image_of((16, 16, 16)), prompts_of((BOX, [])))
+    assert logits.requires_grad

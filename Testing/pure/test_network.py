@@ -8,7 +8,6 @@ import torch
 from ensam.network import ENSAM, ImageFeatures, NetworkConfig, PromptTensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from .tiny_network import BOX, TINY, image_of, previous_of, prompts_of, tiny_network
@@ -38,9 +37,9 @@ def a_network(request):
 def costs_at_128():
     """GFLOP to encode a window of 128^3, GFLOP to decode a box, five clicks and a last result, features.
 
-    Nothing is computed: fake tensors know their shapes alone.
+    Nothing is computed: tensors on the meta device know their shapes alone.
     """
-    with FakeTensorMode(), torch.no_grad():
+    with torch.device("meta"), torch.no_grad():
         network = ENSAM(NetworkConfig.paper())
         flags = torch.ones(1, 5, dtype=torch.bool)
         prompts = PromptTensors(
@@ -284,3 +283,27 @@ def test_positions_in_mm_of_voxels_of_the_right_size_are_those_in_window_lengths
 def test_a_network_in_mm_must_be_told_the_voxel_size():
     with pytest.raises(ValueError, match="voxel size"):
         tiny_network(position_unit="mm").encode(image_of(SHAPE))
+
+
+# A part of the window
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.data(), st.booleans())
+def test_a_part_is_answered_as_in_the_whole_and_the_rest_is_what_it_was(data, dense):
+    network, shape = tiny_network(dense_prompts=dense), (16, 24, 21)
+    region = [sorted(data.draw(st.tuples(st.integers(0, n - 1), st.integers(1, n)))) for n in shape]
+    region = [(a, max(a + 1, b)) for a, b in region]
+    inside = (..., *(slice(a, b) for a, b in region))
+    prompts = prompts_of((BOX, [ON]))
+    with torch.no_grad():
+        features = network.encode(image_of(shape))
+        base = network.decode_base(features, prompts)
+        whole = network.decode(features, prompts)
+        blank = replace(base, logits=torch.full_like(base.logits, 7.0))
+        part = network.decode_part(features, prompts, blank, region)
+    assert part.shape == whole.shape
+    assert torch.allclose(network.unpadded(features, base.logits), whole, atol=1e-3)
+    assert torch.allclose(part[inside], whole[inside], atol=1e-3)
+    part[inside] = 7.0
+    assert (part == 7.0).all()

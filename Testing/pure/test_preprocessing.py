@@ -17,7 +17,7 @@ from ensam.preprocessing import (
     percentile_range,
     place_window,
 )
-from ensam.resampling import extract, resample
+from ensam.resampling import enlarge, extract, resample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -305,3 +305,11 @@ def test_a_constant_volume_is_dark_and_not_undefined():
     volume = np.full((10, 10, 10), 3.0)
     image = extract(volume, Window((0, 0, 0), (10, 10, 10), (10, 10, 10)), percentile_range(volume))
     assert torch.equal(image, torch.zeros(1, 1, 10, 10, 10))
+
+
+@fast
+@given(st.tuples(*[st.integers(1, 9)] * 3), st.tuples(*[st.integers(1, 21)] * 3))
+def test_logits_are_enlarged_as_by_trilinear_interpolation(size, shape):
+    logits = torch.randn(2, 1, *size, generator=torch.Generator().manual_seed(0))
+    plain = torch.nn.functional.interpolate(logits, size=shape, mode="trilinear", align_corners=False)
+    assert torch.allclose(enlarge(logits, shape), plain, atol=1e-5)

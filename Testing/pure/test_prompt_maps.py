@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from ensam.network.prompt_encoder import MAPS, draw_maps
+from ensam.network.prompt_encoder import MAPS, PromptMaps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +13,11 @@ from .tiny_network import BOX, previous_of, prompts_of
 SHAPE, LEVELS = (16, 24, 8), 4
 fast = settings(deadline=None, max_examples=40)
 voxels = st.tuples(*[st.integers(0, size - 1) for size in SHAPE])
+
+
+def draw_maps(prompts, shape, levels):
+    maps = PromptMaps(prompts, shape)
+    return [maps.draw(level) for level in range(levels)]
 
 
 @fast

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ensam.network import slabs
 from ensam.network.config import NetworkConfig
 from ensam.network.layers import ResidualBlock, convolution
 
@@ -24,7 +25,11 @@ class ImageEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """image (N, 1, Z, Y, X) in 0..1, axes multiples of the stride -> features by level, finest first."""
-        x = self.stem(image)
+        x = (
+            slabs.convolve(image, self.stem, self.stem.padding)
+            if slabs.worthwhile(image)
+            else self.stem(image)
+        )
         features = []
         for level in self.levels:
             x = level(x)

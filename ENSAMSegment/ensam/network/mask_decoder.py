@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from ensam.network import slabs
 from ensam.network.attention import full_precision
 from ensam.network.config import NetworkConfig
 from ensam.network.layers import NormReLU, convolution, upsample
-from ensam.network.prompt_encoder import MAPS
+from ensam.network.prompt_encoder import MAPS, PromptMaps
+
+Draw = Callable[..., Tensor]
+Region = Sequence[tuple[int, int]]  # first voxel, and one past the last, along each axis
+HALO = 4  # voxels round a region within which its own edge is felt: three convolutions and the upsampling
+
+
+@dataclass(frozen=True)
+class Base:
+    """An answer to go on from: logits (1, 1, Z, Y, X) of the padded window, the finest level's moments."""
+
+    logits: Tensor
+    moments: tuple[tuple[Tensor, Tensor], ...]
+
+    @property
+    def nbytes(self) -> int:
+        return self.logits.nbytes
 
 
 class DecoderLevel(nn.Module):
@@ -34,14 +54,40 @@ class DecoderLevel(nn.Module):
 
     def prepare(self, skip: Tensor) -> Tensor:
         """What this level owes to the image alone: (N, width, Z, Y, X)."""
+        if slabs.worthwhile(skip) and skip.shape[0] == 1:
+            return slabs.norm_relu_conv(skip, self.norm_skip, self.conv_skip)
         return self.conv_skip(self.norm_skip(skip))
 
-    def forward(self, x: Tensor, prepared: Tensor, maps: Tensor | None) -> Tensor:
-        """x (N, deep, Z/2, Y/2, X/2), prepared (1 or N, width, Z, Y, X) -> (N, width, Z, Y, X)."""
+    def forward(self, x: Tensor, prepared: Tensor, draw: Draw | None) -> Tensor:
+        """x (N, deep, Z/2, Y/2, X/2), prepared (1 or N, width, Z, Y, X) -> (N, width, Z, Y, X).
+
+        draw: gives the prompts' maps on this level, whole or from one plane to another.
+        """
+        if slabs.worthwhile(prepared) and x.shape[0] == 1:
+            return self.in_slabs(x, prepared, draw, slabs.Moments())
         up = upsample(self.narrow(x))
-        if self.draw is not None and maps is not None:
-            up = up + self.draw(maps)
+        if self.draw is not None and draw is not None:
+            up = up + slabs.convolve(draw(), self.draw, self.draw.padding)
         return up + self.conv_out(self.norm_out(self.conv_up(self.norm_up(up)) + prepared))
+
+    def in_slabs(self, x: Tensor, prepared: Tensor, draw: Draw | None, moments: slabs.Moments) -> Tensor:
+        """The same for one object, in slabs; moments: what the normalisations take."""
+        up = self._up_in_slabs(self.narrow(x), prepared, draw)
+        between = slabs.norm_relu_conv(up, self.norm_up, self.conv_up, plus=prepared, moments=moments)
+        return slabs.norm_relu_conv(between, self.norm_out, self.conv_out, plus=up, out=up, moments=moments)
+
+    def _up_in_slabs(self, x: Tensor, prepared: Tensor, draw: Draw | None) -> Tensor:
+        up = slabs.empty(tuple(prepared.shape), prepared.dtype, x.device)
+        depth = prepared.shape[2]
+        for first, last in slabs.slabs_of(prepared.shape):
+            part = slabs.upsampled(x, first, last)
+            if self.draw is not None and draw is not None:
+                # A plane more on both sides where there is one, since the convolution looks at it.
+                lower, upper = max(first - 1, 0), min(last + 1, depth)
+                drawn = slabs.convolve(draw(lower, upper), self.draw, self.draw.padding)
+                part += drawn[:, :, first - lower : last - lower]
+            up[:, :, first:last] = part
+        return up
 
 
 class MaskDecoder(nn.Module):
@@ -66,15 +112,70 @@ class MaskDecoder(nn.Module):
         """The encoder's features, finest first, without the latent -> each level's share without prompts."""
         return [level.prepare(skip) for level, skip in zip(self.levels, features, strict=True)]
 
-    def forward(self, latent: Tensor, prepared: list[Tensor], maps: list[Tensor] | None) -> Tensor:
-        """latent (N, C, z, y, x), maps finest first or None -> logits (N, 1, Z, Y, X), float32."""
+    def forward(self, latent: Tensor, prepared: list[Tensor], maps: PromptMaps | None) -> Tensor:
+        """latent (N, C, z, y, x), maps or None -> logits (N, 1, Z, Y, X), float32."""
+        if slabs.worthwhile(prepared[0]) and latent.shape[0] > 1:
+            # One object after the other needs a fraction of the memory, and stays in the caches.
+            each = range(latent.shape[0])
+            return torch.cat([self(latent[n : n + 1], prepared, maps and maps.of(n)) for n in each])
+        x = self._coarse(latent, prepared, maps)
+        if slabs.worthwhile(prepared[0]):
+            return self._finest(x, prepared[0], maps, slabs.Moments())
+        x = self.levels[0](x, prepared[0], None if maps is None else partial(maps.draw, 0))
+        logits = self.head(self.norm(x)).float()
+        return logits if maps is None else logits + self._start(maps.draw(0))
+
+    def whole(self, latent: Tensor, prepared: list[Tensor], maps: PromptMaps | None) -> Base:
+        """One object's logits, with what `part` needs to answer for other clicks in a part of the window."""
+        moments = slabs.Moments()
+        logits = self._finest(self._coarse(latent, prepared, maps), prepared[0], maps, moments)
+        return Base(logits, tuple(moments.taken))
+
+    def part(
+        self, latent: Tensor, prepared: list[Tensor], maps: PromptMaps, base: Base, region: Region
+    ) -> Tensor:
+        """One object's logits (1, 1, Z, Y, X): new in the region, the base's elsewhere.
+
+        Only the finest level is cut; it normalises with the base's statistics, since its own would need all
+        of the window.
+        """
+        x = self._coarse(latent, prepared, maps)
+        size = prepared[0].shape[2:]
+        lower = [max(0, first - HALO) // 2 * 2 for first, _ in region]
+        upper = [min(n, last + HALO + 1) // 2 * 2 for (_, last), n in zip(region, size, strict=True)]
+        here = tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))
+        coarse = tuple(slice(a // 2, b // 2) for a, b in zip(lower, upper, strict=True))
+        logits = self._finest(
+            x[(..., *coarse)],
+            prepared[0][(..., *here)],
+            maps and maps.cut(lower, upper),
+            slabs.Moments(base.moments),
+        )
+        inner = tuple(slice(a - low, b - low) for (a, b), low in zip(region, lower, strict=True))
+        answer = base.logits.clone()
+        answer[(..., *(slice(a, b) for a, b in region))] = logits[(..., *inner)]
+        return answer
+
+    def _coarse(self, latent: Tensor, prepared: list[Tensor], maps: PromptMaps | None) -> Tensor:
+        """All levels but the finest."""
         x = latent
         if self.draw is not None and maps is not None:
-            x = x + self.draw(maps[-1])
-        for index in reversed(range(len(self.levels))):
-            x = self.levels[index](x, prepared[index], None if maps is None else maps[index])
-        logits = self.head(self.norm(x)).float()
-        if self.prior is not None and maps is not None:
-            with full_precision(logits):
-                logits = logits + torch.einsum("nczyx,c->nzyx", maps[0].float(), self.prior)[:, None]
-        return logits
+            x = x + slabs.convolve(maps.draw(len(self.levels)), self.draw, self.draw.padding)
+        for index in reversed(range(1, len(self.levels))):
+            x = self.levels[index](x, prepared[index], None if maps is None else partial(maps.draw, index))
+        return x
+
+    def _finest(self, x: Tensor, prepared: Tensor, maps: PromptMaps | None, moments: slabs.Moments) -> Tensor:
+        """The finest level and the logits of one object, in slabs."""
+        x = self.levels[0].in_slabs(x, prepared, None if maps is None else partial(maps.draw, 0), moments)
+        logits = slabs.empty((1, 1, *x.shape[2:]), torch.float32, x.device)
+        if maps is None:
+            return slabs.norm_relu_conv(x, self.norm, self.head, out=logits, moments=moments)
+        for first, last in slabs.slabs_of(x.shape):
+            logits[:, :, first:last] = self._start(maps.draw(0, first, last))
+        return slabs.norm_relu_conv(x, self.norm, self.head, plus=logits, out=logits, moments=moments)
+
+    def _start(self, maps: Tensor) -> Tensor:
+        """The logits that the maps (N, len(MAPS), Z, Y, X) alone give, (N, 1, Z, Y, X)."""
+        with full_precision(maps):
+            return torch.einsum("nczyx,c->nzyx", maps.float(), self.prior)[:, None]

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from ensam.network.attention import InteractionBlock, PositionEncoding, unit
 from ensam.network.config import NetworkConfig
 from ensam.network.image_encoder import ImageEncoder
-from ensam.network.mask_decoder import MaskDecoder
-from ensam.network.prompt_encoder import PromptEncoder, PromptTensors, draw_maps
+from ensam.network.mask_decoder import Base, MaskDecoder, Region
+from ensam.network.prompt_encoder import PromptEncoder, PromptMaps, PromptTensors
 
 MM_PER_UNIT = 50.0  # of positions in mm: about half the length of a usual window, whose half axis is 1
 
@@ -84,15 +84,34 @@ class ENSAM(nn.Module):
 
     def decode(self, features: ImageFeatures, prompts: PromptTensors) -> Tensor:
         """One window's features and the prompts of N objects in it -> logits (N, 1, Z, Y, X), float32."""
+        return self.unpadded(features, self.mask_decoder(*self._decoder_input(features, prompts)))
+
+    def decode_base(self, features: ImageFeatures, prompts: PromptTensors) -> Base:
+        """One object's answer to go on from with `decode_part`. Without a last result; dense prompts only."""
+        latent, prepared, maps = self._decoder_input(features, prompts)
+        return self.mask_decoder.whole(latent, prepared, maps)
+
+    def decode_part(
+        self, features: ImageFeatures, prompts: PromptTensors, base: Base, region: Region
+    ) -> Tensor:
+        """One object's logits (1, 1, Z, Y, X), computed in the region and taken from the base elsewhere."""
+        latent, prepared, maps = self._decoder_input(features, prompts)
+        return self.unpadded(features, self.mask_decoder.part(latent, prepared, maps, base, region))
+
+    @staticmethod
+    def unpadded(features: ImageFeatures, logits: Tensor) -> Tensor:
+        """Logits of the padded window, cut to the window."""
+        z, y, x = features.shape
+        return logits[..., :z, :y, :x]
+
+    def _decoder_input(
+        self, features: ImageFeatures, prompts: PromptTensors
+    ) -> tuple[Tensor, list[Tensor], PromptMaps | None]:
         padded = tuple(s * self.config.stride for s in features.latent.shape[2:])
         if prompts.previous is not None:
             prompts = replace(prompts, previous=self._pad(prompts.previous))
-        latent = self._interact(features, prompts)
-        levels = len(self.config.widths)
-        maps = draw_maps(prompts, padded, levels) if self.config.dense_prompts else None
-        logits = self.mask_decoder(latent, list(features.prepared), maps)
-        z, y, x = features.shape
-        return logits[..., :z, :y, :x]
+        maps = PromptMaps(prompts, padded) if self.config.dense_prompts else None
+        return self._interact(features, prompts), list(features.prepared), maps
 
     def _interact(self, features: ImageFeatures, prompts: PromptTensors) -> Tensor:
         latent = features.latent

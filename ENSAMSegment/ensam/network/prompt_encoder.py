@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -62,6 +62,11 @@ class PromptTensors:
     def to(self, device: torch.device) -> PromptTensors:
         return PromptTensors(*(None if v is None else v.to(device) for v in self.__dict__.values()))
 
+    def of(self, index: int) -> PromptTensors:
+        """The prompts of one object alone."""
+        own = slice(index, index + 1)
+        return PromptTensors(*(None if v is None else v[own] for v in self.__dict__.values()))
+
     def previous_map(self) -> Tensor | None:
         """The previous logits squeezed into -1..1, zero where an object has none: (N, 1, Z, Y, X)."""
         if self.previous is None:
@@ -106,36 +111,64 @@ class PromptEncoder(nn.Module):
         return embedded
 
 
-def draw_maps(prompts: PromptTensors, shape: tuple[int, int, int], levels: int) -> list[Tensor]:
-    """The dense maps (N, len(MAPS), Z, Y, X) for each level of the decoder, finest first.
+class PromptMaps:
+    """The dense maps (N, len(MAPS), Z, Y, X) of each level of the decoder, drawn when they are asked for.
 
     shape: the window's (Z, Y, X). Every map is a product or a sum over the axes, so drawing costs little.
     """
-    previous = prompts.previous_map()
-    maps = []
-    for level in range(levels):
+
+    def __init__(self, prompts: PromptTensors, shape: tuple[int, int, int]) -> None:
+        self.prompts = prompts
+        self.shape = shape
+        self.previous = [prompts.previous_map()]
+
+    def of(self, index: int) -> PromptMaps:
+        """The maps of one object alone."""
+        return PromptMaps(self.prompts.of(index), self.shape)
+
+    def cut(self, lower: Sequence[int], upper: Sequence[int]) -> PromptMaps:
+        """The finest maps of a part of the window, without a last result."""
+        shift = torch.tensor(lower, dtype=torch.float32, device=self.prompts.boxes.device)
+        prompts = replace(
+            self.prompts,
+            boxes=self.prompts.boxes - shift,
+            points=self.prompts.points - shift,
+            previous=None,
+            has_previous=None,
+        )
+        return PromptMaps(prompts, tuple(b - a for a, b in zip(lower, upper, strict=True)))
+
+    def draw(self, level: int, first: int = 0, last: int | None = None) -> Tensor:
+        """The maps of a level, 0 the finest, from plane `first` up to `last`, float32."""
         step = 2**level
-        size = tuple(s // step for s in shape)
-        if previous is not None and level > 0:
-            previous = F.avg_pool3d(previous, 2)
-        box, ellipsoid = _draw_boxes(prompts, size, step)
-        balls = (_draw_balls(prompts, kind, size, step) for kind in ("foreground", "background"))
-        planes = [box, ellipsoid, *balls]
-        planes.append(torch.zeros_like(box) if previous is None else previous[:, 0].to(box.dtype))
-        maps.append(torch.stack(planes, dim=1))
-    return maps
+        size = tuple(s // step for s in self.shape)
+        spans = ((first, size[0] if last is None else last), (0, size[1]), (0, size[2]))
+        centres = [
+            (torch.arange(a, b, device=self.prompts.boxes.device) + 0.5) * step - 0.5 for a, b in spans
+        ]
+        box, ellipsoid = _draw_boxes(self.prompts, centres, step)
+        balls = (_draw_balls(self.prompts, kind, centres, step) for kind in ("foreground", "background"))
+        previous = self._previous(level)
+        last_result = (
+            torch.zeros_like(box) if previous is None else previous[:, 0, slice(*spans[0])].to(box.dtype)
+        )
+        return torch.stack([box, ellipsoid, *balls, last_result], dim=1)
+
+    def _previous(self, level: int) -> Tensor | None:
+        if self.previous[0] is None:
+            return None
+        while len(self.previous) <= level:
+            self.previous.append(F.avg_pool3d(self.previous[-1], 2))
+        return self.previous[level]
 
 
-def _centres(count: int, step: int, like: Tensor) -> Tensor:
-    """Centres of a level's voxels along one axis, in voxels of the window."""
-    return (torch.arange(count, device=like.device, dtype=torch.float32) + 0.5) * step - 0.5
+def _draw_boxes(prompts: PromptTensors, centres: Sequence[Tensor], step: int) -> tuple[Tensor, Tensor]:
+    """Occupancy in 0..1 and 1 - r^2 of the ellipsoid filling the box, cut at -1: (N, Z, Y, X) each.
 
-
-def _draw_boxes(prompts: PromptTensors, size: tuple[int, ...], step: int) -> tuple[Tensor, Tensor]:
-    """Occupancy in 0..1 and 1 - r^2 of the ellipsoid filling the box, cut at -1: (N, Z, Y, X) each."""
+    centres: of a level's voxels along each axis, in voxels of the window.
+    """
     occupancies, squares = [], []
-    for axis, count in enumerate(size):
-        x = _centres(count, step, prompts.boxes)
+    for axis, x in enumerate(centres):
         low, high = prompts.boxes[:, 0, axis, None].float(), prompts.boxes[:, 1, axis, None].float()
         overlap = torch.minimum(high, x + step / 2) - torch.maximum(low, x - step / 2)
         occupancies.append((overlap / step).clamp(0, 1))
@@ -147,12 +180,12 @@ def _draw_boxes(prompts: PromptTensors, size: tuple[int, ...], step: int) -> tup
     return box, (1 - radius).clamp_min(-1) * present
 
 
-def _draw_balls(prompts: PromptTensors, kind: str, size: tuple[int, ...], step: int) -> Tensor:
+def _draw_balls(prompts: PromptTensors, kind: str, centres: Sequence[Tensor], step: int) -> Tensor:
     """Gaussian balls round the clicks of one kind, at most 1: (N, Z, Y, X)."""
     sigma = BALL_SIGMA * step
     axes = []
-    for axis, count in enumerate(size):
-        distance = _centres(count, step, prompts.points) - prompts.points[:, :, axis, None].float()
+    for axis, x in enumerate(centres):
+        distance = x - prompts.points[:, :, axis, None].float()
         axes.append(torch.exp(-0.5 * (distance / sigma).square()))
     weight = getattr(prompts, kind).float()
     balls = torch.einsum("npz,npy,npx->nzyx", axes[0] * weight[..., None], axes[1], axes[2])
