@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Judging:
-    """Shows `logic.verdict`, `logic.caution`, `logic.comparisons()` with their mean, and a row in the views."""
+    """Shows verdict, caution, and `logic.comparisons()` with their mean, and a row of these in the views."""
 
     def __init__(self, ui: object, logic: ENSAMTrainerLogic) -> None:
         self._ui = ui
