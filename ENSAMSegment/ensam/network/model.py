@@ -96,8 +96,8 @@ class ENSAM(nn.Module):
     ) -> Tensor:
         """One object's logits (1, 1, Z, Y, X), computed in the region and taken from the base elsewhere.
 
-        The session does not use it: with the box's answer as the base, the mean Dice of 14 held-out objects
-        after one and five clicks was 0.701 instead of 0.712: a click moves the whole window's statistics.
+        The session does not use it: a click moves the statistics of the whole window, so that going on with
+        the box's costs Dice on held-out objects.
         """
         latent, prepared, maps = self._decoder_input(features, prompts)
         return self.unpadded(features, self.mask_decoder.part(latent, prepared, maps, base, region))
