@@ -6,7 +6,7 @@ other, in the same precision and on one thread, in seconds of processor time, so
 little:
 
     pip install dynamic-network-architectures==0.4.4
-    python Testing/compare_peers.py --edge 96
+    python Testing/compare_peers.py --edge 64 --plot Resources/Screenshots/speed.png
 
 Left out: SAM-Med3D, which no maintained package offers.
 """
@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -146,6 +147,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--precision", choices=("float32", "bfloat16"))
     parser.add_argument("--only", choices=PEERS)
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the seconds here as well")
     options = parser.parse_args()
     precision = options.precision or ("bfloat16" if has_matrix_units() else "float32")
     if options.only:
@@ -155,15 +157,37 @@ def main() -> None:
     print(f"window {options.edge}^3, {precision}, one thread, torch {torch.__version__}")
     print("\n| network | first prompt, s | click, s | to ENSAM's | MB | parameters | GFLOP first | click |")
     print("|---|---|---|---|---|---|---|---|")
-    ours = 0.0
+    rows = []
     for name in PEERS:
         command = [sys.executable, __file__, "--only", name, "--edge", str(options.edge)]
         command += ["--precision", precision, "--repeats", str(options.repeats)]
         one = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        ours = ours or one["click_s"]
-        cells = [one["first_s"], one["click_s"], f"{one['click_s'] / ours:.1f}", one["peak_mb"]]
+        rows.append(one)
+        cells = [one["first_s"], one["click_s"], f"{one['click_s'] / rows[0]['click_s']:.1f}", one["peak_mb"]]
         cells += [f"{one['parameters'] / 1e6:.1f} M", one["gflop_first"], one["gflop_click"]]
         print(f"| {name} | " + " | ".join(map(str, cells)) + " |", flush=True)
+    if options.plot:
+        draw(rows, f"{options.edge}^3 voxels, {precision}, one thread", options.plot)
+
+
+def draw(rows: list[dict[str, object]], title: str, path: Path) -> None:
+    """Bars of the seconds of a first prompt and of a click."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 2.6), layout="constrained")
+    places = range(len(rows))
+    for shift, key, name in ((-0.2, "first_s", "first prompt"), (0.2, "click_s", "click")):
+        bars = axes.barh([place + shift for place in places], [row[key] for row in rows], 0.38, label=name)
+        axes.bar_label(bars, fmt="%.2f", padding=3)
+    axes.set_yticks(places, [row["network"] for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel(f"seconds of processor time ({title})")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,11 @@ class ENSAM(nn.Module):
     def decode_part(
         self, features: ImageFeatures, prompts: PromptTensors, base: Base, region: Region
     ) -> Tensor:
-        """One object's logits (1, 1, Z, Y, X), computed in the region and taken from the base elsewhere."""
+        """One object's logits (1, 1, Z, Y, X), computed in the region and taken from the base elsewhere.
+
+        The session does not use it: a click moves the statistics of the whole window, so that going on with
+        the box's costs Dice on held-out objects.
+        """
         latent, prepared, maps = self._decoder_input(features, prompts)
         return self.unpadded(features, self.mask_decoder.part(latent, prepared, maps, base, region))
 
