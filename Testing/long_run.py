@@ -3,7 +3,7 @@
     cd Testing; python -m long_run [--clicks 500] [--volumes 50] [--edge 32]
 
 Each row is a tenth of the run: the resident memory at its end, and the time of its clicks, or of the first
-box on each of its volumes. The features that are kept are bounded to 128 MB here, so that they are full soon.
+box on each of its volumes. The features that are kept are bounded to 16 MB here, so that they are full soon.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mrml.nodes import add_volume
 from mrml.slicer_core_scene import create_scene
 
 ROWS = 10
-CACHE_BYTES = 128 << 20
+CACHE_BYTES = 16 << 20
 
 
 def resident_mb() -> float:

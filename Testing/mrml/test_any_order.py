@@ -330,5 +330,5 @@ class UserAtWork(Workplace):
             assert self.prompts() == prompts
 
 
-UserAtWork.TestCase.settings = inputs(20, stateful_step_count=50)
+UserAtWork.TestCase.settings = inputs(30, stateful_step_count=50)
 test_after_any_step_of_a_random_user_all_is_right = UserAtWork.TestCase
