@@ -48,13 +48,15 @@ def names_in(text: str) -> set[str]:
     with underscores; so do texts that are the name of a class ("vtkMRMLScalarVolumeNode").
     """
     tree = ast.parse(text)
-    imported = _imported(tree)
+    imported, others = _imported(tree), _imported_whole(tree)
     names = set(imported.values())
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             chain = _chain(node)
             if chain and chain[0] in imported:
                 names.add(".".join((imported[chain[0]], *chain[1:])))
+            elif chain and chain[0] in others:
+                continue
             elif _VTK_STYLE.fullmatch(node.attr) or _QT_STYLE.fullmatch(node.attr):
                 names.add(f".{node.attr}")
         elif isinstance(node, ast.Constant) and _CLASS_IN_TEXT.fullmatch(str(node.value)):
@@ -88,6 +90,12 @@ def _imported(tree: ast.Module) -> dict[str, str]:
             for alias in node.names:
                 found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
     return found
+
+
+def _imported_whole(tree: ast.Module) -> set[str]:
+    """Other modules that are imported as such: what is taken of them is not Slicer's."""
+    aliases = (alias for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names)
+    return {a.asname or a.name.split(".")[0] for a in aliases if a.name.split(".")[0] not in MODULES}
 
 
 def _chain(node: ast.expr) -> tuple[str, ...]:

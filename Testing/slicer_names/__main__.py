@@ -26,9 +26,11 @@ SHOWN = json.loads(NAMES.read_text())  # of the classes of Slicer, CTK and Qt, f
 OTHERS = {
     ".PyTorchUtilsLogic": "SlicerPyTorch PyTorchUtils/PyTorchUtils.py",
     ".installTorch": "SlicerPyTorch PyTorchUtils/PyTorchUtils.py",
-    ".CalledProcessError": "Python subprocess",
     # Given to every object, and made while Slicer runs.
     "slicer.app.connect": "PythonQt src/PythonQtStdDecorators.h",
+    "slicer.modules": "Slicer Base/Python/slicer/__init__.py",
+    "slicer.modules.plots": "Slicer Modules/Loadable/Plots/qSlicerPlotsModule.h",
+    "slicer.modules.plots.logic": "Slicer Base/QTCore/qSlicerAbstractCoreModule.h",
     ".connectGui": "Slicer Base/Python/slicer/parameterNodeWrapper/wrapper.py",
     ".disconnectGui": "Slicer Base/Python/slicer/parameterNodeWrapper/wrapper.py",
     ".getValue": "Slicer Base/Python/slicer/parameterNodeWrapper/wrapper.py",
