@@ -12,7 +12,7 @@ from typing import Literal
 from ensam.errors import InputError
 from ensam.files import not_written, replacing
 from ensam_training.recipe import Recipe, read_arguments, save_arguments
-from ensam_training.run_folder import OUTCOME, Outcome, RunFolder
+from ensam_training.run_folder import OUTCOME, Outcome, RunFolder, write_outcome
 from ENSAMSegmentLib.status import Status
 from ENSAMSegmentLib.translation import tr as _
 
@@ -136,8 +136,7 @@ class Runs:
                 if (result.parent / side).is_dir():
                     shutil.copytree(result.parent / side, beside / side)
             if not (beside / OUTCOME).is_file():
-                (beside / OUTCOME).write_text(json.dumps({"comparisons": [], "steps": 0, "minutes": 0.0,
-                                                          "written": True}), encoding="utf-8")  # fmt: skip
+                write_outcome(beside / OUTCOME, Outcome((), 0, 0.0, written=True))
             beside.rename(folder)
         except OSError as error:
             raise not_written(folder, error.strerror) from error

@@ -229,11 +229,12 @@ def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or ())
             rows = [{k: (v or "").strip() for k, v in row.items() if isinstance(k, str)} for row in reader
                     if any(row.values())]  # fmt: skip
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"The table '{path}' can't be read: check that it is a CSV in UTF-8.") from error
-    return list(reader.fieldnames or ()), rows
+    return columns, rows
 
 
 def _case(

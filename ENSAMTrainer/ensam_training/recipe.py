@@ -122,7 +122,7 @@ def read_arguments(path: Path) -> list[str]:
     """The command line that was kept. Raises InputError when there is none."""
     try:
         arguments = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"'{path}' doesn't tell how to go on: start the training again.") from error
     if not isinstance(arguments, list) or not all(isinstance(one, str) for one in arguments):
         raise InputError(f"'{path}' doesn't tell how to go on: start the training again.")

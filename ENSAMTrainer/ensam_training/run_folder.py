@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -91,19 +92,12 @@ class RunFolder:
     @property
     def progress(self) -> Progress | None:
         """What the run said last, None if nothing."""
-        return _read(self.path / PROGRESS, Progress, ("phase",))
+        return _read(self.path / PROGRESS, _to_progress)
 
     @property
     def outcome(self) -> Outcome | None:
         """What it came to, None as long as it isn't over."""
-        outcome = _read(self.path / OUTCOME, Outcome, ("comparisons", "written"))
-        if outcome is None:
-            return None
-        made = tuple(
-            Comparison(c["case"], c["label"], tuple(c["before"]), tuple(c["after"]))
-            for c in outcome.comparisons
-        )
-        return Outcome(**{**outcome.__dict__, "comparisons": made})
+        return _read(self.path / OUTCOME, _to_outcome)
 
     @property
     def is_alive(self) -> bool:
@@ -174,7 +168,7 @@ class Reporter:
 
     def finish(self, outcome: Outcome) -> None:
         """The last word. Raises OutputError: without it nobody would know."""
-        _write(self.path / OUTCOME, asdict(outcome))
+        write_outcome(self.path / OUTCOME, outcome)
         self.say(Progress("stopped" if outcome.stopped else "done", 1.0, outcome.steps))
 
     def keep_mask(self, side: str, case: str, label: int, mask: MaskCrop) -> None:
@@ -189,6 +183,11 @@ class Reporter:
         # What the watcher sees is old where this fails; a full disk is said where the state can't be saved.
         with contextlib.suppress(OSError, OutputError):
             write()
+
+
+def write_outcome(path: Path, outcome: Outcome) -> None:
+    """Whole or not at all. Raises OutputError."""
+    _write(path, asdict(outcome))
 
 
 def _name(case: str, label: int) -> str:
@@ -216,15 +215,53 @@ def _write(path: Path, values: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(values), encoding="utf-8")
 
 
-def _read(path: Path, kind: type[Told], needed: tuple[str, ...]) -> Told | None:
+def _read(path: Path, convert: Callable[[Any], Told]) -> Told | None:
     """A file of one's own making, or None where there is none yet. Raises InputError when it is damaged."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if not all(name in values for name in needed):
-            raise ValueError("incomplete")
-        known = {field.name for field in fields(kind)}
-        return kind(**{name: value for name, value in values.items() if name in known})
+        return convert(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(f"'{path}' is damaged: start the training again.") from error
+
+
+def _to_progress(values: Any) -> Progress:
+    left, dice = (None if values[key] is None else _number(values[key]) for key in ("seconds_left", "dice"))
+    return Progress(
+        _is(str, values["phase"]),
+        _number(values["share"]),
+        _is(int, values["step"]),
+        left,
+        dice,
+        _is(str, values["message"]),
+    )
+
+
+def _to_outcome(values: Any) -> Outcome:
+    return Outcome(
+        tuple(map(_to_comparison, _is(list, values["comparisons"]))),
+        _is(int, values["steps"]),
+        _number(values["minutes"]),
+        _is(bool, values["written"]),
+        _is(bool, values["stopped"]),
+        _is(str, values["warning"]),
+    )
+
+
+def _to_comparison(values: Any) -> Comparison:
+    before, after = (tuple(map(_number, _is(list, values[side]))) for side in ("before", "after"))
+    if len(before) != len(after) or not before:
+        raise ValueError("not as many before as after")
+    return Comparison(_is(str, values["case"]), _is(int, values["label"]), before, after)
+
+
+def _is(kind: type[Told], value: Any) -> Told:
+    if type(value) is not kind:
+        raise TypeError(f"not of type {kind}")
+    return value
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise TypeError("no number")
+    return float(value)

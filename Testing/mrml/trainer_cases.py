@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -81,12 +80,6 @@ def a_trainer(folder: Path, python=Path("python"), **more):
     return ENSAMTrainerLogic(
         folder / "training", CheckpointStore(folder / "models"), FakeSettings(), python, **more
     )
-
-
-def write_outcome(state: Path, comparisons=(), written=True, stopped=False, warning=""):
-    values = {"comparisons": [c.__dict__ for c in comparisons], "steps": 7, "minutes": 0.5}
-    values |= {"written": written, "stopped": stopped, "warning": warning}
-    (state / "outcome.json").write_text(json.dumps(values))
 
 
 def add_slice_view(scene, name="Red"):

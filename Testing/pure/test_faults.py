@@ -31,7 +31,7 @@ STAGES = {
     "the encoder": (ENSAM, "encode"),
     "writing prompts as tensors": (session_module, "_as_tensors"),
     "the decoder": (ENSAM, "decode"),
-    "enlarging the logits": (session_module.F, "interpolate"),
+    "enlarging the logits": (session_module, "enlarge"),
     "describing the window": (InteractiveSession, "_describe"),
 }
 # A window of more voxels than the checkpoint's budget, so that every stage is gone through.
