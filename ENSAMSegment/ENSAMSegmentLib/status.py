@@ -12,7 +12,7 @@ from .target import Target
 from .translation import tr as _
 
 if TYPE_CHECKING:
-    from ensam.session import Preview
+    from ensam.planning import Preview
 
 
 # Neighbours that touch always differ about a few voxels.

@@ -23,7 +23,8 @@ from ensam.errors import InputError, OutputError
 from ensam.files import not_written, read_text, replacing
 from ensam.masks import MaskCrop
 from ensam.prompts import Box, Point, PromptSet, SegmentPrompts, read_prompts
-from ensam.session import InteractiveSession, Segmentation
+from ensam.segmentation import Segmentation
+from ensam.session import InteractiveSession
 from ensam.volume import check_output_path, read_volume, write_labels
 
 SUMMARY_COLUMNS = ("volume", "prompts", "segment", "volume_ml", "seconds", "output", "model", "error")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from torch import Tensor
 from ensam.checkpoint import Checkpoint, load_checkpoint
 from ensam.device import autocast, choose_device, is_out_of_memory
 from ensam.errors import Cancelled, InputError
+from ensam.feature_cache import FeatureCache
 from ensam.masks import MaskCrop
 from ensam.network import ImageFeatures, PromptTensors
 from ensam.planning import (
@@ -35,66 +34,12 @@ from ensam.postprocessing import ensure_voxel, merge_objects
 from ensam.preprocessing import IntensityChoice, Window
 from ensam.prompts import PromptSet
 from ensam.resampling import enlarge, extract, resample
+from ensam.segmentation import Segmentation, Timings
 from ensam.volume import Volume
 
 SMALLEST_BUDGET = 24**3  # of a window that an exhausted memory is answered with
 VOXELS_AT_ONCE = 1 << 25  # of all objects' logits in one decoder pass
 CERTAIN = 4.0  # the logit that stands for a voxel of a mask given as the previous result
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Seconds: encode_s is 0 when the features were there already; total_s holds everything."""
-
-    encode_s: float
-    decode_s: float
-    total_s: float
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation(MaskCrop):
-    """The answer for one object: a mask on the volume's grid, cut to the window that was looked at.
-
-    logits: float32, of the mask's shape; encoder_ran: whether this prompt paid for the encoder;
-    notes: what was decided on the way, in words for the user.
-    """
-
-    logits: NDArray[np.float32]
-    timings: Timings
-    encoder_ran: bool
-    notes: tuple[str, ...]
-
-
-class FeatureCache:
-    """Features by key, bounded in bytes; the least recently used go first."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._entries: OrderedDict[Hashable, ImageFeatures] = OrderedDict()
-
-    @property
-    def nbytes(self) -> int:
-        return sum(features.nbytes for features in self._entries.values())
-
-    def get(self, key: Hashable) -> ImageFeatures | None:
-        if key in self._entries:
-            self._entries.move_to_end(key)
-        return self._entries.get(key)
-
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._entries
-
-    def __iter__(self) -> Iterator[ImageFeatures]:
-        """From the least to the most recently used."""
-        return iter(self._entries.values())
-
-    def put(self, key: Hashable, features: ImageFeatures) -> None:
-        self._entries[key] = features
-        while self.nbytes > self.limit:
-            self._entries.popitem(last=False)
-
-    def clear(self) -> None:
-        self._entries.clear()
 
 
 class InteractiveSession:

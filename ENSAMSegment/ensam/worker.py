@@ -20,7 +20,9 @@ from ensam.prompts import PromptSet
 from ensam.volume import Volume
 
 if TYPE_CHECKING:
-    from ensam.session import InteractiveSession, Preview, Segmentation
+    from ensam.planning import Preview
+    from ensam.segmentation import Segmentation
+    from ensam.session import InteractiveSession
 
 
 @dataclass(frozen=True)

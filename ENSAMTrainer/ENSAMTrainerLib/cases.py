@@ -10,10 +10,11 @@ from pathlib import Path
 import slicer
 from ensam.errors import InputError
 from ensam_training.collection import Collection
+from ensam_training.run_folder import Comparison
 from ENSAMSegmentLib.translation import tr as _
 
 from . import scene_cases, scene_files
-from .values import CaseRow
+from .values import CaseRow, ComparisonRow
 
 
 class Cases:
@@ -35,6 +36,23 @@ class Cases:
                 row = replace(row, state=found[0], remark=found[1])
             rows.append(row)
         return tuple(rows)
+
+    def compared(self, comparisons: Sequence[Comparison]) -> tuple[ComparisonRow, ...]:
+        """Judged objects with the names of their segments; with their numbers where the case is gone."""
+        known = {(case.name, n): s for case in self.collection.cases()
+                 for n, s in enumerate(case.facts.segments, start=1)}  # fmt: skip
+        return tuple(
+            ComparisonRow(
+                c.case,
+                c.label,
+                known.get((c.case, c.label), str(c.label)),
+                c.before[0],
+                c.after[0],
+                c.before[-1],
+                c.after[-1],
+            )
+            for c in comparisons
+        )
 
     def add_from_scene(
         self,

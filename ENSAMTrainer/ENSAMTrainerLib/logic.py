@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -21,10 +20,11 @@ from . import scene_cases
 from .case_display import CaseDisplay
 from .cases import Cases
 from .plots import RunPlot
-from .process import Process, last_words
+from .process import Process
 from .runs import Runs
+from .tasks import Tasks
 from .values import CaseRow, ComparisonRow, SceneChoice, TrainingChoice
-from .words import estimate_text, task_texts, verdict
+from .words import estimate_text, verdict
 
 CHECKPOINT_KEY = "ENSAM/checkpoint"  # the setting that tells ENSAMSegment which weights to use
 _POLL_S = 0.5
@@ -70,8 +70,7 @@ class ENSAMTrainerLogic:
         self._store, self._settings = store, settings
         self._python, self._start = python or _python_slicer(), start
         self._display, self._plot = CaseDisplay(slicer.mrmlScene), RunPlot(slicer.mrmlScene)
-        self._task: Process | None = None  # check, copying a folder or an estimate
-        self._task_name, self._was_busy = "", False
+        self._was_busy = False
         self._said: Status | None = None
         self._use(Path(folder))
 
@@ -90,6 +89,7 @@ class ENSAMTrainerLogic:
     def _use(self, folder: Path) -> None:
         self._folder, self._said = folder, None
         self._cases = Cases(folder)
+        self._tasks = Tasks(folder, self._python, self._start)
         self._runs = Runs(folder / "runs", self._python, self._start)
 
     # Cases
@@ -163,9 +163,7 @@ class ENSAMTrainerLogic:
 
         A check, a copy or an estimate ends at once; what it has done stays.
         """
-        if self._task is not None:
-            self._task.kill()
-            self._task = None
+        self._tasks.stop()
         self._runs.stop()
         self._say(None)
 
@@ -181,7 +179,7 @@ class ENSAMTrainerLogic:
 
     @property
     def can_stop(self) -> bool:
-        return self._task is not None or self._runs.state == "running"
+        return self._tasks.is_running or self._runs.state == "running"
 
     @property
     def can_resume(self) -> bool:
@@ -196,9 +194,8 @@ class ENSAMTrainerLogic:
                 self.changed()
             return None
         self._was_busy = True
-        if self._task is not None:
-            self._task.wait(wait_s)
-            self._finish_task()
+        if self._tasks.is_running:
+            self._said = self._tasks.poll(wait_s)
         else:
             self._runs.wait(wait_s)
             if self._runs.current is not None and self._plot_is_shown():
@@ -218,8 +215,8 @@ class ENSAMTrainerLogic:
     @property
     def status(self) -> Status:
         """What goes on, or came of what was done last."""
-        if self._task is not None:
-            return Status("working", task_texts()[self._task_name])
+        if self._tasks.is_running:
+            return self._tasks.status()
         if self._said is not None and self._runs.state not in ("running", "stopping"):
             return self._said
         if self._runs.state == "none" and self._cases.collection.cases():
@@ -261,12 +258,7 @@ class ENSAMTrainerLogic:
     def comparisons(self) -> tuple[ComparisonRow, ...]:
         """The held-out objects before and after the last training."""
         outcome = self._runs.outcome
-        names = {case.name: case.facts.segments for case in self._cases.collection.cases()}
-        return tuple(
-            ComparisonRow(c.case, c.label, segment, c.before[0], c.after[0], c.before[-1], c.after[-1])
-            for c in (() if outcome is None else outcome.comparisons)
-            for segment in (_segment_name(names.get(c.case, ()), c.label),)
-        )
+        return () if outcome is None else self._cases.compared(outcome.comparisons)
 
     def show_comparison(self, row: ComparisonRow) -> None:
         """Image, corrected segment, and what was found before and after, in the scene and the slice views."""
@@ -345,15 +337,13 @@ class ENSAMTrainerLogic:
     def cleanup(self) -> None:
         """For good. A training goes on; what loses nothing by it is ended."""
         self.changed = lambda: None
-        if self._task is not None:
-            self._task.kill()
-            self._task = None
+        self._tasks.stop()
 
     # Inner workings
 
     @property
     def _is_busy(self) -> bool:
-        return self._task is not None or self._runs.state in ("running", "stopping")
+        return self._tasks.is_running or self._runs.state in ("running", "stopping")
 
     def _refuse_while_busy(self) -> None:
         if self._is_busy:
@@ -373,44 +363,12 @@ class ENSAMTrainerLogic:
         return path
 
     def _recipe(self, state: Path) -> Recipe:
-        choice = self.choice
-        name = re.sub(r"[^\w.-]+", "-", choice.name).strip("-.") or f"own-{datetime.now():%Y-%m-%d-%H%M}"
-        return Recipe(
-            choice.base or "starter",
-            self._cases.collection.folder,
-            state,
-            self._folder / "cache",
-            name,
-            choice.amount,
-            choice.unit,
-            choice.edge,
-            choice.device,
-            choice.held_out,
-            choice.licence,
-        )
+        return self.choice.recipe(self._cases.collection.folder, state, self._folder / "cache")
 
     def _begin(self, name: str, arguments: Sequence[str]) -> None:
         self._refuse_while_busy()
-        log = self._folder / f"{name}.txt"
-        log.unlink(missing_ok=True)
-        self._task, self._task_name = self._start(self._python, arguments, log), name
+        self._tasks.begin(name, arguments)
         self._say(None)
-
-    def _finish_task(self) -> None:
-        code = self._task.exit_code
-        if code is None:
-            return
-        log, self._task = self._task.log, None
-        words = last_words(log)
-        if code == 0 and self._task_name == "check":
-            rows = self.rows()
-            usable = sum(row.state != "refused" for row in rows)
-            text = _("{usable} of {count} cases can be used.").format(usable=usable, count=len(rows))
-            self._said = Status("done", text)
-        elif code == 0:
-            self._said = Status("done", words if self._task_name == "collect" else _("Measured."))
-        else:
-            self._said = Status("error", words or _("It broke off: see '{log}'.").format(log=log))
 
     def _say(self, status: Status | None) -> None:
         self._said = status
@@ -422,7 +380,3 @@ class ENSAMTrainerLogic:
 
 def _python_slicer() -> Path:
     return Path(slicer.app.slicerHome) / "bin" / "PythonSlicer"
-
-
-def _segment_name(names: Sequence[str], label: int) -> str:
-    return names[label - 1] if label <= len(names) else str(label)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Literal
+
+from ensam_training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,23 @@ class TrainingChoice:
     held_out: float = 0.25
     name: str = ""
     licence: str = ""
+
+    def recipe(self, cases: Path, state: Path, cache: Path) -> Recipe:
+        """What the training library makes of the choice; `state` is the folder of the run."""
+        name = re.sub(r"[^\w.-]+", "-", self.name).strip("-.") or f"own-{datetime.now():%Y-%m-%d-%H%M}"
+        return Recipe(
+            self.base or "starter",
+            cases,
+            state,
+            cache,
+            name,
+            self.amount,
+            self.unit,
+            self.edge,
+            self.device,
+            self.held_out,
+            self.licence,
+        )
 
 
 @dataclass(frozen=True)

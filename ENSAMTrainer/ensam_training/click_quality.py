@@ -17,7 +17,8 @@ import numpy as np
 from ensam.geometry import Grid
 from ensam.masks import MaskCrop
 from ensam.prompts import Box, Point, PromptSet
-from ensam.session import InteractiveSession, Segmentation
+from ensam.segmentation import Segmentation
+from ensam.session import InteractiveSession
 from ensam.volume import Volume
 from numpy.typing import NDArray
 from scipy import ndimage

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from ensam.files import replacing
-from ensam.session import InteractiveSession, Segmentation
+from ensam.segmentation import Segmentation
+from ensam.session import InteractiveSession
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray

@@ -37,7 +37,8 @@ from .rendering import (
 from .slicer_core_scene import create_scene
 
 if TYPE_CHECKING:
-    from ensam.session import InteractiveSession, Segmentation
+    from ensam.segmentation import Segmentation
+    from ensam.session import InteractiveSession
 
 _SAMPLE_CASE = Path(__file__).resolve().parents[2] / "ENSAMSegment" / "Resources" / "SampleCase"
 _CLICKS = 3

@@ -80,7 +80,7 @@ def retrain(bundle: Path, folder: Path, minutes: float) -> int:
     print("collected:", *logic.add_scene_file(bundle))
     logic.check()
     logic.wait()
-    print("checked:", logic.status.text)
+    print("checked:", *(f"{row.name} {row.state}" for row in logic.rows()))
     logic.choice = TrainingChoice(amount=minutes, held_out=0.34, name="retrained", licence="as the data")
     logic.estimate()
     logic.wait()

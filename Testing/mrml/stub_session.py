@@ -7,8 +7,8 @@ from threading import Event
 
 import numpy as np
 from ensam.errors import Cancelled
-from ensam.planning import to_voxels
-from ensam.session import Preview, Segmentation, Timings
+from ensam.planning import Preview, to_voxels
+from ensam.segmentation import Segmentation, Timings
 
 RADIUS_MM = 4.0
 

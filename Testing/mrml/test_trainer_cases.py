@@ -227,7 +227,7 @@ def test_what_a_check_finds_is_shown_until_the_case_changes(an_mrml_scene, tmp_p
         logic.check()
     logic.wait()
     assert [row.state for row in logic.rows()] == ["good"]
-    assert logic.status.text == "1 of 1 cases can be used."
+    assert logic.status.text == "Done."
     segmentation.GetSegmentation().GetSegment(segment_id).SetName("other")
     logic.remove(name)
     logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])

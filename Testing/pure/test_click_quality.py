@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ensam.geometry import Grid
-from ensam.session import Segmentation, Timings
+from ensam.segmentation import Segmentation, Timings
 from ensam.volume import Volume
 from ensam_training.__main__ import main
 from ensam_training.click_quality import BOX, CLICK, CONFIRMING, Step, compare, play_object

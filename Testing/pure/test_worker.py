@@ -7,8 +7,9 @@ import threading
 import numpy as np
 import pytest
 from ensam.errors import Cancelled, InputError
+from ensam.planning import Preview
 from ensam.prompts import Box, PromptSet
-from ensam.session import InteractiveSession, Preview
+from ensam.session import InteractiveSession
 from ensam.worker import Request, Settings, Worker
 
 from .tiny import blob_volume, tiny_checkpoint
