@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     batch = commands.add_parser("batch", help="segment each line of a CSV with columns volume, prompts")
     batch.add_argument("manifest", type=Path)
     batch.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    batch.add_argument("--part", type=_part, metavar="K/N", help="only every Nth line, from the Kth")
     _add_model_options(batch)
     _add_intensity(batch)
 
@@ -88,6 +89,14 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     _add_model_options(bench)
     return parser
+
+
+def _part(text: str) -> tuple[int, int]:
+    """K/N of a shared work: 1 <= K <= N."""
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"'{text}' is no part such as 2/4")
+    return int(number), int(count)
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:

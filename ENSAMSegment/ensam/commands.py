@@ -20,7 +20,7 @@ from ensam.benchmark import count_gflop, measure_click
 from ensam.challenge import read_case, write_segmentation
 from ensam.checkpoint import load_checkpoint
 from ensam.errors import InputError, OutputError
-from ensam.files import not_written, read_text, replacing
+from ensam.files import not_written, read_text, remove_unfinished, replacing
 from ensam.masks import MaskCrop
 from ensam.prompts import Box, Point, PromptSet, SegmentPrompts, read_prompts
 from ensam.segmentation import Segmentation
@@ -60,14 +60,23 @@ def segment(options: argparse.Namespace) -> int:
 
 
 def batch(options: argparse.Namespace) -> int:
-    """Every line of a manifest. A failing case is recorded and the others go on; what is done is skipped."""
-    cases = _read_manifest(options.manifest)
+    """Every line of a manifest. A failing case is recorded and the others go on; what is done is skipped.
+
+    A part K of N takes every Nth line and has a summary of its own, so that N processes or machines can share
+    the manifest and the folder. The whole afterwards finds all done, and writes the whole summary.
+    """
+    cases, name = _read_manifest(options.manifest), "summary.csv"
+    if options.part is not None:
+        number, count = options.part
+        cases, name = cases[number - 1 :: count], f"summary-{number}-of-{count}.csv"
     _make_folder(options.output)
     session = _session(options, options.intensity)
     model = f"{session.checkpoint.digest[:8]} {options.intensity}"
-    summary = options.output / "summary.csv"
-    done = _read_summary(summary)
+    summary = options.output / name
+    done = [row for path in sorted(options.output.glob("summary*.csv")) for row in _read_summary(path)]
     rows = {case: _finished(case, options.output, model, done) for case in cases}
+    remove_unfinished(options.output, {case.output for case in cases} | {name})
+    _write_summary(summary, [one for of_case in rows.values() for one in of_case])
     failed = 0
     for case in tqdm(cases, unit="case", desc="ENSAM"):
         if rows[case]:

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,6 +48,14 @@ def replacing(path: Path | str) -> Iterator[Path]:
         # Whatever stopped the writing is being reported; a file that can't be removed must not hide it.
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def remove_unfinished(folder: Path, names: Collection[str]) -> None:
+    """Removes what a process that was killed in `replacing` has left of files of these names."""
+    for path in folder.glob(".????????-*"):
+        if path.name[10:] in names:
+            with contextlib.suppress(OSError):  # open elsewhere: it is in nobody's way
+                path.unlink()
 
 
 def not_written(path: Path, reason: str | None) -> OutputError:

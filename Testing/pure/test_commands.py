@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -311,6 +312,37 @@ def test_an_interrupted_batch_forgets_nothing(files, monkeypatch):
     monkeypatch.setattr(commands, "read_volume", lambda path: read.append(path.name) or original(path))
     assert run_batch(files, files.folder / "manifest.csv")[0] == 0
     assert read == ["none.nrrd"]
+
+
+def test_two_processes_share_a_manifest_and_one_that_is_killed_is_made_up_for(files):
+    count = 6
+    for number in range(count):
+        (files.folder / f"{number}.json").write_bytes(files.prompts.read_bytes())
+    manifest = write_manifest(files, [("blob.nrrd", f"{number}.json") for number in range(count)])
+    folder = files.folder / "results"
+    command = [sys.executable, "-m", "ensam", "batch", str(manifest), "-o", str(folder)]
+    command += ["--checkpoint", str(files.checkpoint), "--device", "cpu"]
+    # Killed once its first case is done.
+    first = subprocess.Popen([*command, "--part", "1/2"], stderr=subprocess.DEVNULL)
+    while not (folder / "summary-1-of-2.csv").is_file() and first.poll() is None:
+        time.sleep(0.01)
+    first.kill()
+    first.wait()
+    both = [subprocess.Popen([*command, "--part", f"{k}/2"], stderr=subprocess.DEVNULL) for k in (1, 2)]
+    assert [one.wait() for one in both] == [0, 0]
+    written = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.seg.nrrd")}
+    assert sorted(written) == [f"{number}.seg.nrrd" for number in range(count)]
+    code, _, rows = run_batch(files, manifest)
+    assert code == 0 and len(rows) == 2 * count and not any(row["error"] for row in rows)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*.seg.nrrd")} == written
+    assert {path.name for path in folder.iterdir() if path.name.startswith(".")} == set()
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "2", "a/b", "1/0", "-1/2"])
+def test_a_part_that_is_none_is_refused(files, capsys, part):
+    manifest = write_manifest(files, [("blob.nrrd", "prompts.json")])
+    assert main(["batch", str(manifest), "-o", str(files.folder / "r"), f"--part={part}"]) == 2
+    assert "is no part such as 2/4" in capsys.readouterr().err
 
 
 def test_a_manifest_of_a_spreadsheet_is_read_and_an_empty_one_refused(files, capsys):
