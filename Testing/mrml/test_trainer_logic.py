@@ -423,7 +423,7 @@ def test_a_real_process_is_killed_and_resumed_to_the_end(an_mrml_scene, tmp_path
     for seed in range(4):
         volume, segmentation, segment_id, _ = add_case(an_mrml_scene, seed, f"MR {seed:03}", editor=editor)
         logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
-    logic.choice = TrainingChoice(str(a_base), amount=4, unit="epochs", edge=24, device="cpu", name="mine")
+    logic.choice = TrainingChoice(str(a_base), amount=20, unit="epochs", edge=24, device="cpu", name="mine")
     logic.start()
     while (logic.status.progress or 0) == 0:
         assert logic.poll(0.05) is not None, logic.status
@@ -442,5 +442,6 @@ def test_a_real_process_is_killed_and_resumed_to_the_end(an_mrml_scene, tmp_path
     wait_until_gone(pid)
     logic.resume()
     logic.wait(120)
-    assert logic.verdict and logic._runs.outcome.steps == 12
+    # Patience may end it before its 60 steps.
+    assert logic.verdict and steps < logic._runs.outcome.steps <= 60
     assert len(logic.comparisons()) == 1
