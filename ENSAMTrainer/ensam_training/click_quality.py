@@ -130,7 +130,7 @@ def play_object(
 
     def step(kind: str, before: Segmentation, after: Segmentation, own: Sequence[Click]) -> Step:
         masks, lower = _laid_out((truth, before, after), grid.shape)
-        obeyed = [masks[2][_minus(voxel, lower)] == asked for voxel, asked in own] or [True]
+        obeyed = [_is_in(masks[2], _minus(voxel, lower)) == asked for voxel, asked in own] or [True]
         change = Change()
         if kind != BOX:
             voxel = _minus(own[-1][0], lower)
@@ -231,6 +231,12 @@ def _laid_out(
     size = tuple(int(n) for n in upper - lower)
     masks = [MaskCrop(crop.mask, _minus(crop.offset, first)).laid_out(size) for crop in trimmed]
     return masks, first
+
+
+def _is_in(mask: NDArray[np.bool_], voxel: tuple[int, int, int]) -> bool:
+    """Whether a voxel is of the mask; it may lie outside of the region, where there is none."""
+    inside = all(0 <= at < size for at, size in zip(voxel, mask.shape, strict=True))
+    return inside and bool(mask[voxel])
 
 
 def _plus(voxel: Sequence[int], other: Sequence[int]) -> tuple[int, int, int]:

@@ -89,6 +89,16 @@ def test_a_click_that_is_not_obeyed_is_told():
     assert steps[1].kind == CONFIRMING and steps[1].obeyed
 
 
+def test_a_click_that_later_answers_keep_away_from_stays_obeyed():
+    small = block((8, 8, 8), (10, 10, 12))
+    far = small | block((16, 18, 20), (20, 24, 28))  # clicked away, and then left for good
+    nearly = block((8, 8, 8), (10, 10, 11))
+    session = ScriptedSession(a_scene(small), [far, far, nearly, small])
+    clicks = [step for step in play_object(session, a_scene(small), 20.0) if step.kind == CLICK]
+    assert [step.foreground for step in clicks] == [False, True]
+    assert clicks[-1].all_obeyed and clicks[-1].dsc == 1
+
+
 def test_an_answer_without_a_voxel_is_measured_too():
     scene = a_scene(OBJECT)
     nothing = np.zeros(SHAPE, bool)
