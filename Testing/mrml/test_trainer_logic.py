@@ -417,7 +417,8 @@ def wait_until_gone(pid, seconds=30):
     raise AssertionError("Processes of the killed training are still there.")
 
 
-def test_a_real_process_is_killed_and_resumed_to_the_end(an_mrml_scene, tmp_path, a_base):
+def test_a_real_process_is_killed_and_resumed_to_the_end(an_mrml_scene, tmp_path, a_base, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     logic = a_trainer(tmp_path, python=Path(sys.executable))
     editor = add_segment_editor(an_mrml_scene)
     for seed in range(4):
