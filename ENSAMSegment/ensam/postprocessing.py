@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,6 +11,42 @@ from numpy.typing import NDArray
 
 from ensam.errors import PromptError
 from ensam.segmentation import Segmentation
+
+SURE = 0.5  # the logit, on the asked side, that a clicked voxel gets where the network disobeys
+Clicks = Sequence[tuple[NDArray[np.float64], bool]]
+
+
+def obey_clicks(logits: NDArray[np.float32], clicks: Clicks, sigma: Sequence[float]) -> NDArray[np.float32]:
+    """Logits (z, y, x) in which each clicked voxel lies on the asked side.
+
+    Where the network disobeys, what is missing is added as a Gaussian ball round the click, so that the
+    mask follows the click and not a single voxel. All balls are measured on the given logits: the order of
+    the clicks doesn't matter. clicks: voxel coordinates in the array, and whether foreground; sigma: of a
+    ball in voxels, (z, y, x).
+    """
+    places = [
+        (tuple(np.clip(np.rint(voxel), 0, np.subtract(logits.shape, 1)).astype(int).tolist()), sign)
+        for voxel, foreground in clicks
+        for sign in (1 if foreground else -1,)
+    ]
+    missing = [(place, sign * SURE - logits[place]) for place, sign in places if sign * logits[place] <= 0]
+    if not missing:
+        return logits
+    obedient = logits.copy()
+    for place, amount in missing:
+        near = tuple(
+            slice(max(0, at - math.ceil(3 * s)), at + math.ceil(3 * s) + 1)
+            for at, s in zip(place, sigma, strict=True)
+        )
+        axes = np.ogrid[
+            tuple(slice(n.start, min(n.stop, size)) for n, size in zip(near, logits.shape, strict=True))
+        ]
+        squares = sum(((axis - at) / s) ** 2 for axis, at, s in zip(axes, place, sigma, strict=True))
+        obedient[near] += (amount * np.exp(-0.5 * squares)).astype(np.float32)
+    for place, sign in places:
+        if sign * obedient[place] <= 0:  # balls of both kinds meet here
+            obedient[place] = sign * SURE
+    return obedient
 
 
 def ensure_voxel(logits: NDArray[np.float32], region: tuple[slice, slice, slice]) -> NDArray[np.float32]:

@@ -18,6 +18,7 @@ from ensam.errors import Cancelled, InputError
 from ensam.feature_cache import FeatureCache
 from ensam.masks import MaskCrop
 from ensam.network import ImageFeatures, PromptTensors
+from ensam.network.prompt_encoder import BALL_SIGMA
 from ensam.planning import (
     ObjectPrompts,
     Plan,
@@ -30,7 +31,7 @@ from ensam.planning import (
     to_voxels,
     voxel_mm,
 )
-from ensam.postprocessing import ensure_voxel, merge_objects
+from ensam.postprocessing import Clicks, ensure_voxel, merge_objects, obey_clicks
 from ensam.preprocessing import IntensityChoice, Window
 from ensam.prompts import PromptSet
 from ensam.resampling import enlarge, extract, resample
@@ -176,6 +177,7 @@ class InteractiveSession:
         notes = (plan.intensity.reason, self._describe(plan.window, volume))
         answers = []
         for one, own in zip(objects, logits, strict=True):
+            own = obey_clicks(own, *_in_crop(one, plan.window))
             region = own_region(one, plan.window)
             own = own if region is None else ensure_voxel(own, region)
             timings = Timings(encode_s, decode_s, time.perf_counter() - started)
@@ -278,6 +280,12 @@ def _as_tensors(objects: Sequence[ObjectPrompts], window: Window) -> PromptTenso
     return PromptTensors.of_objects(
         boxes, clicks, previous, torch.tensor([mask is not None for mask in masks])
     )
+
+
+def _in_crop(one: ObjectPrompts, window: Window) -> tuple[Clicks, NDArray]:
+    """An object's clicks in voxels of the window's crop of the volume, and the reach of one."""
+    clicks = [(voxel - window.lower, foreground) for voxel, foreground in one.clicks]
+    return clicks, BALL_SIGMA * np.divide(window.size, window.shape)
 
 
 def _previous_logits(previous: MaskCrop, window: Window) -> Tensor:
