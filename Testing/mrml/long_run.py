@@ -1,6 +1,6 @@
 """500 clicks and 50 volumes in one process: does its memory grow, and does a click take longer?
 
-    cd Testing; python -m long_run [--clicks 500] [--volumes 50] [--edge 32]
+    cd Testing; python -m mrml.long_run [--clicks 500] [--volumes 50] [--edge 32]
 
 Each row is a tenth of the run: the resident memory at its end, and the time of its clicks, or of the first
 box on each of its volumes. The features that are kept are bounded to 16 MB here, so that they are full soon.
@@ -21,8 +21,9 @@ from ensam.prompts import Vector
 from ensam.session import InteractiveSession
 from ensam.worker import Worker
 from ENSAMSegmentLib.logic import ENSAMSegmentLogic
-from mrml.nodes import add_volume
-from mrml.slicer_core_scene import create_scene
+
+from .nodes import add_volume
+from .slicer_core_scene import create_scene
 
 ROWS = 10
 CACHE_BYTES = 16 << 20
