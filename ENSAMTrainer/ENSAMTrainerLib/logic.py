@@ -175,7 +175,7 @@ class ENSAMTrainerLogic:
 
     @property
     def can_start(self) -> bool:
-        return not self._is_busy and bool(self._cases.collection.cases())
+        return not self._is_busy and not self._cases.collection.is_empty
 
     @property
     def can_stop(self) -> bool:
@@ -219,7 +219,7 @@ class ENSAMTrainerLogic:
             return self._tasks.status()
         if self._said is not None and self._runs.state not in ("running", "stopping"):
             return self._said
-        if self._runs.state == "none" and self._cases.collection.cases():
+        if self._runs.state == "none" and not self._cases.collection.is_empty:
             return Status("ready", _("Check the cases, then press 'Train'."))
         return self._runs.status()
 
@@ -350,7 +350,7 @@ class ENSAMTrainerLogic:
             raise InputError(_("Something is still running: wait for it, or stop it first."))
 
     def _need_cases(self) -> None:
-        if not self._cases.collection.cases():
+        if self._cases.collection.is_empty:
             raise InputError(_("There are no cases yet: add some from the scene, saved scenes or a folder."))
 
     @property

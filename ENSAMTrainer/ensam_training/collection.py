@@ -99,6 +99,11 @@ class Collection:
             if (path / FACTS).is_file()
         )
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no case; reads none, since a panel asks at every turn."""
+        return next(self.folder.glob(f"[!.]*/{FACTS}"), None) is None
+
     def case(self, name: str) -> CollectedCase:
         """The case of that name. Raises InputError if there is none."""
         for case in self.cases():

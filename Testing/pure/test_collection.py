@@ -126,9 +126,11 @@ def test_nothing_to_keep_is_said(a_collection):
 
 
 def test_a_removed_case_is_gone_and_a_second_time_said(a_collection):
+    assert a_collection.is_empty
     (name,) = a_collection.add(a_volume(), [NewSegment("liver", LIVER)], "scene")
+    assert not a_collection.is_empty
     a_collection.remove(name)
-    assert a_collection.cases() == ()
+    assert a_collection.cases() == () and a_collection.is_empty
     assert not any(a_collection.folder.iterdir())
     with pytest.raises(InputError, match="There is no case 'MR_head'"):
         a_collection.remove(name)
