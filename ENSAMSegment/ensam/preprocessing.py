@@ -25,6 +25,7 @@ CT_WINDOWS = {
 PERCENTILES = (0.5, 99.5)  # the paper's clip for everything but CT
 MARGIN_SHARE = 0.25  # of the prompts' extent, on every side
 ROUNDING = 1e-6  # voxels by which positions may be off after a conversion
+_STRIDE = 8  # voxels along one edge of a latent voxel: other sizes would be padded, which costs Dice and time
 MARGIN_VOXELS = 8.0  # at least, so that a small object keeps its surroundings
 
 IntensityChoice = Literal["auto", "percentile", "soft tissue", "lung", "brain", "bone"]
@@ -182,4 +183,5 @@ def cut_window(
     first = np.clip(np.floor(lower + 0.5 + ROUNDING), 0, np.subtract(volume_shape, 1)).astype(int)
     last = np.clip(np.ceil(upper + 0.5 - ROUNDING), first + 1, volume_shape).astype(int)
     bounds = tuple(int(v) for v in first), tuple(int(v) for v in last)
-    return Window(*bounds, fit_to_budget(last - first, spacing, budget))
+    shape = fit_to_budget(last - first, spacing, budget)
+    return Window(*bounds, tuple(n if n < 2 * _STRIDE else n // _STRIDE * _STRIDE for n in shape))

@@ -53,7 +53,7 @@ RATES = tuple(
     Variant(f"{kind}-{lr:g}", f"{kind} with learning rate {lr:g}", training={"optimiser": kind, key: lr})
     for kind, key, rates in (
         ("adam", "adam_lr", (3e-4, 1e-3, 3e-3)),
-        ("muon", "muon_lr", (0.002, 0.007, 0.02, 0.05)),
+        ("muon", "muon_lr", (0.003, 0.01, 0.03)),
     )
     for lr in rates
 )

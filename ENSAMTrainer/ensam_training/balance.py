@@ -33,7 +33,7 @@ class Balance:
     Raises InputError for numbers outside.
     """
 
-    datasets: float = 0.6
+    datasets: float = 0.8
     kinds: float = 0.5
 
     def __post_init__(self) -> None:

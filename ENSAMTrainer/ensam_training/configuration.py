@@ -39,9 +39,10 @@ class TrainingConfig:
     budget: voxels of the smallest and the largest window. validation_budget: voxels of validation windows.
     optimiser: "muon" with AdamW for the rest, or "adam", AdamW for all (the paper's ablation).
     muon_lr, adam_lr, rest_lr: learning rates before the schedule, of Muon, of AdamW where it has all
-    parameters, and of AdamW beside Muon; the training log tells how they were found.
-    schedule: "linear", flat and then linear to zero over the second half of the limit, or "halving", the
-    paper's: halved after 2, 5 and 10 fifteenths of it. Both after a warm-up of `warmup_steps`.
+    parameters, and of AdamW beside Muon; the training log tells how they were found. muon_decay: weight decay
+    of what Muon has outside the hypersphere.
+    schedule: "linear" to zero at the limit, or "halving", the paper's: halved after 2, 5 and 10 fifteenths of
+    it. Both after a warm-up of `warmup_steps`.
     accumulate: windows a step (paper: 4), over all processes together. A batch holds one window (paper),
     since windows differ in shape.
     ema: decay of the averaged weights. validate_every: in the limit's unit, a tenth of it by default.
@@ -52,7 +53,8 @@ class TrainingConfig:
     budget: tuple[int, int] = (24**3, 48**3)
     validation_budget: int = 48**3
     optimiser: Literal["muon", "adam"] = "muon"
-    muon_lr: float = 0.02
+    muon_lr: float = 0.01
+    muon_decay: float = 0.02
     adam_lr: float = 1e-3
     rest_lr: float = 1e-3
     schedule: Literal["linear", "halving"] = "linear"

@@ -7,12 +7,17 @@ only, and a 3x3x3 kernel is most of this network.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
-from ensam.network.attention import PositionEncoding
+from ensam.network.attention import InteractionBlock, PositionEncoding
 from ensam.network.mask_decoder import MaskDecoder
 from ensam.network.prompt_encoder import PromptEncoder
 from torch import Tensor, nn
+
+# The share of Muon's rate for matrices of unit rows. Convolutions grow to rows of 3 and more, so that the same
+# step turns them less; at the full rate the attention's matrices are turned by noise faster than they learn.
+SPHERE_RATE = 0.3
 
 
 @torch.no_grad()
@@ -40,10 +45,20 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum and orthogonalised updates for parameters of two or more dims."""
+    """Nesterov momentum and orthogonalised updates for parameters of two or more dims.
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+    lr: the length of a step's rows, whatever the gradient's. weight_decay: decoupled, times lr. Without it
+    weights grow as a random walk does, and what a step changes in them shrinks.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         for group in self.param_groups:
             if any(p.ndim < 2 for p in group["params"]):
                 raise ValueError("Muon takes parameters of two or more dims; give the others to AdamW")
@@ -66,15 +81,20 @@ class Muon(torch.optim.Optimizer):
                 update = orthogonalise(direction.flatten(1))
                 # Wide and tall matrices get the same step per entry of their output.
                 gain = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 parameter.add_(update.view_as(parameter), alpha=-group["lr"] * gain)
         return loss
 
 
-def split_parameters(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """(for Muon, for AdamW). AdamW gets vectors and scalars, the embedding table, the positions'
-    generators or frequencies and the last layer: an orthogonal update is meant for a map between hidden
-    spaces, which these are not."""
+def split_parameters(network: nn.Module) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """(for Muon, for Muon at `SPHERE_RATE`, for AdamW).
+
+    The second are the matrices that `renormalise_` keeps at unit length. AdamW gets vectors and scalars, the
+    embedding table, the positions' generators or frequencies and the last layer: an orthogonal update is
+    meant for a map between hidden spaces, which these are not.
+    """
     special: set[int] = set()
+    sphere: set[int] = set()
     for module in network.modules():
         if isinstance(module, PositionEncoding):
             special.update(id(p) for p in module.parameters())
@@ -82,6 +102,12 @@ def split_parameters(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
             special.add(id(module.kinds.weight))
         elif isinstance(module, MaskDecoder):
             special.update(id(p) for p in module.head.parameters())
-    parameters = list(network.parameters())
-    hidden = [p for p in parameters if p.ndim >= 2 and id(p) not in special]
-    return hidden, [p for p in parameters if p.ndim < 2 or id(p) in special]
+        elif isinstance(module, InteractionBlock):
+            sphere.update(id(p) for p in module.parameters())
+    rest = [p for p in network.parameters() if p.ndim < 2 or id(p) in special]
+    matrices = [p for p in network.parameters() if p.ndim >= 2 and id(p) not in special]
+    return (
+        [p for p in matrices if id(p) not in sphere],
+        [p for p in matrices if id(p) in sphere],
+        rest,
+    )

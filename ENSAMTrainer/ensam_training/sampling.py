@@ -44,8 +44,8 @@ from ensam_training.synthetic import make_case
 # All are multiples of 8, to which the network would pad them.
 EDGES = (16, 24, 32, 40, 48, 64)
 _INSIDE = 0.6  # share of another object that must lie in the window for it to be asked for as well
-_PAPER_MARGIN = 0.25  # share of the windows with the paper's margin of 1 to 64 voxels
-_ALL_LABELS, _ONE_PART, _CUT, _THINNED = 0.15, 0.3, 0.1, 0.15  # how often each is done
+_PAPER_MARGIN = 0.1  # share of the windows with the paper's margin of 1 to 64 voxels
+_ALL_LABELS, _ONE_PART, _CUT, _THINNED = 0.05, 0.3, 0.1, 0.15  # how often each is done
 _FULL_RANGE = IntensityRange(0.0, 1.0, "synthetic")
 _ATTEMPTS = 1000
 _ENDLESS = 2**62  # windows: more than any run asks for

@@ -13,5 +13,5 @@ def rate(config: TrainingConfig, step: int, progress: float) -> float:
     if config.schedule == "halving":
         level = 0.5 ** sum(progress >= share for share in _HALVED_AT)
     else:
-        level = min(1.0, 2 * (1 - progress))
+        level = 1 - progress
     return min(level, (step + 1) / max(1, config.warmup_steps))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ensam_training.configuration import TrainingConfig
 from ensam_training.distributed import Alone, Team
 from ensam_training.losses import segmentation_loss
-from ensam_training.muon import Muon, split_parameters
+from ensam_training.muon import SPHERE_RATE, Muon, split_parameters
 from ensam_training.sampling import Sample
 from ensam_training.schedule import rate
 from ensam_training.stopwatch import Stopwatch
@@ -84,16 +84,7 @@ class Trainer:
         self.stopwatch = stopwatch or Stopwatch(self.device)
         renormalise_(network)
         self.loss = self.team.wrap(RoundsLoss(network))
-        hidden, rest = split_parameters(network)
-        self.rates = [config.adam_lr]
-        if config.optimiser == "muon":
-            self.rates = [config.muon_lr, config.rest_lr]
-            self.optimisers: list[torch.optim.Optimizer] = [Muon(hidden, lr=config.muon_lr)]
-        else:
-            rest, self.optimisers = hidden + rest, []
-        self.optimisers.append(
-            torch.optim.AdamW(rest, lr=self.rates[-1], betas=(0.9, 0.98), weight_decay=0.0)
-        )
+        self.optimisers = _optimisers(network, config)
         # float16 has too few exponents for gradients; bfloat16 and float32 need no scaling.
         half = self.device.type == "cuda" and not torch.cuda.is_bf16_supported()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
@@ -173,9 +164,11 @@ class Trainer:
     def _update(self) -> None:
         # Muon's steps have their length whatever the gradients' is.
         nn.utils.clip_grad_norm_(self.optimisers[-1].param_groups[0]["params"], 1.0)
-        factor = self.rate()
-        for optimiser, lr in zip(self.optimisers, self.rates, strict=True):
-            optimiser.param_groups[0]["lr"] = lr * factor
+        # By the clock the processes differ in how far they are.
+        factor = self.team.agree(self.rate())
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = group["initial_lr"] * factor
             optimiser.step()
         renormalise_(self.network)
         decay = min(self.config.ema, (2 + self.step_count) / (11 + self.step_count))
@@ -253,6 +246,27 @@ def architecture_of(path: Path) -> NetworkConfig:
     if path.suffix == ".safetensors":
         return load_checkpoint(path).config
     return NetworkConfig.from_dict(torch.load(path, weights_only=True, mmap=True)["architecture"])
+
+
+def _optimisers(network: ENSAM, config: TrainingConfig) -> list[torch.optim.Optimizer]:
+    """Muon, if the configuration says so, and AdamW for the rest, last. A group's initial_lr is its rate before
+    the schedule."""
+    hidden, sphere, rest = split_parameters(network)
+    optimisers: list[torch.optim.Optimizer] = []
+    rate = config.adam_lr
+    if config.optimiser == "muon":
+        decay = {"weight_decay": config.muon_decay}
+        groups = [{"params": hidden, "lr": config.muon_lr, **decay}]
+        groups += [{"params": sphere, "lr": config.muon_lr * SPHERE_RATE}]
+        optimisers.append(Muon(groups))
+        rate = config.rest_lr
+    else:
+        rest = hidden + sphere + rest
+    optimisers.append(torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0))
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["initial_lr"] = group["lr"]
+    return optimisers
 
 
 def _channels_last(network: ENSAM) -> ENSAM:

@@ -43,7 +43,7 @@ class SimulatedUser:
 
     def silent_rounds(self) -> int:
         """Rounds of clicks whose answer is only looked at, before the one that is learned from."""
-        return int(self.rng.choice([0, 1, 2], p=[0.55, 0.3, 0.15]))
+        return int(self.rng.choice(5, p=[0.45, 0.25, 0.15, 0.1, 0.05]))
 
     def continues(self) -> bool:
         """Whether the next answer goes on from the last one. Half must come from the prompts alone, so that

@@ -6,11 +6,15 @@ from torch import Tensor, nn
 
 from ensam.network import slabs
 from ensam.network.config import NetworkConfig
-from ensam.network.layers import ResidualBlock, convolution
+from ensam.network.layers import GroupNorm, ResidualBlock, convolution
 
 
 class ImageEncoder(nn.Module):
-    """Residual levels, each but the first entered by a strided convolution (paper, its encoder)."""
+    """Residual levels, each but the first entered by a strided convolution (paper, its encoder).
+
+    What a strided convolution gives is normalised (ours): blocks add to it, and beside a stream that grows from
+    level to level theirs would be lost, as nearly all that the deep levels computed was without.
+    """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -18,10 +22,12 @@ class ImageEncoder(nn.Module):
         self.levels = nn.ModuleList()
         previous = None
         for width, count in zip(config.widths, config.blocks, strict=True):
-            enter = [] if previous is None else [convolution(previous, width, stride=2)]
-            residual = (ResidualBlock(width, config.groups) for _ in range(count))
-            self.levels.append(nn.Sequential(*enter, *residual))
+            layers = [] if previous is None else [convolution(previous, width, stride=2)]
+            layers += [] if previous is None else [GroupNorm(width, config.groups)]
+            layers += [ResidualBlock(width, config.groups) for _ in range(count)]
+            self.levels.append(nn.Sequential(*layers))
             previous = width
+        self.norm = GroupNorm(config.widths[-1], config.groups)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """image (N, 1, Z, Y, X) in 0..1, axes multiples of the stride -> features by level, finest first."""
@@ -34,4 +40,5 @@ class ImageEncoder(nn.Module):
         for level in self.levels:
             x = level(x)
             features.append(x)
+        features[-1] = self.norm(features[-1])
         return features

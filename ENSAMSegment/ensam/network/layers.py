@@ -13,24 +13,25 @@ from ensam.network import slabs
 EPSILON = 1e-5
 
 
-class _NormReLUFunction(torch.autograd.Function):
-    """ReLU(GroupNorm(x)) whose backward passes over the voxels as seldom as it can.
+class _GroupNormFunction(torch.autograd.Function):
+    """GroupNorm(x), and its ReLU if asked for, whose backward passes over the voxels as seldom as it can.
 
     torch's own backward of group normalisation is ten times slower on channels-last half-precision tensors
     of a CPU, which made it the largest share of a training step.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, relu: bool) -> Tensor:
         n, c = x.shape[:2]
         voxels = x[0, 0].numel()
         normalised, mean, rstd = torch.native_group_norm(x, weight, bias, n, c, voxels, groups, EPSILON)
-        y = normalised.relu_()
-        ctx.save_for_backward(x, y, weight, mean, rstd)
+        y = normalised.relu_() if relu else normalised
+        ctx.relu = relu
+        ctx.save_for_backward(x, y if relu else None, weight, mean, rstd)
         return y
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, y, weight, mean, rstd = ctx.saved_tensors
         n, c = x.shape[:2]
         groups = mean.shape[1]
@@ -38,7 +39,7 @@ class _NormReLUFunction(torch.autograd.Function):
         mean, rstd = (t.float().view(n, groups, 1) for t in (mean, rstd))
         gain = weight.float().view(1, groups, -1)
 
-        passed = torch.ops.aten.threshold_backward(grad, y, 0)
+        passed = torch.ops.aten.threshold_backward(grad, y, 0) if ctx.relu else grad.clone()
         total = passed.sum((2, 3, 4)).float().view(grouped)
         against = ((passed * x).sum((2, 3, 4)).float().view(grouped) - total * mean) * rstd
         count = x[0, 0].numel() * (c // groups)
@@ -51,11 +52,13 @@ class _NormReLUFunction(torch.autograd.Function):
         grad_x = passed.mul_(spread(gain * rstd)).add_(x * spread(slope))
         # A broadcast copy is vectorised in half precision and a broadcast sum is not.
         grad_x.add_(torch.empty_like(x).copy_(spread(offset)))
-        return grad_x, against.sum(0).flatten(), total.sum(0).flatten(), None
+        return grad_x, against.sum(0).flatten(), total.sum(0).flatten(), None, None
 
 
-class NormReLU(nn.Module):
-    """Group normalisation and ReLU of (N, C, Z, Y, X)."""
+class GroupNorm(nn.Module):
+    """Group normalisation of (N, C, Z, Y, X)."""
+
+    relu = False
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
@@ -65,8 +68,15 @@ class NormReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled():
-            return _NormReLUFunction.apply(x, self.weight, self.bias, self.groups)
-        return F.group_norm(x, self.groups, self.weight, self.bias, EPSILON).relu_()
+            return _GroupNormFunction.apply(x, self.weight, self.bias, self.groups, self.relu)
+        normalised = F.group_norm(x, self.groups, self.weight, self.bias, EPSILON)
+        return normalised.relu_() if self.relu else normalised
+
+
+class NormReLU(GroupNorm):
+    """Group normalisation and ReLU."""
+
+    relu = True
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, bias: bool = False) -> nn.Conv3d:

@@ -60,7 +60,7 @@ class ENSAM(nn.Module):
         return self.decode(self.encode(image, spacing), prompts)
 
     def encode(self, image: Tensor, spacing: Sequence[float] | None = None) -> ImageFeatures:
-        """image (1, 1, Z, Y, X) in 0..1, any size: zero-padded to a multiple of the stride.
+        """image (1, 1, Z, Y, X) in 0..1, any size: padded to a multiple of the stride with its outer voxels.
 
         spacing: the window's voxel size in mm, (z, y, x). Only a network whose positions are in mm reads it.
         Raises ValueError if that one is not told.
@@ -139,7 +139,10 @@ class ENSAM(nn.Module):
     def _pad(self, x: Tensor) -> Tensor:
         stride = self.config.stride
         missing = [-s % stride for s in x.shape[2:]]
-        return F.pad(x, [n for m in reversed(missing) for n in (0, m)]) if any(missing) else x
+        if not any(missing):
+            return x
+        # Zeros (paper) would count in the statistics of every normalisation.
+        return F.pad(x, [n for m in reversed(missing) for n in (0, m)], mode="replicate")
 
     def _coordinates(
         self, voxels: Tensor, shape: tuple[int, ...], spacing: tuple[float, ...] | None
