@@ -25,7 +25,7 @@ CT_WINDOWS = {
 PERCENTILES = (0.5, 99.5)  # the paper's clip for everything but CT
 MARGIN_SHARE = 0.25  # of the prompts' extent, on every side
 ROUNDING = 1e-6  # voxels by which positions may be off after a conversion
-_STRIDE = 8  # voxels along one edge of a latent voxel: other sizes would be padded, which costs Dice and time
+_STRIDE = 8  # voxels along one edge of a latent voxel
 MARGIN_VOXELS = 8.0  # at least, so that a small object keeps its surroundings
 
 IntensityChoice = Literal["auto", "percentile", "soft tissue", "lung", "brain", "bone"]
@@ -178,10 +178,19 @@ def default_margin(extent: NDArray) -> NDArray:
 def cut_window(
     lower: NDArray, upper: NDArray, volume_shape: Sequence[int], spacing: Sequence[float], budget: int
 ) -> Window:
-    """The window of all voxels that lower..upper (voxel coordinates) reaches into, cut to the volume."""
+    """The window of all voxels that lower..upper (voxel coordinates) reaches into, cut to the volume.
+
+    It reaches a little further, and is thinned a little more, so that its axes are multiples of the stride:
+    what the network would have to pad counts in the statistics of every normalisation.
+    """
     # A hair's breadth of rounding must not move the window, or the features would be computed again.
     first = np.clip(np.floor(lower + 0.5 + ROUNDING), 0, np.subtract(volume_shape, 1)).astype(int)
     last = np.clip(np.ceil(upper + 0.5 - ROUNDING), first + 1, volume_shape).astype(int)
-    bounds = tuple(int(v) for v in first), tuple(int(v) for v in last)
-    shape = fit_to_budget(last - first, spacing, budget)
-    return Window(*bounds, tuple(n if n < 2 * _STRIDE else n // _STRIDE * _STRIDE for n in shape))
+    length = np.minimum(last - first + (first - last) % _STRIDE, volume_shape)
+    first = np.clip(first - (length - (last - first)) // 2, 0, volume_shape - length)
+    shape = fit_to_budget(length, spacing, budget)
+    return Window(
+        tuple(int(v) for v in first),
+        tuple(int(v) for v in first + length),
+        tuple(n if n < 2 * _STRIDE else n // _STRIDE * _STRIDE for n in shape),
+    )

@@ -1,5 +1,6 @@
 """The network keeps the paper's sizes, encodes a window once and answers each object by its prompts alone."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -98,9 +99,9 @@ def test_thin_windows_are_padded_too(a_network, shape):
     assert torch.isfinite(logits).all()
 
 
-def test_a_window_is_padded_with_zeros_behind_its_last_voxels(a_network):
+def test_a_window_is_padded_with_its_last_voxels(a_network):
     image = image_of((16, 16, 16))
-    image[..., 13:] = 0
+    image[..., 13:] = image[..., 12:13]
     with torch.no_grad():
         padded, full = a_network.encode(image[..., :13]), a_network.encode(image)
     assert padded.shape == (16, 16, 13)
@@ -307,3 +308,15 @@ def test_a_part_is_answered_as_in_the_whole_and_the_rest_is_what_it_was(data, de
     assert torch.allclose(part[inside], whole[inside], atol=1e-3)
     part[inside] = 7.0
     assert (part == 7.0).all()
+
+
+def test_a_level_cannot_outgrow_the_next_ones_blocks(a_network):
+    """However large what a strided convolution gives becomes in training, blocks add to it on equal terms."""
+    image = image_of((16, 16, 16))
+    grown = copy.deepcopy(a_network)
+    with torch.no_grad():
+        for level in list(grown.image_encoder.levels)[1:]:
+            level[0].weight *= 30
+        before, after = (network.image_encoder(image) for network in (a_network, grown))
+    for own, other in zip(before, after, strict=True):
+        assert torch.allclose(own, other, atol=1e-2)

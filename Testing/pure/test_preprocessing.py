@@ -109,15 +109,27 @@ def test_the_window_leaves_a_margin_unless_the_volume_ends(case):
     window = place_window(lower, upper, shape, spacing, budget)
     margin = np.maximum(8, 0.25 * (upper - lower))
     first, last = np.array(window.lower), np.array(window.upper)
-    assert ((first == 0) | ((lower - (first - 0.5) > margin - 1e-6) & (lower - first < margin + 1))).all()
-    assert ((last == shape) | ((last - 0.5 - upper > margin - 1e-6) & (last - upper < margin + 2))).all()
+    before, behind = lower - (first - 0.5), last - 0.5 - upper
+    assert ((first == 0) | (before > margin - 1e-6)).all()
+    assert ((last == shape) | (behind > margin - 1e-6)).all()
+    assert (before + behind < 2 * margin + 2 + 8).all()
+
+
+@fast
+@given(placed())
+def test_the_windows_axes_are_multiples_of_the_stride_where_the_volume_allows(case):
+    shape, spacing, lower, upper, budget = case
+    window = place_window(lower, upper, shape, spacing, budget)
+    assert all(n % 8 == 0 for n in window.shape if n >= 16)
+    whole = [n for n, all_of_it in zip(window.size, shape, strict=True) if n < all_of_it]
+    assert all(n % 8 == 0 for n in whole)
 
 
 def test_a_margin_can_be_given():
-    window = place_window([19.5] * 3, [29.5] * 3, (100, 100, 100), (1, 1, 1), 10**6, np.array([0, 2, 5]))
-    assert window.lower == (20, 18, 15)
-    assert window.upper == (30, 32, 35)
-    assert window.slices == (slice(20, 30), slice(18, 32), slice(15, 35))
+    window = place_window([19.5] * 3, [27.5] * 3, (100, 100, 100), (1, 1, 1), 10**6, np.array([0, 4, 8]))
+    assert window.lower == (20, 16, 12)
+    assert window.upper == (28, 32, 36)
+    assert window.slices == (slice(20, 28), slice(16, 32), slice(12, 36))
 
 
 @fast
