@@ -15,8 +15,8 @@ from ensam.network.mask_decoder import MaskDecoder
 from ensam.network.prompt_encoder import PromptEncoder
 from torch import Tensor, nn
 
-# The share of Muon's rate for matrices of unit rows. Convolutions grow to rows of 3 and more, so that the same
-# step turns them less; at the full rate the attention's matrices are turned by noise faster than they learn.
+# The share of Muon's rate for matrices of unit rows. Convolutions grow to rows of 3 and more, so that a step
+# turns them less; at the full rate noise turns the attention's matrices faster than they learn.
 SPHERE_RATE = 0.3
 
 

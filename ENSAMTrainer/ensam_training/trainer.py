@@ -249,8 +249,10 @@ def architecture_of(path: Path) -> NetworkConfig:
 
 
 def _optimisers(network: ENSAM, config: TrainingConfig) -> list[torch.optim.Optimizer]:
-    """Muon, if the configuration says so, and AdamW for the rest, last. A group's initial_lr is its rate before
-    the schedule."""
+    """Muon, if the configuration says so, and AdamW for the rest, last.
+
+    A group's initial_lr is its rate before the schedule.
+    """
     hidden, sphere, rest = split_parameters(network)
     optimisers: list[torch.optim.Optimizer] = []
     rate = config.adam_lr

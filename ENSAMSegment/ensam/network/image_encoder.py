@@ -12,8 +12,8 @@ from ensam.network.layers import GroupNorm, ResidualBlock, convolution
 class ImageEncoder(nn.Module):
     """Residual levels, each but the first entered by a strided convolution (paper, its encoder).
 
-    What a strided convolution gives is normalised (ours): blocks add to it, and beside a stream that grows from
-    level to level theirs would be lost, as nearly all that the deep levels computed was without.
+    What a strided convolution gives is normalised (ours): blocks add to it, and in a stream that grows from
+    level to level theirs is lost, as nearly all that the deep levels computed was without.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
