@@ -39,8 +39,13 @@ SINKS: dict[str, tuple[int | str, ...]] = {
     "Status": (1, 2, "text", "detail"),
     **dict.fromkeys(("setText", "setToolTip", "setWindowTitle", "setStatusTip", "setTitle"), (0,)),
     **dict.fromkeys(("addItem", "showStatusMessage", "delayDisplay", "tryWithErrorDisplay"), (0,)),
-    **dict.fromkeys(("errorDisplay", "warningDisplay", "infoDisplay", "messageBox"), (0, 1, "windowTitle")),
-    **dict.fromkeys(("confirmOkCancelDisplay", "confirmYesNoDisplay"), (0, 1, "windowTitle")),
+    **dict.fromkeys(
+        (
+            *("errorDisplay", "warningDisplay", "infoDisplay", "messageBox"),
+            *("confirmOkCancelDisplay", "confirmYesNoDisplay"),
+        ),
+        (0, 1, "windowTitle", "informativeText"),
+    ),
     "confirm": (0,),
     "getSaveFileName": (1, 3),
     "getOpenFileName": (1, 3),
