@@ -52,7 +52,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run.add_argument("state", type=Path, help="a state.pt or best.pt that train has written")
     run.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors file")
     run.add_argument(
-        "--card", type=Path, required=True, help="JSON: name, intended_use, licence, training_data"
+        "--card", type=Path, required=True, help="JSON like ENSAMTrainer/Resources/starter-card.json"
     )
     run.add_argument("--edge", type=int, required=True, help="edge of the largest window, in voxels")
     run.add_argument("--metrics", type=Path, help="an evaluation.json for the card")
@@ -107,6 +107,8 @@ def _train(options: argparse.Namespace) -> int:
         print(describe(training, validation))
     run_options = RunOptions(workers=options.workers, exact_times=options.profile)
     train(network, config, training, validation, options.output, options.start, run_options, together)
+    if together.rank == 0:
+        print(f"The best weights are in {options.output / 'best.pt'}: ensam-train export makes a checkpoint.")
     return 0
 
 

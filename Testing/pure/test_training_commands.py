@@ -49,6 +49,24 @@ def test_files_are_cached_trained_on_and_judged(a_folder_of_cases, a_tiny_networ
     assert len(Cache(tmp_path / "run" / "cache").cases()) == 4
 
 
+def test_it_says_where_the_result_is_and_a_damaged_state_stops_it(
+    a_folder_of_cases, a_tiny_network, tmp_path, capsys
+):
+    given = arguments(a_folder_of_cases, tmp_path / "run")
+    assert main(given) == 0
+    assert f"The best weights are in {tmp_path / 'run' / 'best.pt'}" in capsys.readouterr().out
+    (tmp_path / "run" / "state.pt").write_bytes(b"nothing")
+    assert main(given) == 2
+    assert "state.pt' is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [[], ["nonsense"], ["check"], ["train", "data"]])
+def test_wrong_arguments_are_answered_in_one_line(given, capsys):
+    assert main(given) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("--help).")
+
+
 def test_a_share_of_the_patients_can_be_held_out_instead(a_folder_of_cases, a_tiny_network, tmp_path, capsys):
     assert main(arguments(a_folder_of_cases, tmp_path / "run", "--validation-share", "0.5")) == 0
     assert "2 cases with 2 objects of 1 datasets to train on, 2 held out" in capsys.readouterr().out
@@ -61,8 +79,11 @@ def test_a_share_of_the_patients_can_be_held_out_instead(a_folder_of_cases, a_ti
         (["--validation", "names.txt"], "no usable cases, such as 'mr_nobody'"),
         (["--validation-share", "2"], "between 0 and 1"),
         (["--accumulate", "0"], "--accumulate"),
+        (["--start", "names.txt"], "no state that ensam-train has written"),
+        (["--minutes", "3"], "not allowed with argument --steps"),
+        (["--speed", "3"], "--speed"),
     ],
-    ids=["no list", "an unknown name", "a share of 2", "no window"],
+    ids=["no list", "an unknown name", "a share of 2", "no window", "no start", "two limits", "no option"],
 )
 def test_what_can_not_be_done_is_said_in_one_line(
     a_folder_of_cases, tmp_path, monkeypatch, capsys, more, said
