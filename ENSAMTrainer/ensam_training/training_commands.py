@@ -61,6 +61,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 def _add_data(run: argparse.ArgumentParser) -> None:
     run.add_argument("data", type=Path, help=_DATA)
+    run.add_argument("--cases", type=Path, help="who is trained on, as coreset writes them; else all others")
     who = run.add_mutually_exclusive_group()
     who.add_argument("--validation", type=Path, help="who is held out: a text file, one case name a line")
     who.add_argument("--validation-share", type=float, help="hold out this share of all patients instead")
@@ -134,7 +135,7 @@ def _data(options: argparse.Namespace, prepare: bool = True) -> TrainingData:
     from ensam_training.training_data import HeldOut, open_data
 
     held_out = HeldOut(options.validation, options.validation_share, options.seed)
-    return open_data(options.data, held_out, options.output / "cache", print, prepare)
+    return open_data(options.data, held_out, options.output / "cache", print, prepare, options.cases)
 
 
 def _limit(options: argparse.Namespace) -> Limit:

@@ -185,8 +185,8 @@ def _owner(call: ast.Call) -> list[ast.AST]:
 
 
 def _has_words(text: str) -> bool:
-    # Patterns of file names are the same in every language.
-    return bool(_WORD.search(re.sub(r"\*\.\w+", "", text)))
+    # Patterns of file names and addresses are the same in every language.
+    return bool(_WORD.search(re.sub(r"\*\.\w+|https://\S+", "", text)))
 
 
 def _is_for_developers(name: str) -> bool:
