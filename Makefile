@@ -12,6 +12,7 @@ PACKAGES := torch==2.13.0 numpy==2.4.6 SimpleITK==2.5.7 safetensors==0.8.0 scipy
 setup: $(STAMP)
 
 $(STAMP): Makefile pyproject.toml
+	@echo "Setting up .venv takes minutes: pip fetches PyTorch (3.2 GB on Linux, unless its CPU build is there) and others."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PACKAGES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .

@@ -24,6 +24,7 @@ from slicer.util import VTKObservationMixin
 # The tools for correcting by hand that the panel offers. All others are in the Segment Editor.
 _EDITOR_EFFECTS = ("Paint", "Draw", "Erase", "Scissors", "Islands", "Smoothing", "Margin", "Threshold")
 _UNDO_STATES = 20
+_DOCUMENTATION = "https://github.com/ensam-project/SlicerENSAM#in-slicer"
 _PAPER = (
     "<i>ENSAM: an efficient foundation model for interactive segmentation of 3D medical images</i>"
     ' (<a href="https://arxiv.org/abs/2509.15874">arXiv 2509.15874</a>)'
@@ -53,7 +54,9 @@ class ENSAMSegment(ScriptedLoadableModule):
             " Every box and click can be moved, deleted or set aside later."
             " For research; not a medical device."
         )
-        parent.helpText += self.getDefaultModuleDocumentationLink()
+        # The default link leads to Slicer's own manual, which has no page on an extension.
+        more = _('<p>More in the <a href="{address}">documentation</a>.</p>')
+        parent.helpText += more.format(address=_DOCUMENTATION)
         parent.acknowledgementText = _(
             "The network follows {paper}. Code and training code are open (Apache-2.0);"
             " the weights carry their own licence, see Advanced."

@@ -19,6 +19,8 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+_DOCUMENTATION = "https://github.com/ensam-project/SlicerENSAM#train-it-on-your-own-cases"
+
 
 def __getattr__(name: str) -> object:
     """`from ENSAMTrainer import ENSAMTrainerLogic` works as with any module, and loads it only then."""
@@ -43,7 +45,9 @@ class ENSAMTrainer(ScriptedLoadableModule):
             " on this computer, and shows on held-out cases whether it got better."
             " For research; not a medical device."
         )
-        parent.helpText += self.getDefaultModuleDocumentationLink()
+        # The default link leads to Slicer's own manual, which has no page on an extension.
+        more = _('<p>More in the <a href="{address}">documentation</a>.</p>')
+        parent.helpText += more.format(address=_DOCUMENTATION)
         parent.acknowledgementText = _(
             "Code and training code are open (Apache-2.0). A checkpoint that you train carries the licence"
             " that you state, and may be bound by that of the checkpoint it started from."

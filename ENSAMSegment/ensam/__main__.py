@@ -1,62 +1,35 @@
-"""The command line: python -m ensam, installed as ensam.
-
-Exit codes: 0 done, 2 the input is wrong (one line on standard error says what to do), 1 anything else.
-"""
+"""The command line: python -m ensam, installed as ensam; for the exit codes see `ensam.command_line`."""
 
 from __future__ import annotations
 
 import argparse
-import io
-import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from ensam.errors import InputError
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one line, like every other error."""
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        # argparse takes -1e-05 and -15. for flags otherwise.
-        self._negative_number_matcher = re.compile(r"^-(\d|\.\d)")
-
-    def error(self, message: str) -> None:
-        raise InputError(f"{message[:1].upper()}{message[1:]} (see {self.prog} --help).")
+from ensam.command_line import Parser, answer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and gives the exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a segment's name must not fail on an old terminal
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        options = _parser().parse_args(arguments)
-        # torch takes seconds to import: a wrong argument is answered before.
-        from ensam import commands
+    return answer(lambda: _run(arguments))
 
-        return getattr(commands, options.command.replace("-", "_"))(options)
-    except InputError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)  # a file's name may hold line breaks
-        return 2
-    except BrokenPipeError:  # as in `ensam info | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 1
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options = _parser().parse_args(arguments)
+    # torch takes seconds to import: a wrong argument is answered before.
+    from ensam import commands
+
+    return getattr(commands, options.command.replace("-", "_"))(options)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="ensam", description="Interactive segmentation of 3D medical images.")
+    parser = Parser(prog="ensam", description="Interactive segmentation of 3D medical images.")
+    parser.add_version()
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     one = commands.add_parser("segment", help="segment one volume")
-    one.add_argument("volume", type=Path)
+    one.add_argument("volume", type=Path, help="the image: NRRD, NIfTI, MHA or another file of a 3D image")
     one.add_argument("--prompts", type=Path, metavar="JSON", help="a prompts file, one or more segments")
     one.add_argument("--box", type=float, nargs=6, metavar=("R", "A", "S", "R2", "A2", "S2"),
                      help="two opposite corners in RAS mm")  # fmt: skip
@@ -64,12 +37,13 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument(flag, type=float, nargs=3, action="append", default=[], metavar=("R", "A", "S"),
                          help=f"a {kind} click in RAS mm; repeatable")  # fmt: skip
     one.add_argument("--name", default="segment", help="the segment's name for --box and --fg (%(default)s)")
-    one.add_argument("-o", "--output", type=Path, required=True, help=".seg.nrrd, .nrrd, .nii.gz or .mha")
+    one.add_argument("-o", "--output", type=Path, required=True,
+                     help=".seg.nrrd, .nrrd, .nii.gz, .nii or .mha")  # fmt: skip
     _add_model_options(one)
     _add_intensity(one)
 
     batch = commands.add_parser("batch", help="segment each line of a CSV with columns volume, prompts")
-    batch.add_argument("manifest", type=Path)
+    batch.add_argument("manifest", type=Path, help="the CSV; paths in it are relative to its folder")
     batch.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     batch.add_argument("--part", type=_part, metavar="K/N", help="only every Nth line, from the Kth")
     _add_model_options(batch)

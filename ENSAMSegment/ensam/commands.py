@@ -45,8 +45,8 @@ def segment(options: argparse.Namespace) -> int:
     if _same_place(options.output, options.volume):
         raise OutputError(f"'{options.output.name}' is the image itself: give the result another name.")
     segments = _prompts_of(options)
+    volume = read_volume(options.volume)  # before the network is loaded: a wrong path is answered sooner
     session = _session(options, options.intensity)
-    volume = read_volume(options.volume)
     session.set_volume(volume)
     results = _segment(session, segments)
     names = [one.name for one in segments]
@@ -147,8 +147,20 @@ def info(options: argparse.Namespace) -> int:
     print(f"voxel budget   {checkpoint.voxel_budget:,}")
     for name, value in checkpoint.card.items():
         if name not in ("architecture", "voxel_budget"):
-            print(f"{name:14} {value if isinstance(value, str | int | float) else json.dumps(value)}")
+            _print_entry(name, value)
     return 0
+
+
+def _print_entry(name: str, value: Any) -> None:
+    """An entry of a card; what is in a list or under names of its own is indented below it, a line each."""
+    parts = [f"{k}: {v}" for k, v in value.items()] if isinstance(value, dict) else value
+    if not isinstance(parts, list):
+        print(f"{name:14} {value}")
+        return
+    print(name)
+    for part in parts:
+        values = part.values() if isinstance(part, dict) else [part]
+        print(f"  {', '.join(str(one) for one in values)}")
 
 
 def bench(options: argparse.Namespace) -> int:
@@ -233,7 +245,9 @@ def _read_manifest(path: Path) -> list[BatchCase]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"'{path}' can't be read: give a CSV file with columns volume, prompts.") from error
     if not reader.fieldnames or not {"volume", "prompts"} <= set(reader.fieldnames):
-        raise InputError(f"'{path.name}' needs the columns volume and prompts in its first line.")
+        raise InputError(
+            f"'{path.name}' needs the columns volume and prompts in its first line, with a comma between."
+        )
     if not rows:
         raise InputError(f"'{path.name}' lists no cases: add a line for each.")
     cases: list[BatchCase] = []

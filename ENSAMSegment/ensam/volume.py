@@ -94,6 +94,11 @@ def read_volume(path: Path | str) -> Volume:
     While ITK reads, the process's standard error is closed to it: its libraries print there by themselves.
     """
     path = Path(path)
+    if os.path.isdir(path):
+        raise VolumeError(
+            f"'{path}' is a folder: give an image file; 3D Slicer can load a DICOM series and save it "
+            "as .nrrd."
+        )
     if not os.path.isfile(path):
         raise VolumeError(f"There is no image file '{path}': check the path.")
     if not _is_unicode(path):

@@ -132,8 +132,9 @@ class Cases:
 
     def _on_remove(self) -> None:
         name = self._selected()
-        question = _("Delete the copy of the case '{name}'? What it was copied from stays as it is.")
-        if slicer.util.confirmOkCancelDisplay(question.format(name=name)):
+        # Slicer's log gets the question, and must not get the name.
+        kept = _("'{name}' is deleted here; what it was copied from stays as it is.").format(name=name)
+        if slicer.util.confirmOkCancelDisplay(_("Delete the copy of this case?"), informativeText=kept):
             with errors_shown():
                 self._logic.remove(name)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-from ensam.errors import InputError
+from ensam.command_line import Parser, answer
 
 from ensam_training import (
     data_commands,
@@ -18,12 +17,18 @@ from ensam_training import (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    """Runs one command and gives the exit code."""
+    return answer(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = Parser(
         prog="ensam-train",
         description="Train ENSAM, and measure what it learned.",
         fromfile_prefix_chars="@",  # a recipe's arguments, one a line
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser.add_version()
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     # Each group of commands has a file of its own, which imports what it needs when it runs.
     for group in (
         data_commands,
@@ -34,11 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         group.add_commands(commands)
     options = parser.parse_args(arguments)
-    try:
-        return options.run(options)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    return options.run(options)
 
 
 if __name__ == "__main__":

@@ -207,7 +207,7 @@ def _section(title: str, entries: list[str], shown: int | None = None) -> list[s
 
 
 def _table(checks: Sequence[CaseCheck]) -> list[str]:
-    classes = [f"<{SIZE_CLASSES[0]}", *(f">={edge:g}" for edge in SIZE_CLASSES)]
+    classes = [f"<{SIZE_CLASSES[0]} voxels", *(f">={edge:g}" for edge in SIZE_CLASSES)]
     head = ["dataset", "modality", "cases", "left out", "objects", *classes, "million voxels"]
     keys = sorted({(check.file.dataset, check.file.modality) for check in checks})
     rows = []

@@ -86,12 +86,14 @@ def _train_and_judge(options: argparse.Namespace, reporter: object | None) -> in
 
     from ensam_training.finetuning import finetune
     from ensam_training.training import RunOptions
+    from ensam_training.training_data import describe
 
     card = {"name": options.name or options.output.stem, "licence": options.licence or "not stated"}
     if options.licence is None:
         print("Warning: no licence is stated: give --licence before you share the result.", file=sys.stderr)
     with ExitStack() as stack:
         start, checkpoint, data = _open(options, stack)
+        print(describe(data.training, data.test))
         outcome = finetune(
             checkpoint,
             start,

@@ -7,11 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from ensam import __version__
 from ensam.checkpoint import save_checkpoint
 from ensam.errors import InputError
+from ensam.files import read_text
 from ensam.network import ENSAM, NetworkConfig, renormalise_
+
+from ensam_training.state import load_state
+
+_OF_PEOPLE = ("name", "intended_use", "licence", "training_data")
 
 
 def export_checkpoint(
@@ -20,23 +24,48 @@ def export_checkpoint(
     """Writes `output` (.safetensors) and its card.
 
     state: a state.pt of the training, whose averaged weights count, or a best.pt; card: JSON with what only
-    people know (name, intended_use, licence, training_data); metrics: the JSON summary of an evaluation, put
-    into the card as it is.
+    people know: name, intended_use, licence, and training_data, a list with the number of cases of each
+    dataset; metrics: the JSON summary of an evaluation, put into the card as it is.
     Raises InputError.
     """
-    for path in (state, card, *([] if metrics is None else [metrics])):
-        if not path.is_file():
-            raise InputError(f"There is no file '{path}': check the path.")
-    saved = torch.load(state, weights_only=True)
+    full = _card(card)
+    measured = {} if metrics is None else {"metrics": _json(metrics)}
+    saved = load_state(state)
     network = ENSAM(NetworkConfig.from_dict(saved["architecture"]))
     network.load_state_dict({**saved["network"], **saved.get("average", {})})
     renormalise_(network)
-    full: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
     full["training"] = {
         "steps": saved["step"],
         "hours": round(saved["total_seconds"] / 3600, 2),
     }
-    full["metrics"] = {} if metrics is None else json.loads(metrics.read_text(encoding="utf-8"))
+    full |= measured
     full["date"] = datetime.now(UTC).date().isoformat()
     full["code_version"] = __version__
     save_checkpoint(output, network, voxel_budget, full)
+
+
+def _card(path: Path) -> dict[str, Any]:
+    card = _json(path)
+    data = card.get("training_data")
+    if not set(_OF_PEOPLE) <= card.keys() or not isinstance(data, list) or not all(map(_has_cases, data)):
+        raise InputError(
+            f"The card '{path.name}' must have {', '.join(_OF_PEOPLE)}, the last a list with the number of "
+            "cases of each dataset: write it like ENSAMTrainer/Resources/starter-card.json."
+        )
+    return card
+
+
+def _has_cases(dataset: Any) -> bool:
+    return isinstance(dataset, dict) and isinstance(dataset.get("cases"), int)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(read_text(path))
+    except FileNotFoundError as error:
+        raise InputError(f"There is no file '{path}': check the path.") from error
+    except (OSError, ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise InputError(f"'{path.name}' holds no JSON object: check the file.")
+    return values

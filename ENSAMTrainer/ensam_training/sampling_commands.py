@@ -24,6 +24,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def _synthetic(options: argparse.Namespace) -> int:
     if options.count < 1 or not 16 <= options.edge <= 256:
         raise InputError("A sheet needs at least 1 volume of an edge of 16 to 256 voxels.")
+    if options.output.suffix != ".png":
+        raise InputError(f"'{options.output.name}' must end in .png: change its name.")
     write_sheet(options.output, options.count, options.edge, options.seed)
     print(f"written to {options.output}")
     return 0

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
-from ensam.errors import OutputError
+from ensam.device import is_out_of_memory
+from ensam.errors import InputError, OutputError
 from ensam.files import not_written
 
 
@@ -40,3 +42,21 @@ def try_to_save(value: Any, path: Path) -> str | None:
     except OutputError as error:
         return f"{error} Training goes on; the last saved state stays."
     return None
+
+
+def load_state(path: Path, device: torch.device | str = "cpu", mmap: bool = False) -> dict[str, Any]:
+    """The network and what else of a run `save_whole` has written. Raises InputError for any other file."""
+    if not path.is_file():
+        raise InputError(f"There is no file '{path}': check the path.")
+    state = None
+    try:
+        state = torch.load(path, map_location=device, weights_only=True, mmap=mmap)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
+        if is_out_of_memory(error):
+            raise
+    if not (isinstance(state, dict) and {"architecture", "network"} <= state.keys()):
+        raise InputError(
+            f"'{path}' is damaged, or no state that ensam-train has written: give another, or move it away "
+            "to start anew."
+        )
+    return state

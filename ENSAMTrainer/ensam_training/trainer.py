@@ -22,6 +22,7 @@ from ensam_training.losses import segmentation_loss
 from ensam_training.muon import SPHERE_RATE, Muon, split_parameters
 from ensam_training.sampling import Sample
 from ensam_training.schedule import rate
+from ensam_training.state import load_state
 from ensam_training.stopwatch import Stopwatch
 from ensam_training.user import SimulatedUser
 
@@ -234,18 +235,16 @@ class Trainer:
             renormalise_(self.network)
             self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
         else:
-            self.restore(torch.load(path, map_location=self.device, weights_only=True))
+            self.restore(load_state(path, self.device))
             self.earlier_seconds += self.seconds
             self.seconds, self.cpu_seconds, self.budget = 0.0, 0.0, self.config.budget
 
 
 def architecture_of(path: Path) -> NetworkConfig:
     """The network that a state.pt or a checkpoint (.safetensors) holds. Raises InputError."""
-    if not path.is_file():
-        raise InputError(f"There is no file '{path}' to start from: check the path.")
     if path.suffix == ".safetensors":
         return load_checkpoint(path).config
-    return NetworkConfig.from_dict(torch.load(path, weights_only=True, mmap=True)["architecture"])
+    return NetworkConfig.from_dict(load_state(path, mmap=True)["architecture"])
 
 
 def _optimisers(network: ENSAM, config: TrainingConfig) -> list[torch.optim.Optimizer]:

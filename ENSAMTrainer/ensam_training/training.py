@@ -25,7 +25,7 @@ from ensam_training.curves import RunLog
 from ensam_training.distributed import Alone, Team
 from ensam_training.pool import end_with_parent, processors
 from ensam_training.sampling import EDGES, Sample, WindowSampler
-from ensam_training.state import try_to_save
+from ensam_training.state import load_state, try_to_save
 from ensam_training.stopping import StopRequest
 from ensam_training.stopwatch import Stopwatch
 from ensam_training.trainer import Trainer, architecture_of
@@ -118,7 +118,7 @@ class Run:
         self.stop = self.options.stop or StopRequest()
         self.dice: float | None = None  # of the last validation, the mean over box and clicks
         if saved.is_file():
-            self._resume(torch.load(saved, map_location=self.team.device, weights_only=True))
+            self._resume(load_state(saved, self.team.device))
         elif start is not None:
             self.trainer.start_from(start)
         self.log = RunLog(_made(folder), self.trainer.step_count) if self.leads else None

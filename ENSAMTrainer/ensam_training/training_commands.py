@@ -52,7 +52,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run.add_argument("state", type=Path, help="a state.pt or best.pt that train has written")
     run.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors file")
     run.add_argument(
-        "--card", type=Path, required=True, help="JSON: name, intended_use, licence, training_data"
+        "--card", type=Path, required=True, help="JSON like ENSAMTrainer/Resources/starter-card.json"
     )
     run.add_argument("--edge", type=int, required=True, help="edge of the largest window, in voxels")
     run.add_argument("--metrics", type=Path, help="an evaluation.json for the card")
@@ -61,6 +61,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 def _add_data(run: argparse.ArgumentParser) -> None:
     run.add_argument("data", type=Path, help=_DATA)
+    run.add_argument("--cases", type=Path, help="who is trained on, as coreset writes them; else all others")
     who = run.add_mutually_exclusive_group()
     who.add_argument("--validation", type=Path, help="who is held out: a text file, one case name a line")
     who.add_argument("--validation-share", type=float, help="hold out this share of all patients instead")
@@ -107,6 +108,8 @@ def _train(options: argparse.Namespace) -> int:
         print(describe(training, validation))
     run_options = RunOptions(workers=options.workers, exact_times=options.profile)
     train(network, config, training, validation, options.output, options.start, run_options, together)
+    if together.rank == 0:
+        print(f"The best weights are in {options.output / 'best.pt'}: ensam-train export makes a checkpoint.")
     return 0
 
 
@@ -132,7 +135,7 @@ def _data(options: argparse.Namespace, prepare: bool = True) -> TrainingData:
     from ensam_training.training_data import HeldOut, open_data
 
     held_out = HeldOut(options.validation, options.validation_share, options.seed)
-    return open_data(options.data, held_out, options.output / "cache", print, prepare)
+    return open_data(options.data, held_out, options.output / "cache", print, prepare, options.cases)
 
 
 def _limit(options: argparse.Namespace) -> Limit:

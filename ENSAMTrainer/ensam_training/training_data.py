@@ -28,22 +28,27 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Where the cases are and who is held out. Small, so that another process can be given it."""
+    """Where the cases are, who is held out and who is trained on: the cases named in a text file, or all that
+    are left. Small, so that another process can be given it."""
 
     cache: Path
     held_out: HeldOut
+    chosen: Path | None = None
 
     def cases(self) -> tuple[list[Case], list[Case]]:
         """Training and validation cases, memory-mapped. Raises InputError."""
         cases = Cache(self.cache).cases()
+        training, validation = self._divided(cases)
+        if self.chosen is not None:
+            names = _names_of(self.chosen, cases)
+            training = [case for case in training if case.name in names]
+            if not training:
+                raise InputError(f"'{self.chosen}' names no case that isn't held out: name some to train on.")
+        return training, validation
+
+    def _divided(self, cases: list[Case]) -> tuple[list[Case], list[Case]]:
         if self.held_out.names is not None:
-            names = set(names_in(self.held_out.names))
-            unknown = names - {case.name for case in cases}
-            if unknown:
-                raise InputError(
-                    f"'{self.held_out.names}' names {len(unknown)} that are no usable cases, such as "
-                    f"'{min(unknown)}': take them out, or see what check says of them."
-                )
+            names = _names_of(self.held_out.names, cases)
             return [c for c in cases if c.name not in names], [c for c in cases if c.name in names]
         if self.held_out.share is not None:
             return split(cases, self.held_out.share, self.held_out.seed)
@@ -51,17 +56,22 @@ class TrainingData:
 
 
 def open_data(
-    data: Path, held_out: HeldOut, folder: Path, say: Callable[[str], None], prepare_it: bool = True
+    data: Path,
+    held_out: HeldOut,
+    folder: Path,
+    say: Callable[[str], None],
+    prepare_it: bool = True,
+    chosen: Path | None = None,
 ) -> TrainingData:
     """data: a cache, which is used as it is, or files in any known layout, which are cached in `folder`.
 
     Cases that can't be used are named. Without `prepare_it` another process does that. Raises InputError.
     """
     if Cache.is_one(data):
-        return TrainingData(data, held_out)
+        return TrainingData(data, held_out, chosen)
     if prepare_it:
         _prepared(data, find_cases(data), folder, say)
-    return TrainingData(folder, held_out)
+    return TrainingData(folder, held_out, chosen)
 
 
 def open_named(data: Path, names: Sequence[str], folder: Path, say: Callable[[str], None]) -> list[Case]:
@@ -96,6 +106,18 @@ def names_in(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").split()
     except OSError as error:
         raise InputError(f"The list of cases '{path}' can't be read: check that it exists.") from error
+
+
+def _names_of(path: Path, cases: Sequence[Case]) -> set[str]:
+    """The names in a text file, which must be names of these cases. Raises InputError."""
+    names = set(names_in(path))
+    unknown = names - {case.name for case in cases}
+    if unknown:
+        raise InputError(
+            f"'{path}' names {len(unknown)} that are no usable cases, such as '{min(unknown)}': take them "
+            "out, or see what check says of them."
+        )
+    return names
 
 
 def describe(training: Sequence[Case], validation: Sequence[Case]) -> str:

@@ -138,14 +138,47 @@ def test_a_refused_tool_says_why_and_springs_back(a_panel):
 
 
 def test_what_nobody_foresaw_reaches_the_user_and_the_log(a_panel, an_application, monkeypatch):
+    def catch_fire():
+        raise RuntimeError("disk on fire")
+
+    monkeypatch.setattr(a_panel.logic, "run", catch_fire)
+    a_panel.logic.say(auto_update=False)
+    a_panel.ui.updateButton.click()
+    assert a_panel.dialogs.errors == ["RuntimeError: disk on fire"]
+    (mistake,) = an_application.mistakes()
+    assert "catch_fire" in mistake and "RuntimeError" in mistake
+
+
+@pytest.mark.parametrize("is_foreseen", [True, False])
+def test_slicers_log_gets_no_name_that_a_message_has(
+    a_panel, an_application, monkeypatch, caplog, is_foreseen
+):
+    from ensam.errors import InputError
+
+    # In pieces, for the log may quote the lines of this file.
+    patient = "Doe_" + "Jane"
+
+    def fail():
+        raise (InputError if is_foreseen else OSError)(f"There is no file '/study/{patient}.nrrd'.")
+
+    monkeypatch.setattr(a_panel.logic, "run", fail)
+    a_panel.logic.say(auto_update=False)
+    with caplog.at_level("DEBUG"):
+        a_panel.ui.updateButton.click()
+    assert patient in a_panel.dialogs.errors[0]
+    log = caplog.text + "".join(an_application.mistakes())
+    assert "ENSAM could not do this." in log and patient not in log
+
+
+def test_in_slicers_own_tests_an_unforeseen_error_keeps_its_words(a_panel, an_application, monkeypatch):
     def fail():
         raise RuntimeError("disk on fire")
 
     monkeypatch.setattr(a_panel.logic, "run", fail)
     a_panel.logic.say(auto_update=False)
+    an_application.set_testing(True)
     a_panel.ui.updateButton.click()
-    assert len(a_panel.dialogs.errors) == 1
-    assert "disk on fire" in a_panel.dialogs.errors[0]
+    assert a_panel.dialogs.errors == []
     assert any("disk on fire" in mistake for mistake in an_application.mistakes())
 
 
@@ -249,8 +282,8 @@ def test_an_error_while_polling_is_shown_once(a_panel, pump, an_application, mon
     a_panel.logic.changed()
     pump(0.1)
     assert len(calls) == 1
-    assert len(a_panel.dialogs.errors) == 1
-    assert any("worker broke" in mistake for mistake in an_application.mistakes())
+    assert a_panel.dialogs.errors == ["RuntimeError: worker broke"]
+    assert len(an_application.mistakes()) == 1
 
 
 def test_keys_live_between_enter_and_exit(a_panel, a_main_window):

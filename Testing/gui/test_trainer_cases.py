@@ -63,12 +63,14 @@ def test_the_selected_case_stays_selected_while_the_list_changes(a_trainer, trai
     assert a_trainer.ui.caseTable.currentRow() == -1 and not a_trainer.ui.remarkLabel.visible
 
 
-def test_removing_asks_first(a_trainer, trainer_fakes):
+def test_removing_asks_first_and_slicers_log_does_not_get_the_name(a_trainer, trainer_fakes, caplog):
     a_trainer.logic.say(cases=trainer_fakes.CASES)
     a_trainer.ui.caseTable.selectRow(1)
     a_trainer.dialogs.answer = False
-    a_trainer.ui.removeButton.click()
+    with caplog.at_level("DEBUG"):
+        a_trainer.ui.removeButton.click()
     assert "'CT abdomen 2'" in a_trainer.dialogs.questions[0]
+    assert "Delete the copy of this case?" in caplog.text and "CT abdomen" not in caplog.text
     assert len(a_trainer.logic.cases) == 4
     a_trainer.dialogs.answer = True
     a_trainer.ui.removeButton.click()

@@ -83,13 +83,14 @@ def test_a_button_works_when_the_logic_says_so_and_tells_why_it_could_not(
 
 
 def test_what_nobody_foresaw_reaches_the_user_and_the_log(a_trainer, an_application):
-    def fail():
+    def catch_fire():
         raise RuntimeError("disk on fire")
 
-    a_trainer.logic.say(start=fail, can_start=True)
+    a_trainer.logic.say(start=catch_fire, can_start=True)
     a_trainer.ui.trainButton.click()
-    assert len(a_trainer.dialogs.errors) == 1 and "disk on fire" in a_trainer.dialogs.errors[0]
-    assert any("disk on fire" in mistake for mistake in an_application.mistakes())
+    assert a_trainer.dialogs.errors == ["RuntimeError: disk on fire"]
+    (mistake,) = an_application.mistakes()
+    assert "catch_fire" in mistake and "RuntimeError" in mistake
 
 
 # Judging

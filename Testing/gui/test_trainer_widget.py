@@ -85,6 +85,7 @@ def test_the_module_says_what_it_is(an_application):
     assert "ENSAMSegment" in described.dependencies
     assert not described.icon.isNull()
     assert "not a medical device" in described.helpText
+    assert "SlicerENSAM#train-it-on-your-own-cases" in described.helpText
 
 
 def test_the_logic_is_where_users_look_for_it(an_application, a_fake_logic):

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from ensam import commands
+from ensam import __version__, commands
 from ensam.__main__ import main
 from ensam.challenge import boxes_from_labels, write_case
+from ensam.checkpoint import load_checkpoint, save_checkpoint
 from ensam.prompts import PromptSet, SegmentPrompts, write_prompts
 
 from .test_session import box_of, point_at
@@ -210,9 +211,10 @@ def test_a_batch_started_again_does_only_what_is_missing(files, monkeypatch):
     assert len(rows) == 4 and (folder / "prompts.seg.nrrd").is_file()
 
 
-def test_a_manifest_without_its_columns_is_refused(files, capsys):
+@pytest.mark.parametrize("head", ["image,prompts", "volume;prompts"])
+def test_a_manifest_without_its_columns_is_refused(files, capsys, head):
     path = files.folder / "manifest.csv"
-    path.write_text("image,prompts\na,b\n")
+    path.write_text(f"{head}\na,b\n")
     assert main(["batch", str(path), "-o", str(files.folder / "r")]) == 2
     assert "columns volume and prompts" in capsys.readouterr().err
 
@@ -358,3 +360,33 @@ def test_positions_may_be_written_as_programs_print_them(files, capsys):
     arguments = [*files.arguments(**{"--prompts": None}), "--fg", "-1e-05", "-15.", "3"]
     assert main(arguments) == 2
     assert "lies outside" in capsys.readouterr().err
+
+
+def test_info_writes_what_a_card_lists_a_line_each(files, capsys):
+    network = load_checkpoint(files.checkpoint).network()
+    data = [{"dataset": "ct_a", "cases": 2, "licence": "CC0"}, {"dataset": "mr_b", "cases": 3}]
+    card = {"name": "mine", "training_data": data, "training": {"steps": 4}, "metrics": {}}
+    save_checkpoint(files.folder / "m.safetensors", network, 24**3, card)
+    assert main(["info", str(files.folder / "m.safetensors")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index("training_data")
+    assert lines[at : at + 5] == ["training_data", "  ct_a, 2, CC0", "  mr_b, 3", "training", "  steps: 4"]
+
+
+def test_a_folder_is_no_image_and_dicom_is_shown_a_way(files, capsys):
+    given = ["segment", str(files.folder), "--fg", "0", "0", "0", "-o", str(files.folder / "o.nrrd")]
+    assert main(given) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is a folder" in line and "DICOM" in line
+
+
+def test_a_wrong_path_is_answered_before_the_network_is_loaded(files, capsys):
+    given = ["segment", "none.nrrd", "--fg", "0", "0", "0", "-o", str(files.folder / "o.nrrd")]
+    assert main([*given, "--checkpoint", "none.safetensors"]) == 2
+    assert "no image file 'none.nrrd'" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"ensam {__version__}\n"

@@ -280,6 +280,15 @@ def test_all_addresses_are_in_one_home_and_the_pictures_exist():
         assert picture.is_relative_to(ROOT) and picture.read_bytes().startswith(b"\x89PNG"), address
 
 
+@each_folder
+def test_a_modules_help_leads_to_its_part_of_the_readme(folder):
+    (address,) = re.findall(r'^_DOCUMENTATION = "(.+)"$', (folder / f"{folder.name}.py").read_text(), re.M)
+    page, part = address.split("#")
+    headings = re.findall(r"^#+ (.+)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+    assert page == facts()["HOMEPAGE"]
+    assert part in {heading.lower().replace(" ", "-") for heading in headings}
+
+
 def test_the_icon_is_as_large_as_the_catalog_shows_it():
     icon = (ROOT / facts()["ICONURL"].split("/main/")[1]).read_bytes()
     assert [int.from_bytes(icon[at : at + 4], "big") for at in (16, 20)] == [128, 128]

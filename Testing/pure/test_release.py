@@ -12,9 +12,16 @@ from ensam.network import ENSAM
 from ensam_training.configuration import TrainingConfig
 from ensam_training.release import export_checkpoint
 from ensam_training.state import save_whole
-from ensam_training.trainer import Trainer
+from ensam_training.trainer import Trainer, architecture_of
 
 from .tiny import BUDGET, TINY
+
+CARD = {
+    "name": "mine",
+    "intended_use": "Research.",
+    "licence": "CC0",
+    "training_data": [{"dataset": "mr_mine", "cases": 4}],
+}
 
 
 @pytest.fixture
@@ -30,7 +37,7 @@ def a_state(tmp_path):
 
 @pytest.fixture
 def a_card(tmp_path):
-    (tmp_path / "card.json").write_text(json.dumps({"name": "mine", "licence": "CC0"}))
+    (tmp_path / "card.json").write_text(json.dumps(CARD))
     return tmp_path / "card.json"
 
 
@@ -65,3 +72,36 @@ def test_the_best_weights_of_a_run_can_be_shipped(a_card, tmp_path):
 def test_a_missing_file_is_named(a_card, tmp_path):
     with pytest.raises(InputError, match=r"no file '.*state\.pt'"):
         export_checkpoint(tmp_path / "state.pt", a_card, BUDGET, tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("no JSON", "holds no JSON object"),
+        ("[]", "holds no JSON object"),
+        *((json.dumps({k: v for k, v in CARD.items() if k != name}), "must have name") for name in CARD),
+        (json.dumps({**CARD, "training_data": "four cases"}), "must have name"),
+        (json.dumps({**CARD, "training_data": [{"dataset": "mr_mine"}]}), "must have name"),
+    ],
+)
+def test_a_card_that_slicer_could_not_show_is_refused(a_state, tmp_path, text, said):
+    (tmp_path / "card.json").write_text(text)
+    with pytest.raises(InputError, match=said):
+        export_checkpoint(a_state, tmp_path / "card.json", BUDGET, tmp_path / "m.safetensors")
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"# A text", b"PK\x03\x04", "another value"])
+def test_what_is_no_training_state_is_refused_in_one_sentence(a_card, tmp_path, content):
+    path = tmp_path / "state.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        save_whole(content, path)
+    for read in (
+        lambda: export_checkpoint(path, a_card, BUDGET, tmp_path / "m.safetensors"),
+        lambda: architecture_of(path),
+        lambda: Trainer(ENSAM(TINY), TrainingConfig()).start_from(path),
+    ):
+        with pytest.raises(InputError, match="no state that ensam-train has written"):
+            read()

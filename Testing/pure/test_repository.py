@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,19 @@ def test_every_command_in_the_readme_exists():
         named = set(re.findall(rf"^{program} ([\w-]+)", readme, re.MULTILINE))
         done = subprocess.run([sys.executable, "-m", package, "--help"], capture_output=True, text=True)
         assert named and all(name in done.stdout for name in named), done.stderr
+
+
+def test_the_readmes_first_command_runs_as_it_stands(tmp_path):
+    (line,) = re.findall(r"^ensam (segment ENSAMSegment/.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    *given, output = shlex.split(line)
+    done = subprocess.run(
+        [sys.executable, "-m", "ensam", *given, str(tmp_path / output)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0 and (tmp_path / output).is_file(), done.stderr
+    assert re.search(r"^segment: [1-9]\d*\.\d\d mL$", done.stdout, re.MULTILINE)
 
 
 def test_the_readmes_python_example_runs(tmp_path, monkeypatch):

@@ -138,3 +138,8 @@ def test_a_sheet_of_samples_is_drawn(tmp_path, capsys):
     assert main(["synthetic", "-o", str(tmp_path / "none.png"), "--count", "0"]) == 2
     assert "at least 1 volume" in capsys.readouterr().err
     assert not (tmp_path / "none.png").exists()
+
+
+def test_a_sheet_is_a_png_file(tmp_path, capsys):
+    assert main(["synthetic", "-o", str(tmp_path / "sheet.jpg")]) == 2
+    assert "must end in .png" in capsys.readouterr().err and not list(tmp_path.iterdir())

@@ -49,6 +49,42 @@ def test_files_are_cached_trained_on_and_judged(a_folder_of_cases, a_tiny_networ
     assert len(Cache(tmp_path / "run" / "cache").cases()) == 4
 
 
+def test_it_says_where_the_result_is_and_a_damaged_state_stops_it(
+    a_folder_of_cases, a_tiny_network, tmp_path, capsys
+):
+    given = arguments(a_folder_of_cases, tmp_path / "run")
+    assert main(given) == 0
+    assert f"The best weights are in {tmp_path / 'run' / 'best.pt'}" in capsys.readouterr().out
+    (tmp_path / "run" / "state.pt").write_bytes(b"nothing")
+    assert main(given) == 2
+    assert "state.pt' is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [[], ["nonsense"], ["check"], ["train", "data"]])
+def test_wrong_arguments_are_answered_in_one_line(given, capsys):
+    assert main(given) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("--help).")
+
+
+def test_a_coreset_is_trained_on_and_who_is_held_out_stays_out(
+    a_folder_of_cases, a_tiny_network, tmp_path, capsys
+):
+    names = tmp_path / "names.txt"
+    assert main(["coreset", str(a_folder_of_cases), "--share", "0.5", "-o", str(names)]) == 0
+    (tmp_path / "out.txt").write_text("mr_ball_001\n")
+    chosen = set(names.read_text().split())
+    assert len(chosen) == 2
+    more = ["--validation", str(tmp_path / "out.txt"), "--cases", str(names)]
+    capsys.readouterr()
+    assert main(arguments(a_folder_of_cases, tmp_path / "run", *more)) == 0
+    left = len(chosen - {"mr_ball_001"})
+    assert f"{left} cases with {left} objects of 1 datasets" in capsys.readouterr().out
+    names.write_text("mr_ball_001\n")
+    assert main(arguments(a_folder_of_cases, tmp_path / "run", *more)) == 2
+    assert "names no case that isn't held out" in capsys.readouterr().err
+
+
 def test_a_share_of_the_patients_can_be_held_out_instead(a_folder_of_cases, a_tiny_network, tmp_path, capsys):
     assert main(arguments(a_folder_of_cases, tmp_path / "run", "--validation-share", "0.5")) == 0
     assert "2 cases with 2 objects of 1 datasets to train on, 2 held out" in capsys.readouterr().out
@@ -60,9 +96,22 @@ def test_a_share_of_the_patients_can_be_held_out_instead(a_folder_of_cases, a_ti
         (["--validation", "gone.txt"], "can't be read"),
         (["--validation", "names.txt"], "no usable cases, such as 'mr_nobody'"),
         (["--validation-share", "2"], "between 0 and 1"),
+        (["--cases", "names.txt"], "no usable cases, such as 'mr_nobody'"),
         (["--accumulate", "0"], "--accumulate"),
+        (["--start", "names.txt"], "no state that ensam-train has written"),
+        (["--minutes", "3"], "not allowed with argument --steps"),
+        (["--speed", "3"], "--speed"),
     ],
-    ids=["no list", "an unknown name", "a share of 2", "no window"],
+    ids=[
+        "no list",
+        "an unknown name",
+        "a share of 2",
+        "unknown cases",
+        "no window",
+        "no start",
+        "two limits",
+        "no option",
+    ],
 )
 def test_what_can_not_be_done_is_said_in_one_line(
     a_folder_of_cases, tmp_path, monkeypatch, capsys, more, said

@@ -39,8 +39,13 @@ SINKS: dict[str, tuple[int | str, ...]] = {
     "Status": (1, 2, "text", "detail"),
     **dict.fromkeys(("setText", "setToolTip", "setWindowTitle", "setStatusTip", "setTitle"), (0,)),
     **dict.fromkeys(("addItem", "showStatusMessage", "delayDisplay", "tryWithErrorDisplay"), (0,)),
-    **dict.fromkeys(("errorDisplay", "warningDisplay", "infoDisplay", "messageBox"), (0, 1, "windowTitle")),
-    **dict.fromkeys(("confirmOkCancelDisplay", "confirmYesNoDisplay"), (0, 1, "windowTitle")),
+    **dict.fromkeys(
+        (
+            *("errorDisplay", "warningDisplay", "infoDisplay", "messageBox"),
+            *("confirmOkCancelDisplay", "confirmYesNoDisplay"),
+        ),
+        (0, 1, "windowTitle", "informativeText"),
+    ),
     "confirm": (0,),
     "getSaveFileName": (1, 3),
     "getOpenFileName": (1, 3),
@@ -180,8 +185,8 @@ def _owner(call: ast.Call) -> list[ast.AST]:
 
 
 def _has_words(text: str) -> bool:
-    # Patterns of file names are the same in every language.
-    return bool(_WORD.search(re.sub(r"\*\.\w+", "", text)))
+    # Patterns of file names and addresses are the same in every language.
+    return bool(_WORD.search(re.sub(r"\*\.\w+|https://\S+", "", text)))
 
 
 def _is_for_developers(name: str) -> bool:

@@ -127,8 +127,8 @@ def test_standard_error_works_again_after_reading(tmp_path, capfd):
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    for path in (tmp_path / "missing.nrrd", tmp_path):
-        with pytest.raises(VolumeError, match="There is no image file"):
+    for path, said in ((tmp_path / "missing.nrrd", "There is no image file"), (tmp_path, "is a folder")):
+        with pytest.raises(VolumeError, match=said):
             read_volume(path)
 
 

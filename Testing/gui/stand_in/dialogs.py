@@ -17,7 +17,7 @@ class Dialogs:
     """What the user would have seen, and what the user answers.
 
     Attributes:
-        errors, warnings, infos, questions: Texts, in order.
+        errors, warnings, infos, questions: Texts, in order; of a box with more to say below its text, that.
         answer: What questions get: True is OK or Yes.
     """
 
@@ -40,6 +40,8 @@ class Dialogs:
     def _display(self, log_level: int, text: str, testing_value: Any, *rest: Any, **options: Any) -> Any:
         import qt
 
+        logging.log(log_level, text)  # as Slicer does, into its log
+        text = options.get("informativeText", text)
         if testing_value is None:
             texts = {logging.ERROR: self.errors, logging.WARNING: self.warnings}.get(log_level, self.infos)
             texts.append(text)
