@@ -60,7 +60,8 @@ class LieRE(nn.Module):
 
     def __init__(self, heads: int, width: int) -> None:
         super().__init__()
-        self.generators = nn.Parameter(torch.randn(heads, 3, width, width) * 2 / width**0.5)
+        drawn = nn.init.normal_(torch.empty(heads, 3, width, width), std=2 / width**0.5)
+        self.generators = nn.Parameter(drawn)
 
     def forward(self, positions: Tensor) -> Tensor:
         """positions (..., 3) in (z, y, x) -> rotations (..., heads, width, width), float32."""
@@ -75,7 +76,7 @@ class AbsolutePosition(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.frequencies = nn.Parameter(torch.randn(3, width // 2) * 2)
+        self.frequencies = nn.Parameter(nn.init.normal_(torch.empty(3, width // 2), std=2))
 
     def forward(self, positions: Tensor) -> Tensor:
         """positions (..., 3) -> (..., width)."""
