@@ -3,7 +3,7 @@
     python Testing/measure_growth.py --plot Resources/Screenshots/growth.png
 
 Seconds of processor time on one thread, so that other programs count little, and MB beyond what the process
-held before. One process a row, one after the other, since freed memory is used again. It needs 3 GB.
+held before. One process a row, one after the other, since freed memory is used again. It needs 2 GB.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ from measure_memory import peak_mb
 
 # What grows, and how far; the rest stays at one click on one object in the shipped network's window of 48^3.
 CURVES = {
-    "window, voxels": ("32", "48", "64", "96", "128"),
+    "window": ("32", "48", "64", "96", "128"),
     "clicks": ("1", "2", "5", "10", "20", "50"),
     "objects": ("1", "2", "5", "10", "20"),
-    "volume, voxels": ("128 128 128 int16", "256 256 256 int16", "400 512 512 int16", "400 512 512 float32"),
+    "volume": ("128 128 128 int16", "256 256 256 int16", "400 512 512 int16", "400 512 512 float32"),
 }
+AXES = {"window": "million voxels of the window", "volume": "MB of the volume"}
 REPEATS = 3
 
 
@@ -43,10 +44,10 @@ def measure(curve: str, size: str) -> dict[str, object]:
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     shape, kind, budget = (128,) * 3, "int16", 48**3
-    if curve == "window, voxels":
+    if curve == "window":
         budget = int(size) ** 3
         shape = (int(size),) * 3
-    elif curve == "volume, voxels":
+    elif curve == "volume":
         *edges, kind = size.split()
         shape = tuple(int(edge) for edge in edges)
     array = np.empty(shape, kind)
@@ -60,7 +61,7 @@ def measure(curve: str, size: str) -> dict[str, object]:
         clicked = PromptSet(before[0].box, (Point(before[0].box.center_ras, True),))
         after = [clicked, *before[1:]]
     else:
-        box = _box(middle, shape[0] if curve == "window, voxels" else 48)
+        box = _box(middle, shape[0] if curve == "window" else 48)
         count = int(size) if curve == "clicks" else 1
         offsets = rng.uniform(-20, 20, (count, 3)) if count > 1 else np.zeros((1, 3))
         points = tuple(Point(tuple(middle + offset), i % 2 == 0) for i, offset in enumerate(offsets))
@@ -73,7 +74,7 @@ def measure(curve: str, size: str) -> dict[str, object]:
         volume = _fresh(array)
         first.append(_seconds(session, before, volume))
         click.append(_seconds(session, after, volume))
-    grown = {"window, voxels": budget, "volume, voxels": array.size}.get(curve) or int(size)
+    grown = {"window": budget / 1e6, "volume": array.nbytes / 1e6}.get(curve) or int(size)
     return {
         "size": grown,
         "first_s": round(median(first), 3),
@@ -115,7 +116,7 @@ def main() -> None:
             command = [sys.executable, __file__, "--only", curve, size]
             one = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             rows.setdefault(curve, []).append(one)
-            name = size.replace(" ", " x ", 2) if " " in size else size
+            name = f"{size}^3" if curve == "window" else size.replace(" ", " x ", 2)
             cells = (curve, name, one["first_s"], one["click_s"], one["peak_mb"])
             print("| " + " | ".join(map(str, cells)) + " |", flush=True)
     if options.plot:
@@ -138,7 +139,7 @@ def draw(rows: dict[str, list[dict[str, float]]], path: Path) -> None:
             axis.set_xlim(0)
             axis.set_ylim(0)
             axis.spines[["top", "right"]].set_visible(False)
-        column[1].set_xlabel(curve)
+        column[1].set_xlabel(AXES.get(curve, curve))
     axes[0, 0].set_ylabel("s of processor time")
     axes[1, 0].set_ylabel("MB at the peak")
     axes[0, 0].legend(frameon=False)
