@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ensam.errors import CheckpointError
 from ensam.files import not_written, replacing
@@ -94,6 +95,16 @@ def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
     return Checkpoint(config, budget, card, digest, state)
 
 
+class _Undrawn(TorchFunctionMode):
+    """No normal numbers are drawn: for them torch imports its compiler on the meta device, for a second."""
+
+    def __torch_function__(
+        self, function: Callable, types: Any, arguments: tuple = (), named: dict[str, Any] | None = None
+    ) -> Any:
+        named = named or {}
+        return named["tensor"] if function is nn.init.normal_ else function(*arguments, **named)
+
+
 def _read_card(text: str, damaged: str) -> tuple[dict[str, Any], NetworkConfig, int]:
     """The card, what it says of the network, and the voxel budget. Raises CheckpointError."""
     try:
@@ -112,5 +123,5 @@ def _shapes(config: NetworkConfig, most: int) -> dict[str, tuple[int, ...]]:
     sizes = (*config.widths, config.groups, config.heads, config.mlp_width)
     if max(sizes) > LARGEST_SIZE or sum(config.blocks) + config.interaction_blocks > most:
         return {}
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         return {name: tuple(t.shape) for name, t in ENSAM(config).state_dict().items()}

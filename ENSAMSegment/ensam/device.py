@@ -37,6 +37,14 @@ def autocast(device: torch.device, shape: tuple[int, ...]) -> AbstractContextMan
     return torch.autocast("cpu", torch.bfloat16, enabled=has_matrix_units() and min(shape) > 8)
 
 
+def layout(device: torch.device) -> torch.memory_format:
+    """The order in memory in which the device's convolutions are fastest.
+
+    Apple's take channels last only to turn them back, and did so wrongly in some versions of torch.
+    """
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last_3d
+
+
 def has_matrix_units() -> bool:
     """Whether this CPU multiplies bfloat16 matrices in hardware (AMX)."""
     return torch.cpu._is_amx_tile_supported()

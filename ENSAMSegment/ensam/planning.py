@@ -34,15 +34,17 @@ ACTIVE_MARGIN = 8  # voxels of the window round box and clicks in which an answe
 _known_ranges: WeakKeyDictionary[Volume, dict[Hashable, IntensityRange]] = WeakKeyDictionary()
 
 # The memory of an answer: (bytes in any case, bytes a voxel of the window). Measured as the peak of the
-# resident memory (VmHWM) over what a process held before it asked, in a process each for 41 windows of
-# 46^3 to 128^3 voxels, cubes and flat ones, with the shipped network on a CPU with matrix units (torch 2.13).
-# Two took more, 1.2 and 1.4 times as much; small ones took as little as a quarter. No graphics card was
-# measured: one is taken to need as much.
-FULL_PRECISION = (200e6, 280)
-HALF_PRECISION = (100e6, 200)
+# resident memory (VmHWM) over what a process held before it asked, by Testing/measure_memory.py in a process
+# each: in half precision for 12 windows of 46^3 to 128^3 voxels, cubes and flat ones, which took 0.8 to 1.2
+# times as much as is foreseen, in float32 for cubes of 46^3 to 160^3 voxels, 0.7 to 1. With the shipped
+# network on a CPU with matrix units (torch 2.13); a graphics card, which was not measured, knows no slabs.
+FULL_PRECISION = (120e6, 245)
+HALF_PRECISION = (60e6, 165)
 MEASURED_WIDTH = 16  # the channels that this network has at full resolution
-CLICK_SHARE = 0.8  # of it that the decoder alone needs
-OBJECT_BYTES = 150  # a voxel of the window, for every object more in a decoder pass
+CLICK_SHARE = 0.5  # of it that the decoder alone needs at most: 0.3 in half precision, up to 0.5 in float32
+# A voxel of the window, for every object more in a decoder pass: 160 to 200 for 4 and 12 objects in 48^3 and
+# 60^3. On a CPU large windows need none of it, since their objects are decoded one after the other.
+OBJECT_BYTES = 200
 FULL_SIZE_BYTES = 12  # a voxel of the volume in the window, before it is thinned or after logits are enlarged
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ensam.checkpoint import Checkpoint, load_checkpoint
-from ensam.device import autocast, choose_device, is_out_of_memory
+from ensam.device import autocast, choose_device, is_out_of_memory, layout
 from ensam.errors import Cancelled, InputError
 from ensam.feature_cache import FeatureCache
 from ensam.masks import MaskCrop
@@ -195,7 +195,7 @@ class InteractiveSession:
             return features, 0.0
         begun = time.perf_counter()
         image = extract(volume.array, plan.window, plan.intensity).to(
-            self.device, memory_format=torch.channels_last_3d
+            self.device, memory_format=layout(self.device)
         )
         with torch.inference_mode(), autocast(self.device, plan.window.shape):
             features = self.network.encode(image, voxel_mm(plan.window, volume))
@@ -249,7 +249,7 @@ class InteractiveSession:
         self.device = device
         self.network = self.checkpoint.network().to(device)
         for part in (self.network.image_encoder, self.network.mask_decoder):
-            part.to(memory_format=torch.channels_last_3d)
+            part.to(memory_format=layout(device))
 
     def _synchronise(self) -> None:
         if self.device.type == "cuda":

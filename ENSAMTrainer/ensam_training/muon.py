@@ -35,11 +35,12 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     x = x.T if tall else x
     gram = x @ x.T
     product = None
-    for _ in range(steps):
+    for left in reversed(range(steps)):
         polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
         polynomial.diagonal().add_(a)
         product = polynomial if product is None else polynomial @ product
-        gram = polynomial @ (gram @ polynomial)
+        if left:
+            gram = polynomial @ (gram @ polynomial)
     x = x if product is None else product @ x
     return (x.T if tall else x).to(matrix.dtype)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from ensam.checkpoint import load_checkpoint
-from ensam.device import autocast
+from ensam.device import autocast, layout
 from ensam.errors import InputError
 from ensam.network import ENSAM, NetworkConfig, renormalise_
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ class RoundsLoss(nn.Module):
         the losses (2,) of the first and the last round."""
         device, shape = image.device, tuple(image.shape[2:])
         with precision(device, shape):
-            features = self.network.encode(image.to(memory_format=torch.channels_last_3d), spacing)
+            features = self.network.encode(image.to(memory_format=layout(device)), spacing)
             logits = self.network.decode(features, user.prompts(device))
             losses = [segmentation_loss(logits, targets)]
             for silent in range(user.silent_rounds(), -1, -1):
@@ -81,7 +81,7 @@ class Trainer:
     ) -> None:
         self.team = team or Alone()
         self.config, self.device = config, self.team.device
-        self.network = _channels_last(network.to(self.device))
+        self.network = _laid_out(network.to(self.device), self.device)
         self.stopwatch = stopwatch or Stopwatch(self.device)
         renormalise_(network)
         self.loss = self.team.wrap(RoundsLoss(network))
@@ -182,7 +182,7 @@ class Trainer:
         network = ENSAM(self.network.config).to(self.device)
         network.load_state_dict({**self.network.state_dict(), **self.average})
         renormalise_(network)
-        return _channels_last(network).eval()
+        return _laid_out(network, self.device).eval()
 
     def state(self) -> dict[str, Any]:
         """All that a run needs to go on, as tensors and plain values."""
@@ -270,8 +270,8 @@ def _optimisers(network: ENSAM, config: TrainingConfig) -> list[torch.optim.Opti
     return optimisers
 
 
-def _channels_last(network: ENSAM) -> ENSAM:
+def _laid_out(network: ENSAM, device: torch.device) -> ENSAM:
     # The convolutional parts alone: the rest holds tensors of four dimensions, which have no such format.
-    network.image_encoder.to(memory_format=torch.channels_last_3d)
-    network.mask_decoder.to(memory_format=torch.channels_last_3d)
+    network.image_encoder.to(memory_format=layout(device))
+    network.mask_decoder.to(memory_format=layout(device))
     return network

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ensam.device import autocast
+from ensam.device import autocast, layout
 from ensam.errors import InputError
 from ensam.masks import MaskCrop
 from ensam.network import ENSAM, PromptTensors
@@ -61,7 +61,7 @@ def score_objects(
                 continue
             box, own, dice = simulate_box(truth, rng), [], []
             with autocast(device, window.shape):
-                image = image.to(device, memory_format=torch.channels_last_3d)
+                image = image.to(device, memory_format=layout(device))
                 features = network.encode(image, window_spacing(case, window))
                 for _ in range(clicks + 1):
                     logits = network.decode(features, PromptTensors.of_objects([box], [own]).to(device))

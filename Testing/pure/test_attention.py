@@ -10,6 +10,7 @@ from ensam.network.attention import (
     LieRE,
     PositionEncoding,
     Residual,
+    exponential,
     rotate,
     unit,
 )
@@ -49,6 +50,16 @@ def scores(lie, query_positions, key_positions, seed=0):
 
 def shift(points, by):
     return [tuple(np.add(p, by).tolist()) for p in points]
+
+
+@fast
+@given(seeds, st.floats(0, 50))
+def test_the_exponential_is_the_exponential(seed, norm):
+    torch.manual_seed(seed)
+    skew = torch.randn(4, WIDTH, WIDTH, dtype=torch.float64)
+    skew = skew - skew.mT
+    skew *= norm / torch.linalg.matrix_norm(skew, 2)[:, None, None]
+    assert torch.allclose(exponential(skew.float()).double(), torch.matrix_exp(skew), atol=1e-4)
 
 
 @fast

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -34,6 +36,14 @@ def test_weights_and_card_come_back_in_half_precision(tmp_path):
     for name, tensor in checkpoint.network().state_dict().items():
         assert tensor.dtype == torch.float32
         assert torch.equal(tensor, network.state_dict()[name].half().float())
+
+
+def test_loading_imports_no_compiler(a_file):
+    """Which torch does by itself for random numbers on the meta device, and takes a second for."""
+    code = "import sys; from ensam.checkpoint import load_checkpoint; load_checkpoint(sys.argv[1])\n"
+    code += "print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, a_file], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["False"]
 
 
 def test_the_card_lies_beside_for_people_to_read(a_file):

@@ -147,11 +147,15 @@ class ENSAM(nn.Module):
     def _coordinates(
         self, voxels: Tensor, shape: tuple[int, ...], spacing: tuple[float, ...] | None
     ) -> Tensor:
-        """Window voxels -> coordinates with the window's centre at 0, in the configuration's unit."""
-        size = torch.tensor(shape, dtype=torch.float32, device=voxels.device)
-        centred = voxels.float() - (size - 1) / 2
+        """Window voxels -> coordinates with the window's centre at 0, in the configuration's unit.
+
+        By plain numbers: to send them as a tensor, the processor would wait for a graphics card.
+        """
         if self.config.position_unit == "window":
-            return centred / (size.max() / 2)
-        if spacing is None:
+            units = [max(shape) / 2] * 3
+        elif spacing is None:
             raise ValueError("this network's positions are in mm: it must be told the window's voxel size")
-        return centred * (torch.tensor(spacing, device=voxels.device) / MM_PER_UNIT)
+        else:
+            units = [MM_PER_UNIT / mm for mm in spacing]
+        axes = zip(voxels.float().unbind(-1), shape, units, strict=True)
+        return torch.stack([(place - (size - 1) / 2) / unit for place, size, unit in axes], dim=-1)
