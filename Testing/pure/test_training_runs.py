@@ -16,6 +16,7 @@ from ensam_training import training as training_module
 from ensam_training.cases import Case
 from ensam_training.configuration import Limit, TrainingConfig
 from ensam_training.curves import RunLog, read_rows, smoothed
+from ensam_training.muon import SPHERE_RATE
 from ensam_training.state import save_whole
 from ensam_training.trainer import Trainer, architecture_of
 from ensam_training.training import RunOptions, train
@@ -111,6 +112,37 @@ def test_a_run_starts_from_another_runs_state_with_a_schedule_of_its_own(a_whole
     assert started.step_count == 6 and started.seconds == 0
     assert started.earlier_seconds == pytest.approx(whole.seconds)
     assert all(torch.equal(started.average[name], whole.average[name]) for name in whole.average)
+
+
+def test_a_run_that_starts_from_a_state_makes_all_of_its_own_steps(a_whole_run, tmp_path):
+    folder, config, _ = a_whole_run
+    for stop_at, steps in ((9, 9), (None, 12)):  # also when it is resumed
+        started = run(tmp_path, config, start=folder / "state.pt", stop_at=stop_at, log_every=1)
+        assert (started.step_count, started.spent()) == (steps, steps - 6)
+    rows = read_rows(tmp_path / "log.csv")
+    assert [row["step"] for row in rows] == [7, 8, 9, 10, 11, 12]
+    # Its warm-up is its own too.
+    assert [row["rate"] for row in rows[:4]] == [0.02, 0.03, 0.04, 0.05]
+
+
+def test_rates_are_those_asked_for_and_not_those_of_the_state(a_whole_run, tmp_path):
+    folder, config, _ = a_whole_run
+    other = TrainingConfig(**{**config.__dict__, "muon_lr": 0.5, "muon_decay": 0.25, "rest_lr": 0.125})
+    started = run(tmp_path, other, start=folder / "state.pt", stop_at=6)
+    groups = [group for optimiser in started.optimisers for group in optimiser.param_groups]
+    assert [group["initial_lr"] for group in groups] == pytest.approx([0.5, 0.5 * SPHERE_RATE, 0.125])
+    assert groups[0]["weight_decay"] == 0.25
+    assert started.optimisers[0].state  # the momenta are there
+
+
+def test_a_state_whose_optimiser_had_other_groups_is_not_resumed(a_whole_run, tmp_path):
+    folder, config, _ = a_whole_run
+    state = state_of(folder)
+    muon = state["optimisers"][0]
+    muon["param_groups"] = [{**muon["param_groups"][0], "params": list(range(len(muon["state"])))}]
+    torch.save(state, tmp_path / "old.pt")
+    with pytest.raises(InputError, match="another optimiser"):
+        run(tmp_path / "run", config, start=tmp_path / "old.pt")
 
 
 def test_a_run_starts_from_a_checkpoint_whose_architecture_counts(tmp_path):
