@@ -20,6 +20,7 @@ from ensam.masks import MaskCrop
 from ensam_training.recipe import ARGUMENTS
 from ensam_training.run_folder import Comparison, Outcome, Progress, Reporter
 from ENSAMTrainerLib.logic import CHECKPOINT_KEY
+from ENSAMTrainerLib.process import Process
 from ENSAMTrainerLib.values import TrainingChoice
 from pure.tiny import write_checkpoint
 
@@ -415,6 +416,17 @@ def wait_until_gone(pid, seconds=30):
             return
         time.sleep(0.1)
     raise AssertionError("Processes of the killed training are still there.")
+
+
+def test_what_a_process_has_started_ends_with_it(tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nsleep 600 &\necho $!\nwait\n")
+    python.chmod(0o755)
+    process = Process(python, ["check"], tmp_path / "log.txt")
+    while not (tmp_path / "log.txt").read_text():
+        assert not process.wait(0.05)
+    process.kill()
+    wait_until_gone(process._process.pid)
 
 
 def test_a_real_process_is_killed_and_resumed_to_the_end(an_mrml_scene, tmp_path, a_base, monkeypatch):
