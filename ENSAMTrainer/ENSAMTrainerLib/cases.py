@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import slicer
 from ensam.errors import InputError
-from ensam_training.collection import Collection
+from ensam_training.collection import CollectedCase, Collection
 from ensam_training.run_folder import Comparison
 from ENSAMSegmentLib.translation import tr as _
 
 from . import scene_cases, scene_files
-from .values import CaseRow, ComparisonRow
+from .values import CaseRow, ComparisonRow, SceneChoice
 
 
 class Cases:
@@ -31,11 +32,17 @@ class Cases:
         for case in self.collection.cases():
             count = sum(len(p.prompts.points) + (p.prompts.box is not None) for p in case.facts.prompts)
             row = CaseRow(case.name, case.facts.source, case.facts.segments, count, case.facts.added)
-            found = checked.get(case.name)
-            if found is not None and self.report.stat().st_mtime >= case.label.stat().st_mtime:
-                row = replace(row, state=found[0], remark=found[1])
-            rows.append(row)
+            rows.append(self._with_found(row, case, checked.get(case.name)))
         return tuple(rows)
+
+    def _with_found(self, row: CaseRow, case: CollectedCase, found: tuple[str, str] | None) -> CaseRow:
+        try:
+            changed = case.label.stat().st_mtime
+            if found is None or self.report.stat().st_mtime < changed:
+                return row
+        except OSError:
+            return replace(row, remark=_("Its segments can't be read: remove the case and add it again."))
+        return replace(row, state=found[0], remark=found[1])
 
     def compared(self, comparisons: Sequence[Comparison]) -> tuple[ComparisonRow, ...]:
         """Judged objects with the names of their segments; with their numbers where the case is gone."""
@@ -75,14 +82,18 @@ class Cases:
         patient = scene_cases.patient_of(volume) or patient
         return self.collection.add(image, segments, source or _("scene"), patient)
 
-    def add_scene_file(self, path: Path, like: slicer.vtkMRMLScene) -> tuple[str, ...]:
-        """Keeps a copy of each image that has a segmentation in a saved scene; gives the cases' names.
+    def add_scene_file(
+        self, path: Path, like: slicer.vtkMRMLScene
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Keeps a copy of each image that has a segmentation in a saved scene.
 
-        Raises InputError.
+        Gives the names of the cases, and those of segmentations that were left out because they don't tell
+        which of several images they were made on. Raises InputError when nothing is added.
         """
         names: list[str] = []
         with scene_files.opened(path, like) as scene:
-            for one in scene_cases.choices(scene):
+            choices, unclear = _apart(scene_cases.choices(scene))
+            for one in choices:
                 ids = [segment.id for segment in one.segments]
                 # A scene is of one patient, unless it says otherwise.
                 names += self.add_from_scene(
@@ -90,8 +101,21 @@ class Cases:
                 )
         if not names:
             text = _("'{name}' holds no segmentation of an image: segment something and save it again.")
+            if unclear:
+                text = _(
+                    "The segmentations in '{name}' don't tell which image they were made on: open it and add"
+                    " them from the scene."
+                )
             raise InputError(text.format(name=path.name))
-        return tuple(names)
+        return tuple(names), unclear
+
+
+def _apart(choices: Sequence[SceneChoice]) -> tuple[list[SceneChoice], tuple[str, ...]]:
+    """The choices whose image is certain, and the names of the segmentations of which it isn't."""
+    images = Counter(one.segmentation_id for one in choices)
+    clear = [one for one in choices if images[one.segmentation_id] == 1]
+    unclear = {o.segmentation_id: o.segmentation_name for o in choices if images[o.segmentation_id] > 1}
+    return clear, tuple(unclear.values())
 
 
 def _read_report(path: Path) -> dict[str, tuple[str, str]]:

@@ -109,9 +109,16 @@ class ENSAMTrainerLogic:
         return names[0]
 
     def add_scene_file(self, path: Path | str) -> tuple[str, ...]:
-        """Keeps a copy of each image that has a segmentation in a saved scene; gives the cases' names."""
-        names = self._cases.add_scene_file(Path(path), slicer.mrmlScene)
-        self._say(Status("done", _("Added {names}.").format(names=", ".join(names))))
+        """Keeps a copy of each image that has a segmentation in a saved scene; gives the cases' names.
+
+        A segmentation that may be of any of several images is left out, which `status` says.
+        """
+        names, unclear = self._cases.add_scene_file(Path(path), slicer.mrmlScene)
+        text = _("Added {names}.").format(names=", ".join(names))
+        if unclear:
+            left_out = _("Left out, since they don't tell which image they were made on: {segmentations}.")
+            text = " ".join([text, left_out.format(segmentations=", ".join(unclear))])
+        self._say(Status("done", text))
         return names
 
     def remove(self, name: str) -> None:

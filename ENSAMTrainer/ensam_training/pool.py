@@ -34,8 +34,8 @@ def end_with_parent(_worker: int = 0) -> None:
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
-        # On Windows a process keeps the number of a parent that is gone; elsewhere other workers may hold open
-        # what tells of its end.
+        # On Windows a process keeps the number of a parent that is gone; elsewhere other workers may hold
+        # open what tells of its end.
         while parent.is_alive() and os.getppid() == parent.pid:
             time.sleep(_WATCH_SECONDS)
         os._exit(1)
