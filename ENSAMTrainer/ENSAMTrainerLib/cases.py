@@ -15,6 +15,7 @@ from ensam_training.run_folder import Comparison
 from ENSAMSegmentLib.translation import tr as _
 
 from . import scene_cases, scene_files
+from .remembered import Remembered
 from .values import CaseRow, ComparisonRow, SceneChoice
 
 
@@ -24,16 +25,32 @@ class Cases:
     def __init__(self, folder: Path) -> None:
         self.collection = Collection(folder / "cases")
         self.report = folder / "check.csv"
+        self._known: Remembered[tuple[CollectedCase, ...]] = Remembered()
+        self._listed: Remembered[tuple[CaseRow, ...]] = Remembered()
 
     def rows(self) -> tuple[CaseRow, ...]:
-        """All cases, with what the last check says of those that haven't changed since."""
+        """All cases, with what the last check says of those that haven't changed since.
+
+        They are read when cases have come or gone, or a check was made.
+        """
+        return self._listed.of(self._read_rows, self.collection.folder, self.report)
+
+    def read_again(self) -> None:
+        """Something was done to the files."""
+        self._known.forget()
+        self._listed.forget()
+
+    def _read_rows(self) -> tuple[CaseRow, ...]:
         checked = _read_report(self.report)
         rows = []
-        for case in self.collection.cases():
+        for case in self._cases():
             count = sum(len(p.prompts.points) + (p.prompts.box is not None) for p in case.facts.prompts)
             row = CaseRow(case.name, case.facts.source, case.facts.segments, count, case.facts.added)
             rows.append(self._with_found(row, case, checked.get(case.name)))
         return tuple(rows)
+
+    def _cases(self) -> tuple[CollectedCase, ...]:
+        return self._known.of(self.collection.cases, self.collection.folder)
 
     def _with_found(self, row: CaseRow, case: CollectedCase, found: tuple[str, str] | None) -> CaseRow:
         try:
@@ -46,7 +63,7 @@ class Cases:
 
     def compared(self, comparisons: Sequence[Comparison]) -> tuple[ComparisonRow, ...]:
         """Judged objects with the names of their segments; with their numbers where the case is gone."""
-        known = {(case.name, n): s for case in self.collection.cases()
+        known = {(case.name, n): s for case in self._cases()
                  for n, s in enumerate(case.facts.segments, start=1)}  # fmt: skip
         return tuple(
             ComparisonRow(
@@ -80,7 +97,17 @@ class Cases:
             raise InputError(_("The image or the segmentation is no longer in the scene: choose again."))
         image, segments = scene_cases.collect(volume, segmentation, segment_ids)
         patient = scene_cases.patient_of(volume) or patient
-        return self.collection.add(image, segments, source or _("scene"), patient)
+        try:
+            return self.collection.add(image, segments, source or _("scene"), patient)
+        finally:
+            self.read_again()
+
+    def remove(self, name: str) -> None:
+        """Deletes a case. Raises InputError if there is none, OutputError if it can't be deleted."""
+        try:
+            self.collection.remove(name)
+        finally:
+            self.read_again()
 
     def add_scene_file(
         self, path: Path, like: slicer.vtkMRMLScene

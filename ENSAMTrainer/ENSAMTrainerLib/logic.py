@@ -23,7 +23,7 @@ from .plots import RunPlot
 from .process import Process
 from .runs import Runs
 from .tasks import Tasks
-from .values import CaseRow, ComparisonRow, SceneChoice, TrainingChoice
+from .values import CaseRow, ComparisonRow, Judgement, SceneChoice, TrainingChoice
 from .words import estimate_text, verdict
 
 CHECKPOINT_KEY = "ENSAM/checkpoint"  # the setting that tells ENSAMSegment which weights to use
@@ -48,7 +48,7 @@ class ENSAMTrainerLogic:
         logic.choice = TrainingChoice(amount=10)
         logic.start()
         logic.wait()
-        print(logic.verdict)
+        print(logic.judgement.verdict)
         if logic.can_install:
             logic.install()
 
@@ -94,6 +94,11 @@ class ENSAMTrainerLogic:
 
     # Cases
 
+    @property
+    def has_cases(self) -> bool:
+        """Whether there is something to train on."""
+        return not self._cases.collection.is_empty
+
     def rows(self) -> tuple[CaseRow, ...]:
         """The cases of the collection, with what the last check says of those that haven't changed since."""
         return self._cases.rows()
@@ -123,7 +128,7 @@ class ENSAMTrainerLogic:
 
     def remove(self, name: str) -> None:
         """Deletes a case of the collection."""
-        self._cases.collection.remove(name)
+        self._cases.remove(name)
         self.changed()
 
     def add_folder(self, path: Path | str) -> None:
@@ -182,7 +187,7 @@ class ENSAMTrainerLogic:
 
     @property
     def can_start(self) -> bool:
-        return not self._is_busy and not self._cases.collection.is_empty
+        return not self._is_busy and self.has_cases
 
     @property
     def can_stop(self) -> bool:
@@ -203,6 +208,8 @@ class ENSAMTrainerLogic:
         self._was_busy = True
         if self._tasks.is_running:
             self._said = self._tasks.poll(wait_s)
+            if not self._tasks.is_running:
+                self._cases.read_again()
         else:
             self._runs.wait(wait_s)
             if self._runs.current is not None and self._plot_is_shown():
@@ -226,7 +233,7 @@ class ENSAMTrainerLogic:
             return self._tasks.status()
         if self._said is not None and self._runs.state not in ("running", "stopping"):
             return self._said
-        if self._runs.state == "none" and not self._cases.collection.is_empty:
+        if self._runs.state == "none" and self.has_cases:
             return Status("ready", _("Check the cases, then press 'Train'."))
         return self._runs.status()
 
@@ -245,27 +252,14 @@ class ENSAMTrainerLogic:
     # Judging
 
     @property
-    def verdict(self) -> str:
-        """Whether the last training made the weights better, in a sentence; "" before."""
+    def judgement(self) -> Judgement:
+        """Whether the last training made the weights better."""
         outcome = self._runs.outcome
-        return "" if outcome is None else verdict(outcome)
-
-    @property
-    def caution(self) -> str:
-        """What makes the verdict worth less than it looks, "" if nothing."""
-        outcome = self._runs.outcome
-        return "" if outcome is None else outcome.warning
-
-    @property
-    def is_better(self) -> bool | None:
-        """Whether the last training made the weights better, None where nobody knows."""
-        outcome = self._runs.outcome
-        return outcome.written if outcome is not None and outcome.comparisons else None
-
-    def comparisons(self) -> tuple[ComparisonRow, ...]:
-        """The held-out objects before and after the last training."""
-        outcome = self._runs.outcome
-        return () if outcome is None else self._cases.compared(outcome.comparisons)
+        if outcome is None:
+            return Judgement()
+        is_better = outcome.written if outcome.comparisons else None
+        rows = self._cases.compared(outcome.comparisons)
+        return Judgement(verdict(outcome), outcome.warning, is_better, rows)
 
     def show_comparison(self, row: ComparisonRow) -> None:
         """Image, corrected segment, and what was found before and after, in the scene and the slice views."""
@@ -335,7 +329,8 @@ class ENSAMTrainerLogic:
     # Life
 
     def activate(self) -> None:
-        """The user is here."""
+        """The user is here, and may have been at the files."""
+        self._cases.read_again()
         self.changed()
 
     def deactivate(self) -> None:
@@ -357,7 +352,7 @@ class ENSAMTrainerLogic:
             raise InputError(_("Something is still running: wait for it, or stop it first."))
 
     def _need_cases(self) -> None:
-        if self._cases.collection.is_empty:
+        if not self.has_cases:
             raise InputError(_("There are no cases yet: add some from the scene, saved scenes or a folder."))
 
     @property

@@ -269,6 +269,7 @@ def test_a_case_that_lost_its_label_after_the_check_says_so(an_mrml_scene, tmp_p
     (logic.folder / "check.csv").write_text(f"name,reason,warnings\n{name},,\n")
     assert [row.state for row in logic.rows()] == ["good"]
     (logic.folder / "cases" / name / "label.nrrd").unlink()
+    logic.activate()
     (row,) = logic.rows()
     assert row.state == "unchecked" and "remove the case and add it again" in row.remark
 
