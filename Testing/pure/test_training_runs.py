@@ -20,7 +20,7 @@ from ensam_training.muon import SPHERE_RATE
 from ensam_training.state import save_whole
 from ensam_training.trainer import Trainer, architecture_of
 from ensam_training.training import RunOptions, train
-from ensam_training.validation import score_objects
+from ensam_training.validation import ObjectScore, mean_over_datasets, mean_over_objects, score_objects
 
 from .tiny_network import TINY, BallWindows, ball_case, tiny_network
 
@@ -238,8 +238,8 @@ def test_what_is_saved_comes_back_and_nothing_is_left_beside_it(tmp_path):
 
 
 def test_the_best_weights_on_held_out_cases_are_kept(a_case, tmp_path, monkeypatch):
-    scores = iter([[0.2, 0.3], [0.6, 0.7], [0.1, 0.2]])
-    monkeypatch.setattr(training_module, "validate", lambda *arguments: next(scores))
+    answers = iter([[ObjectScore("a", 1, dice)] for dice in ((0.2, 0.3), (0.6, 0.7), (0.1, 0.2))])
+    monkeypatch.setattr(training_module, "score_objects", lambda *arguments: next(answers))
     config = TrainingConfig(**{**STEPS.__dict__, "validate_every": 2})
     run(tmp_path, config, [a_case])
     best = torch.load(tmp_path / "best.pt", weights_only=True)
@@ -249,6 +249,38 @@ def test_the_best_weights_on_held_out_cases_are_kept(a_case, tmp_path, monkeypat
     assert [row["step"] for row in rows] == [2, 4, 6]
     assert [row["dice_1"] for row in rows] == [0.3, 0.7, 0.2]
     assert (tmp_path / "curve.png").stat().st_size > 5000
+
+
+def test_a_dataset_of_many_objects_does_not_choose_the_weights_alone(a_case, tmp_path, monkeypatch):
+    first = [ObjectScore("a", i, (0.6, 0.6), "large") for i in range(9)] + [
+        ObjectScore("b", 1, (0.1, 0.1), "small")
+    ]
+    second = [ObjectScore("a", i, (0.5, 0.5), "large") for i in range(9)] + [
+        ObjectScore("b", 1, (0.6, 0.6), "small")
+    ]
+    assert mean_over_objects(first) > mean_over_objects(second)
+    assert mean_over_datasets(first) == pytest.approx(0.35) and mean_over_datasets(second) == pytest.approx(
+        0.55
+    )
+    answers, said = iter([first, second]), []
+    monkeypatch.setattr(training_module, "score_objects", lambda *arguments: next(answers))
+    config = TrainingConfig(**{**STEPS.__dict__, "limit": Limit(2, "steps"), "validate_every": 1})
+    run(tmp_path, config, [a_case], say=said.append)
+    # What is written down stays comparable with older logs.
+    assert [row["dice_box"] for row in read_rows(tmp_path / "validation.csv")] == [0.55, 0.51]
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["step"] == 2
+    assert any("[0.55, 0.55]; compared by 0.3500" in text for text in said)
+
+
+def test_layers_that_hardly_learn_are_named_once(a_case, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_module, "score_objects", lambda *arguments: [ObjectScore("a", 1, (0.5,))])
+    monkeypatch.setattr(Trainer, "hardly_learning", lambda self: ["levels.3", "mlp"])
+    said = []
+    for steps in (2, 3):  # also when it goes on
+        limit = {"limit": Limit(steps, "steps"), "validate_every": 1}
+        run(tmp_path, TrainingConfig(**{**STEPS.__dict__, **limit}), [a_case], say=said.append)
+    assert len(read_rows(tmp_path / "validation.csv")) == 3
+    assert said.count("Warning: Layers that hardly learn: levels.3, mlp.") == 1
 
 
 def test_a_run_tells_where_its_time_went(tmp_path):
@@ -262,6 +294,7 @@ def test_validation_is_the_same_every_time_and_needs_objects(a_case):
     one, again = (score_objects(network, [a_case], 16**3, clicks=2) for _ in range(2))
     assert one == again
     assert all(len(score.dice) == 3 and score.case == a_case.name for score in one)
+    assert {score.dataset for score in one} == {a_case.dataset}
     assert {score.label for score in one} <= set(a_case.objects)
     empty = Case.from_arrays("none", a_case.image, np.zeros_like(a_case.labels), (1, 1, 1))
     with pytest.raises(InputError, match="no object"):
