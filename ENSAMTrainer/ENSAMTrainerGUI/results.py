@@ -67,7 +67,7 @@ class Results:
     def _on_export(self) -> None:
         path = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for the recipe"))
         if path:
-            with errors_shown(), slicer.util.WaitCursor():
+            with errors_shown():
                 self._logic.export_recipe(path)
 
     def _on_import(self) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 import slicer
 from ensam.checkpoint_store import CheckpointStore, KnownCheckpoint
 from ensam.errors import InputError
-from ensam_training.recipe import Recipe, write_recipe
+from ensam_training.recipe import Recipe, unfinished
 from ENSAMSegmentLib.cards import SHIPPED, card_text
 from ENSAMSegmentLib.status import Status
 from ENSAMSegmentLib.translation import tr as _
@@ -173,7 +173,7 @@ class ENSAMTrainerLogic:
     def stop(self) -> None:
         """Ends the training between two steps and judges the best weights so far; `resume` can go on.
 
-        A check, a copy or an estimate ends at once; what it has done stays.
+        A check, a copy or an estimate ends at once; what it has done stays, but for half of a recipe.
         """
         self._tasks.stop()
         self._runs.stop()
@@ -312,12 +312,11 @@ class ENSAMTrainerLogic:
     # Bigger machines
 
     def export_recipe(self, folder: Path | str) -> None:
-        """Writes all that the training needs elsewhere into a new folder: cases, base, program, command."""
+        """Writes all that the training needs elsewhere into a new or an empty folder, in a process: cases,
+        base, program, command."""
         self._need_cases()
-        write_recipe(self._recipe(Path("unused")), self._base, Path(folder))
-        self._say(
-            Status("done", _("Written: README.txt in '{folder}' says how to run it.").format(folder=folder))
-        )
+        arguments = self._recipe(Path("unused")).exporting(self._base, Path(folder))
+        self._begin("export", arguments, unfinished(Path(folder)))
 
     def import_result(self, path: Path | str) -> None:
         """Takes a checkpoint that was trained elsewhere, to be looked at and installed."""
@@ -367,9 +366,9 @@ class ENSAMTrainerLogic:
     def _recipe(self, state: Path) -> Recipe:
         return self.choice.recipe(self._cases.collection.folder, state, self._folder / "cache")
 
-    def _begin(self, name: str, arguments: Sequence[str]) -> None:
+    def _begin(self, name: str, arguments: Sequence[str], leaves: Path | None = None) -> None:
         self._refuse_while_busy()
-        self._tasks.begin(name, arguments)
+        self._tasks.begin(name, arguments, leaves)
         self._say(None)
 
     def _say(self, status: Status | None) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from ensam.checkpoint import load_checkpoint
 from ensam.errors import InputError
 from ensam.masks import MaskCrop
 from ensam_training import collection, run_folder
-from ensam_training.recipe import ARGUMENTS
+from ensam_training.__main__ import main
+from ensam_training.recipe import ARGUMENTS, unfinished
 from ensam_training.run_folder import Comparison, Outcome, Progress, Reporter
 from ENSAMTrainerLib.logic import CHECKPOINT_KEY
 from ENSAMTrainerLib.process import Process
@@ -398,19 +400,47 @@ def test_the_plot_shows_the_rows_that_are_whole(a_training, logic):
     assert logic._plot.update(state) is chart
 
 
-def test_a_recipe_holds_all_that_another_machine_needs(logic, tmp_path):
-    logic.choice = TrainingChoice(name="liver", amount=30)
-    logic.export_recipe(tmp_path / "recipe")
+def by_the_command(arguments, log):
+    with log.open("w") as said, redirect_stdout(said), redirect_stderr(said):
+        return main(arguments)
+
+
+def test_a_recipe_holds_all_that_another_machine_needs(a_training, logic, tmp_path):
+    a_training.does = by_the_command
+    logic.choice = TrainingChoice(name="liver", amount=30, unit="epochs", edge=56, licence="CC0")
     written = tmp_path / "recipe"
+    written.mkdir()  # a dialog for folders gives one that is there
+    logic.export_recipe(written)
+    assert logic.status.kind == "working" and logic.can_stop
+    logic.wait()
+    assert logic.status.text == f"Written: README.txt in '{written}' says how to run it."
     assert {p.name for p in written.iterdir()} == {
         "cases", "base.safetensors", "ensam", "ensam_training", ARGUMENTS, "README.txt",
     }  # fmt: skip
     arguments = (written / ARGUMENTS).read_text().split("\n")
     assert arguments[:3] == ["finetune", "base.safetensors", "cases"]
     assert "result/liver.safetensors" in arguments
+    text = " ".join(arguments)
+    assert all(part in text for part in ("--epochs 30", "--edge 56", "--licence CC0", "--device auto"))
     assert not [a for a in arguments if str(tmp_path) in a]
-    with pytest.raises(InputError, match="is there already"):
-        logic.export_recipe(written)
+    logic.export_recipe(written)
+    with pytest.raises(InputError, match="is there already: choose a new or an empty folder"):
+        logic.wait()
+    assert {p.name for p in tmp_path.iterdir()} == {"recipe", "training"}
+
+
+def test_a_recipe_that_is_given_up_leaves_nothing(a_training, logic, tmp_path):
+    logic.export_recipe(tmp_path / "recipe")
+    half = Path(unfinished(tmp_path / "recipe"), "cases")
+    half.mkdir(parents=True)
+    logic.stop()
+    assert a_training.process.killed and not half.parent.exists()
+    # Also one that nobody could clean up after.
+    half.mkdir(parents=True)
+    a_training.does = by_the_command
+    logic.export_recipe(tmp_path / "recipe")
+    logic.wait()
+    assert {p.name for p in tmp_path.iterdir()} == {"recipe", "training"}
 
 
 def test_a_result_from_elsewhere_is_judged_and_installed_as_ones_own(a_training, logic, tmp_path):
