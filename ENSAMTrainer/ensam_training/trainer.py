@@ -25,10 +25,6 @@ from ensam_training.schedule import rate
 from ensam_training.stopwatch import Stopwatch
 from ensam_training.user import SimulatedUser
 
-# In trainings all of whose layers learned none was under 0.01; where the deep levels had died, some were
-# at 0.0006 and less.
-HARDLY = 1e-3
-SETTLED = 50  # steps after which every layer has had a gradient if one reaches it
 _ANOTHER_OPTIMISER = "The saved training used another optimiser: choose another folder for this one."
 MOST_SKIPPED = 50  # steps in a row without finite gradients: then the weights are lost, not a window
 
@@ -181,21 +177,6 @@ class Trainer:
         with torch.no_grad():
             for name, parameter in self.network.named_parameters():
                 self.average[name].lerp_(parameter, 1 - decay)
-
-    def hardly_learning(self) -> list[str]:
-        """The layers of Muon whose momentum is under `HARDLY` of the median, an entry: what gradient reaches
-        them is lost beside the others', and Muon's steps, which have their length all the same, are noise.
-        None in the first steps, and none without Muon."""
-        muon = self.optimisers[0]
-        if not isinstance(muon, Muon) or self.step_count < SETTLED:
-            return []
-        layers = {id(p): name.removesuffix(".weight") for name, p in self.network.named_parameters()}
-        parameters = [p for group in muon.param_groups for p in group["params"]]
-        # A layer that no step needed has no momentum at all.
-        momenta = [muon.state.get(p, {}).get("momentum", torch.zeros_like(p)) for p in parameters]
-        sizes = torch.stack([m.float().square().mean().sqrt() for m in momenta]).cpu()
-        small = (sizes < HARDLY * sizes.median()).tolist()
-        return [layers[id(p)] for p, is_small in zip(parameters, small, strict=True) if is_small]
 
     def averaged(self) -> ENSAM:
         """The network with the averaged weights, back on the sphere."""

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ensam_training.cases import Case
 from ensam_training.configuration import TrainingConfig
 from ensam_training.curves import RunLog
+from ensam_training.dead_layers import SETTLED, hardly_learning
 from ensam_training.distributed import Alone, Team
 from ensam_training.pool import end_with_parent, processors
 from ensam_training.sampling import EDGES, Sample, WindowSampler
@@ -266,7 +267,10 @@ class Run:
         return scores, worth
 
     def _look_for_dead_layers(self) -> None:
-        names = [] if self.has_warned else self.trainer.hardly_learning()
+        trainer = self.trainer
+        if self.has_warned or trainer.step_count < SETTLED:
+            return
+        names = hardly_learning(trainer.network, trainer.optimisers[0])
         if names:
             self.has_warned = True
             self._warn(f"Layers that hardly learn: {', '.join(names)}.")

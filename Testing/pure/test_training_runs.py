@@ -274,7 +274,8 @@ def test_a_dataset_of_many_objects_does_not_choose_the_weights_alone(a_case, tmp
 
 def test_layers_that_hardly_learn_are_named_once(a_case, tmp_path, monkeypatch):
     monkeypatch.setattr(training_module, "score_objects", lambda *arguments: [ObjectScore("a", 1, (0.5,))])
-    monkeypatch.setattr(Trainer, "hardly_learning", lambda self: ["levels.3", "mlp"])
+    monkeypatch.setattr(training_module, "hardly_learning", lambda *arguments: ["levels.3", "mlp"])
+    monkeypatch.setattr(training_module, "SETTLED", 2)
     said = []
     for steps in (2, 3):  # also when it goes on
         limit = {"limit": Limit(steps, "steps"), "validate_every": 1}
