@@ -253,6 +253,17 @@ def architecture_of(path: Path) -> NetworkConfig:
     return NetworkConfig.from_dict(torch.load(path, weights_only=True, mmap=True)["architecture"])
 
 
+def _take_momenta(optimiser: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """All of a saved state but rates and decay, which are the configuration's. Raises InputError."""
+    own = [{name: v for name, v in group.items() if name != "params"} for group in optimiser.param_groups]
+    try:
+        optimiser.load_state_dict(saved)
+    except ValueError as error:  # other groups, or other numbers of parameters in them
+        raise InputError(_ANOTHER_OPTIMISER) from error
+    for group, values in zip(optimiser.param_groups, own, strict=True):
+        group.update(values)
+
+
 def _optimisers(network: ENSAM, config: TrainingConfig) -> list[torch.optim.Optimizer]:
     """Muon, if the configuration says so, and AdamW for the rest, last.
 
@@ -274,17 +285,6 @@ def _optimisers(network: ENSAM, config: TrainingConfig) -> list[torch.optim.Opti
         for group in optimiser.param_groups:
             group["initial_lr"] = group["lr"]
     return optimisers
-
-
-def _take_momenta(optimiser: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """All of a saved state but rates and decay, which are the configuration's. Raises InputError."""
-    own = [{name: v for name, v in group.items() if name != "params"} for group in optimiser.param_groups]
-    try:
-        optimiser.load_state_dict(saved)
-    except ValueError as error:  # other groups, or other numbers of parameters in them
-        raise InputError(_ANOTHER_OPTIMISER) from error
-    for group, values in zip(optimiser.param_groups, own, strict=True):
-        group.update(values)
 
 
 def _channels_last(network: ENSAM) -> ENSAM:
