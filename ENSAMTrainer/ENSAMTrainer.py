@@ -167,8 +167,9 @@ class ENSAMTrainerTest(ScriptedLoadableModuleTest):
                 logic.choice = TrainingChoice(amount=1.0, unit="minutes", licence="CC0-1.0", name="balls")
                 logic.start()
                 self.wait(logic, 600)
-                self.delayDisplay(logic.verdict)
-                self.assertTrue(logic.verdict and logic.comparisons())
+                judgement = logic.judgement
+                self.delayDisplay(judgement.verdict)
+                self.assertTrue(judgement.verdict and judgement.comparisons)
 
                 if logic.can_install:
                     logic.install()

@@ -50,6 +50,15 @@ def replacing(path: Path | str) -> Iterator[Path]:
             temporary.unlink()
 
 
+def make_folder(path: Path) -> Path:
+    """The folder, made with those above it where it isn't there yet. Raises `OutputError`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_written(path, error.strerror) from error
+    return path
+
+
 def remove_unfinished(folder: Path, names: Collection[str]) -> None:
     """Removes what a process that was killed in `replacing` has left of files of these names."""
     for path in folder.glob(".????????-*"):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Judging:
-    """Shows verdict, caution, and `logic.comparisons()` with their mean, and a row of these in the views."""
+    """Shows `logic.judgement` with the mean of its comparisons, and a row of these in the views."""
 
     def __init__(self, ui: object, logic: ENSAMTrainerLogic) -> None:
         self._ui = ui
@@ -31,14 +31,14 @@ class Judging:
 
     def refresh(self) -> None:
         """Show the judgement as it is now."""
-        ui, verdict, is_better = self._ui, self._logic.verdict, self._logic.is_better
-        ui.verdictLabel.text = verdict or _(
+        ui, judgement = self._ui, self._logic.judgement
+        ui.verdictLabel.text = judgement.verdict or _(
             "Nothing to judge yet. A training compares the held-out cases here, before and after."
         )
+        is_better, rows = judgement.is_better, judgement.comparisons
         ui.verdictLabel.styleSheet = "" if is_better is None else style(GOOD if is_better else BAD)
-        ui.cautionLabel.text = self._logic.caution
-        ui.cautionLabel.visible = bool(self._logic.caution)
-        rows = self._logic.comparisons()
+        ui.cautionLabel.text = judgement.caution
+        ui.cautionLabel.visible = bool(judgement.caution)
         if rows != self._rows:
             self._rows = rows
             self._fill()

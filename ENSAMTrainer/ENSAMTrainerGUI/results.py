@@ -37,7 +37,7 @@ class Results:
         ui.cardLabel.visible = bool(ui.cardLabel.text)
         ui.useButton.enabled = logic.can_install
         ui.takeBackButton.enabled = bool(logic.installed_result)
-        ui.exportButton.enabled = bool(logic.rows()) and not is_working
+        ui.exportButton.enabled = logic.has_cases and not is_working
         ui.importButton.enabled = not is_working
 
     def _card(self) -> str:
@@ -67,7 +67,7 @@ class Results:
     def _on_export(self) -> None:
         path = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for the recipe"))
         if path:
-            with errors_shown(), slicer.util.WaitCursor():
+            with errors_shown():
                 self._logic.export_recipe(path)
 
     def _on_import(self) -> None:

@@ -53,7 +53,7 @@ class Training:
         self._show_choice()
         # What is chosen now wouldn't reach a training that runs.
         ui.choiceBox.enabled = not is_working
-        ui.estimateButton.enabled = bool(logic.rows()) and not is_working
+        ui.estimateButton.enabled = logic.has_cases and not is_working
         ui.estimateLabel.text = logic.estimate_text
         ui.trainButton.enabled = logic.can_start
         ui.stopButton.enabled = logic.can_stop

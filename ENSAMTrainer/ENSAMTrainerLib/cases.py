@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import slicer
 from ensam.errors import InputError
-from ensam_training.collection import Collection
+from ensam_training.collection import CollectedCase, Collection
 from ensam_training.run_folder import Comparison
 from ENSAMSegmentLib.translation import tr as _
 
 from . import scene_cases, scene_files
-from .values import CaseRow, ComparisonRow
+from .remembered import Remembered
+from .values import CaseRow, ComparisonRow, SceneChoice
 
 
 class Cases:
@@ -23,23 +25,45 @@ class Cases:
     def __init__(self, folder: Path) -> None:
         self.collection = Collection(folder / "cases")
         self.report = folder / "check.csv"
+        self._known: Remembered[tuple[CollectedCase, ...]] = Remembered()
+        self._listed: Remembered[tuple[CaseRow, ...]] = Remembered()
 
     def rows(self) -> tuple[CaseRow, ...]:
-        """All cases, with what the last check says of those that haven't changed since."""
+        """All cases, with what the last check says of those that haven't changed since.
+
+        They are read when cases have come or gone, or a check was made.
+        """
+        return self._listed.of(self._read_rows, self.collection.folder, self.report)
+
+    def read_again(self) -> None:
+        """Something was done to the files."""
+        self._known.forget()
+        self._listed.forget()
+
+    def _read_rows(self) -> tuple[CaseRow, ...]:
         checked = _read_report(self.report)
         rows = []
-        for case in self.collection.cases():
+        for case in self._cases():
             count = sum(len(p.prompts.points) + (p.prompts.box is not None) for p in case.facts.prompts)
             row = CaseRow(case.name, case.facts.source, case.facts.segments, count, case.facts.added)
-            found = checked.get(case.name)
-            if found is not None and self.report.stat().st_mtime >= case.label.stat().st_mtime:
-                row = replace(row, state=found[0], remark=found[1])
-            rows.append(row)
+            rows.append(self._with_found(row, case, checked.get(case.name)))
         return tuple(rows)
+
+    def _cases(self) -> tuple[CollectedCase, ...]:
+        return self._known.of(self.collection.cases, self.collection.folder)
+
+    def _with_found(self, row: CaseRow, case: CollectedCase, found: tuple[str, str] | None) -> CaseRow:
+        try:
+            changed = case.label.stat().st_mtime
+            if found is None or self.report.stat().st_mtime < changed:
+                return row
+        except OSError:
+            return replace(row, remark=_("Its segments can't be read: remove the case and add it again."))
+        return replace(row, state=found[0], remark=found[1])
 
     def compared(self, comparisons: Sequence[Comparison]) -> tuple[ComparisonRow, ...]:
         """Judged objects with the names of their segments; with their numbers where the case is gone."""
-        known = {(case.name, n): s for case in self.collection.cases()
+        known = {(case.name, n): s for case in self._cases()
                  for n, s in enumerate(case.facts.segments, start=1)}  # fmt: skip
         return tuple(
             ComparisonRow(
@@ -73,16 +97,30 @@ class Cases:
             raise InputError(_("The image or the segmentation is no longer in the scene: choose again."))
         image, segments = scene_cases.collect(volume, segmentation, segment_ids)
         patient = scene_cases.patient_of(volume) or patient
-        return self.collection.add(image, segments, source or _("scene"), patient)
+        try:
+            return self.collection.add(image, segments, source or _("scene"), patient)
+        finally:
+            self.read_again()
 
-    def add_scene_file(self, path: Path, like: slicer.vtkMRMLScene) -> tuple[str, ...]:
-        """Keeps a copy of each image that has a segmentation in a saved scene; gives the cases' names.
+    def remove(self, name: str) -> None:
+        """Deletes a case. Raises InputError if there is none, OutputError if it can't be deleted."""
+        try:
+            self.collection.remove(name)
+        finally:
+            self.read_again()
 
-        Raises InputError.
+    def add_scene_file(
+        self, path: Path, like: slicer.vtkMRMLScene
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Keeps a copy of each image that has a segmentation in a saved scene.
+
+        Gives the names of the cases, and those of segmentations that were left out because they don't tell
+        which of several images they were made on. Raises InputError when nothing is added.
         """
         names: list[str] = []
         with scene_files.opened(path, like) as scene:
-            for one in scene_cases.choices(scene):
+            choices, unclear = _apart(scene_cases.choices(scene))
+            for one in choices:
                 ids = [segment.id for segment in one.segments]
                 # A scene is of one patient, unless it says otherwise.
                 names += self.add_from_scene(
@@ -90,8 +128,21 @@ class Cases:
                 )
         if not names:
             text = _("'{name}' holds no segmentation of an image: segment something and save it again.")
+            if unclear:
+                text = _(
+                    "The segmentations in '{name}' don't tell which image they were made on: open it and add"
+                    " them from the scene."
+                )
             raise InputError(text.format(name=path.name))
-        return tuple(names)
+        return tuple(names), unclear
+
+
+def _apart(choices: Sequence[SceneChoice]) -> tuple[list[SceneChoice], tuple[str, ...]]:
+    """The choices whose image is certain, and the names of the segmentations of which it isn't."""
+    images = Counter(one.segmentation_id for one in choices)
+    clear = [one for one in choices if images[one.segmentation_id] == 1]
+    unclear = {o.segmentation_id: o.segmentation_name for o in choices if images[o.segmentation_id] > 1}
+    return clear, tuple(unclear.values())
 
 
 def _read_report(path: Path) -> dict[str, tuple[str, str]]:

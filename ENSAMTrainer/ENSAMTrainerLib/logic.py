@@ -11,7 +11,7 @@ from typing import Protocol
 import slicer
 from ensam.checkpoint_store import CheckpointStore, KnownCheckpoint
 from ensam.errors import InputError
-from ensam_training.recipe import Recipe, write_recipe
+from ensam_training.recipe import Recipe, unfinished
 from ENSAMSegmentLib.cards import SHIPPED, card_text
 from ENSAMSegmentLib.status import Status
 from ENSAMSegmentLib.translation import tr as _
@@ -23,7 +23,7 @@ from .plots import RunPlot
 from .process import Process
 from .runs import Runs
 from .tasks import Tasks
-from .values import CaseRow, ComparisonRow, SceneChoice, TrainingChoice
+from .values import CaseRow, ComparisonRow, Judgement, SceneChoice, TrainingChoice
 from .words import estimate_text, verdict
 
 CHECKPOINT_KEY = "ENSAM/checkpoint"  # the setting that tells ENSAMSegment which weights to use
@@ -48,7 +48,7 @@ class ENSAMTrainerLogic:
         logic.choice = TrainingChoice(amount=10)
         logic.start()
         logic.wait()
-        print(logic.verdict)
+        print(logic.judgement.verdict)
         if logic.can_install:
             logic.install()
 
@@ -94,6 +94,11 @@ class ENSAMTrainerLogic:
 
     # Cases
 
+    @property
+    def has_cases(self) -> bool:
+        """Whether there is something to train on."""
+        return not self._cases.collection.is_empty
+
     def rows(self) -> tuple[CaseRow, ...]:
         """The cases of the collection, with what the last check says of those that haven't changed since."""
         return self._cases.rows()
@@ -109,14 +114,21 @@ class ENSAMTrainerLogic:
         return names[0]
 
     def add_scene_file(self, path: Path | str) -> tuple[str, ...]:
-        """Keeps a copy of each image that has a segmentation in a saved scene; gives the cases' names."""
-        names = self._cases.add_scene_file(Path(path), slicer.mrmlScene)
-        self._say(Status("done", _("Added {names}.").format(names=", ".join(names))))
+        """Keeps a copy of each image that has a segmentation in a saved scene; gives the cases' names.
+
+        A segmentation that may be of any of several images is left out, which `status` says.
+        """
+        names, unclear = self._cases.add_scene_file(Path(path), slicer.mrmlScene)
+        text = _("Added {names}.").format(names=", ".join(names))
+        if unclear:
+            left_out = _("Left out, since they don't tell which image they were made on: {segmentations}.")
+            text = " ".join([text, left_out.format(segmentations=", ".join(unclear))])
+        self._say(Status("done", text))
         return names
 
     def remove(self, name: str) -> None:
         """Deletes a case of the collection."""
-        self._cases.collection.remove(name)
+        self._cases.remove(name)
         self.changed()
 
     def add_folder(self, path: Path | str) -> None:
@@ -161,7 +173,7 @@ class ENSAMTrainerLogic:
     def stop(self) -> None:
         """Ends the training between two steps and judges the best weights so far; `resume` can go on.
 
-        A check, a copy or an estimate ends at once; what it has done stays.
+        A check, a copy or an estimate ends at once; what it has done stays, but for half of a recipe.
         """
         self._tasks.stop()
         self._runs.stop()
@@ -175,7 +187,7 @@ class ENSAMTrainerLogic:
 
     @property
     def can_start(self) -> bool:
-        return not self._is_busy and not self._cases.collection.is_empty
+        return not self._is_busy and self.has_cases
 
     @property
     def can_stop(self) -> bool:
@@ -196,6 +208,8 @@ class ENSAMTrainerLogic:
         self._was_busy = True
         if self._tasks.is_running:
             self._said = self._tasks.poll(wait_s)
+            if not self._tasks.is_running:
+                self._cases.read_again()
         else:
             self._runs.wait(wait_s)
             if self._runs.current is not None and self._plot_is_shown():
@@ -219,7 +233,7 @@ class ENSAMTrainerLogic:
             return self._tasks.status()
         if self._said is not None and self._runs.state not in ("running", "stopping"):
             return self._said
-        if self._runs.state == "none" and not self._cases.collection.is_empty:
+        if self._runs.state == "none" and self.has_cases:
             return Status("ready", _("Check the cases, then press 'Train'."))
         return self._runs.status()
 
@@ -238,27 +252,14 @@ class ENSAMTrainerLogic:
     # Judging
 
     @property
-    def verdict(self) -> str:
-        """Whether the last training made the weights better, in a sentence; "" before."""
+    def judgement(self) -> Judgement:
+        """Whether the last training made the weights better."""
         outcome = self._runs.outcome
-        return "" if outcome is None else verdict(outcome)
-
-    @property
-    def caution(self) -> str:
-        """What makes the verdict worth less than it looks, "" if nothing."""
-        outcome = self._runs.outcome
-        return "" if outcome is None else outcome.warning
-
-    @property
-    def is_better(self) -> bool | None:
-        """Whether the last training made the weights better, None where nobody knows."""
-        outcome = self._runs.outcome
-        return outcome.written if outcome is not None and outcome.comparisons else None
-
-    def comparisons(self) -> tuple[ComparisonRow, ...]:
-        """The held-out objects before and after the last training."""
-        outcome = self._runs.outcome
-        return () if outcome is None else self._cases.compared(outcome.comparisons)
+        if outcome is None:
+            return Judgement()
+        is_better = outcome.written if outcome.comparisons else None
+        rows = self._cases.compared(outcome.comparisons)
+        return Judgement(verdict(outcome), outcome.warning, is_better, rows)
 
     def show_comparison(self, row: ComparisonRow) -> None:
         """Image, corrected segment, and what was found before and after, in the scene and the slice views."""
@@ -311,12 +312,11 @@ class ENSAMTrainerLogic:
     # Bigger machines
 
     def export_recipe(self, folder: Path | str) -> None:
-        """Writes all that the training needs elsewhere into a new folder: cases, base, program, command."""
+        """Writes all that the training needs elsewhere into a new or an empty folder, in a process: cases,
+        base, program, command."""
         self._need_cases()
-        write_recipe(self._recipe(Path("unused")), self._base, Path(folder))
-        self._say(
-            Status("done", _("Written: README.txt in '{folder}' says how to run it.").format(folder=folder))
-        )
+        arguments = self._recipe(Path("unused")).exporting(self._base, Path(folder))
+        self._begin("export", arguments, unfinished(Path(folder)))
 
     def import_result(self, path: Path | str) -> None:
         """Takes a checkpoint that was trained elsewhere, to be looked at and installed."""
@@ -328,7 +328,8 @@ class ENSAMTrainerLogic:
     # Life
 
     def activate(self) -> None:
-        """The user is here."""
+        """The user is here, and may have been at the files."""
+        self._cases.read_again()
         self.changed()
 
     def deactivate(self) -> None:
@@ -350,7 +351,7 @@ class ENSAMTrainerLogic:
             raise InputError(_("Something is still running: wait for it, or stop it first."))
 
     def _need_cases(self) -> None:
-        if self._cases.collection.is_empty:
+        if not self.has_cases:
             raise InputError(_("There are no cases yet: add some from the scene, saved scenes or a folder."))
 
     @property
@@ -365,9 +366,9 @@ class ENSAMTrainerLogic:
     def _recipe(self, state: Path) -> Recipe:
         return self.choice.recipe(self._cases.collection.folder, state, self._folder / "cache")
 
-    def _begin(self, name: str, arguments: Sequence[str]) -> None:
+    def _begin(self, name: str, arguments: Sequence[str], leaves: Path | None = None) -> None:
         self._refuse_while_busy()
-        self._tasks.begin(name, arguments)
+        self._tasks.begin(name, arguments, leaves)
         self._say(None)
 
     def _say(self, status: Status | None) -> None:

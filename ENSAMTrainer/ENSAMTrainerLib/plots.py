@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import slicer
 import vtk
+from ensam_training.curves import read_rows
 from ENSAMSegmentLib.scene_nodes import singleton
 from ENSAMSegmentLib.translation import tr as _
 
@@ -21,7 +21,7 @@ class RunPlot:
 
     def update(self, run: Path) -> slicer.vtkMRMLPlotChartNode:
         """The chart of the run in a folder, as far as it is."""
-        losses, scores = _rows(run / "log.csv"), _rows(run / "validation.csv")
+        losses, scores = read_rows(run / "log.csv"), read_rows(run / "validation.csv")
         chart = singleton(self._scene, "vtkMRMLPlotChartNode", "ENSAMTraining")
         columns = [name for name in (scores[0] if scores else ()) if name.startswith("dice_")] or [""]
         for role, title, color, rows, column in (
@@ -71,17 +71,3 @@ class RunPlot:
         series.SetMarkerStyle(kinds.MarkerStyleNone if role == "Loss" else kinds.MarkerStyleCircle)
         if not chart.HasPlotSeriesNodeID(series.GetID()):
             chart.AddAndObservePlotSeriesNodeID(series.GetID())
-
-
-def _rows(path: Path) -> list[dict[str, float]]:
-    """The whole rows of a log that is being written."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError:
-        return []
-    return [
-        {name: float(value) for name, value in row.items()}
-        for row in rows
-        if None not in row and None not in row.values() and "" not in row.values()
-    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import shutil
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from ENSAMSegmentLib.status import Status
 from ENSAMSegmentLib.translation import tr as _
 
 from .process import Process, last_words
+from .remembered import Remembered
 from .words import working
 
 LOG, _ARGUMENTS, _INSTALLED = "log.txt", "arguments.json", "installed.json"
@@ -34,10 +36,10 @@ class Runs:
         folder: Path,
         python: Path,
         start: Callable[..., Process] = Process,
-        now: Callable = datetime.now,
     ) -> None:
-        """start: starts a process, see `Process`. now: the time."""
-        self._folder, self._python, self._start, self._now = folder, python, start, now
+        """start: starts a process, see `Process`."""
+        self._folder, self._python, self._start = folder, python, start
+        self._outcomes: Remembered[Outcome | None] = Remembered()
         self._process: Process | None = None
         self._asked_to_stop = False
 
@@ -59,7 +61,7 @@ class Runs:
             return "none"
         if self._is_running(run):
             return "stopping" if self._asked_to_stop else "running"
-        outcome = run.outcome
+        outcome = self._outcome_of(run)
         if outcome is None:
             return "failed"
         return "stopped" if outcome.stopped else "done"
@@ -68,7 +70,7 @@ class Runs:
     def outcome(self) -> Outcome | None:
         """What the newest run came to, None while it isn't over."""
         run = self.current
-        return None if run is None or self._is_running(run) else run.outcome
+        return None if run is None or self._is_running(run) else self._outcome_of(run)
 
     @property
     def result(self) -> Path | None:
@@ -192,21 +194,37 @@ class Runs:
             temporary.write_text(json.dumps({"path": str(path), "previous": previous}), encoding="utf-8")
 
     def installed(self) -> tuple[Path, str] | None:
-        """Where the newest run's result is installed and which checkpoint it replaced, None if nowhere."""
+        """Where the newest run's result is installed and which checkpoint it replaced, None if nowhere.
+
+        An earlier result of the same run, which was resumed since, doesn't count.
+        """
         run = self.current
         try:
             noted = json.loads((run.path / _INSTALLED).read_text(encoding="utf-8")) if run else None
             path, previous = (Path(noted["path"]), str(noted["previous"])) if noted else (None, "")
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return (path, previous) if path is not None and path.is_file() else None
+        if path is None or not path.is_file():
+            return None
+        result = self.result
+        return (path, previous) if result is None or _are_same(result, path) else None
 
     def _launch(self, folder: Path) -> None:
         arguments = read_arguments(folder / _ARGUMENTS)
         self._process = self._start(self._python, arguments, folder / LOG)
         self._asked_to_stop = False
 
+    def _outcome_of(self, run: RunFolder) -> Outcome | None:
+        return self._outcomes.of(lambda: run.outcome, run.path / OUTCOME)
+
     def _is_running(self, run: RunFolder) -> bool:
         if self._process is not None and self._process.log.parent == run.path:
             return self._process.exit_code is None
         return run.is_alive
+
+
+def _are_same(one: Path, other: Path) -> bool:
+    try:
+        return filecmp.cmp(one, other, shallow=False)  # it remembers what it has compared
+    except OSError:
+        return False

@@ -1,7 +1,8 @@
-"""The trainer's short jobs, each in a process of its own: checking, copying a folder, estimating."""
+"""The trainer's short jobs, each in a process of its own: checking, copying, estimating."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,16 +21,19 @@ class Tasks:
         self._folder, self._python, self._start = folder, python, start
         self._process: Process | None = None
         self._name = ""
+        self._leaves: Path | None = None
 
     @property
     def is_running(self) -> bool:
         return self._process is not None
 
-    def begin(self, name: str, arguments: Sequence[str]) -> None:
-        """Starts a job: "collect", "check" or "estimate". Raises InputError."""
+    def begin(self, name: str, arguments: Sequence[str], leaves: Path | None = None) -> None:
+        """Starts a job: "collect", "check", "estimate" or "export". leaves: a folder that is of no use if the
+        job is stopped. Raises InputError."""
         log = self._folder / f"{name}.txt"
         log.unlink(missing_ok=True)
         self._process, self._name = self._start(self._python, arguments, log), name
+        self._leaves = leaves
 
     def poll(self, wait_s: float) -> Status | None:
         """Waits a little; what came of the job once it has ended, None before."""
@@ -42,7 +46,7 @@ class Tasks:
         if code != 0:
             return Status("error", words or _("It broke off: see '{log}'.").format(log=log))
         # What a check and an estimate found has places of its own.
-        return Status("done", words if self._name == "collect" else _("Done."))
+        return Status("done", words if self._name in ("collect", "export") else _("Done."))
 
     def status(self) -> Status:
         """What the job does."""
@@ -53,3 +57,5 @@ class Tasks:
         if self._process is not None:
             self._process.kill()
             self._process = None
+            if self._leaves is not None:
+                shutil.rmtree(self._leaves, ignore_errors=True)

@@ -95,3 +95,17 @@ class ComparisonRow:
     after_box: float
     before_clicks: float
     after_clicks: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Whether the last training made the weights better; as it is by default before any has ended.
+
+    verdict: in a sentence. caution: what makes that worth less than it looks, "" if nothing. is_better: None
+    where nobody knows. comparisons: the held-out objects before and after.
+    """
+
+    verdict: str = ""
+    caution: str = ""
+    is_better: bool | None = None
+    comparisons: tuple[ComparisonRow, ...] = ()

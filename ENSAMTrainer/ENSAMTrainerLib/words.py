@@ -74,4 +74,5 @@ def task_texts() -> dict[str, str]:
         "collect": _("Copying cases..."),
         "check": _("Checking the cases..."),
         "estimate": _("Measuring a few steps..."),
+        "export": _("Copying all that the training needs..."),
     }

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from ensam.errors import InputError
-from ensam.files import not_written, replacing
+from ensam.files import make_folder, replacing
 from ensam.network import NetworkConfig
 
 from ensam_training.configuration import TrainingConfig
@@ -98,10 +98,7 @@ def ablate(
     Each has a process of its own, so that all pay alike for the kernels that are compiled for each window
     shape. A variant that is done is not run again, and one that was interrupted goes on. Raises InputError.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_written(folder, error.strerror) from error
+    make_folder(folder)
     context = multiprocessing.get_context("spawn")
     with pool or ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
         running = {

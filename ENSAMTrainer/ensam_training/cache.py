@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from ensam.errors import InputError
-from ensam.files import not_written, replacing
+from ensam.files import make_folder, replacing
 from ensam.planning import ObjectPrompts
 from ensam.preprocessing import IntensityRange
 from ensam.volume import Volume
@@ -256,10 +256,7 @@ def _open_folder(folder: Path) -> dict[str, dict[str, Any]]:
     """The entries of a cache that is there already; otherwise makes a new one."""
     if folder.is_dir() and not Cache.is_one(folder) and any(folder.iterdir()):
         raise InputError(f"The folder '{folder}' holds something else than a cache: choose another.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_written(folder, error.strerror) from error
+    make_folder(folder)
     entries = _read_index(folder) or {}
     _remove(folder.glob(_TEMPORARY))
     _write_index(folder, entries)

@@ -7,6 +7,7 @@ here but numpy and SimpleITK, so that it runs where training can't.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -125,21 +126,27 @@ class Collection:
         segments = _named_apart([s for s in _trimmed(segments, volume) if s.mask.mask.any()])
         if not segments:
             raise InputError(f"No segment has a voxel in '{volume.name}': segment something first.")
-        replaced = self._replaced(volume, segments)
-        names: list[str] = []
-        for layer in _layers(segments):
-            facts = CaseFacts(
-                source,
-                datetime.now(UTC).date().isoformat(),
-                patient or volume.name,
-                volume.fingerprint,
-                tuple(one.name for one in layer),
-                tuple(SegmentPrompts(s.name, s.prompts) for s in layer if not s.prompts.is_empty),
-            )
-            reuse = replaced.pop(0) if replaced else None
-            names.append(self._write(volume, layer, facts, reuse))
-        for name in replaced:
-            self.remove(name)
+        added, patient = datetime.now(UTC).date().isoformat(), patient or volume.name
+        layers, replaced = _layers(segments), self._replaced(volume, segments)
+        written = [self.folder / f".adding-{uuid.uuid4().hex[:8]}" for _ in layers]
+        names = [*replaced[: len(layers)], *self._free_names(volume.name, len(layers) - len(replaced))]
+        try:
+            for folder, layer in zip(written, layers, strict=True):
+                facts = CaseFacts(
+                    source,
+                    added,
+                    patient,
+                    volume.fingerprint,
+                    tuple(one.name for one in layer),
+                    tuple(SegmentPrompts(s.name, s.prompts) for s in layer if not s.prompts.is_empty),
+                )
+                _write(folder, volume, layer, facts)
+            self._swap_in(written, names, replaced)
+        except OSError as error:
+            raise not_written(self.folder, error.strerror) from error
+        finally:
+            for folder in written:
+                shutil.rmtree(folder, ignore_errors=True)
         return tuple(names)
 
     def remove(self, name: str) -> None:
@@ -158,45 +165,30 @@ class Collection:
         same = [case for case in self.cases() if case.facts.image == volume.fingerprint]
         return [case.name for case in same if set(case.facts.segments) <= new]
 
-    def _write(self, volume: Volume, layer: Sequence[NewSegment], facts: CaseFacts, reuse: str | None) -> str:
-        labels = np.zeros(volume.grid.shape, np.uint8)
-        for number, one in enumerate(layer, start=1):
-            labels[one.mask.slices][one.mask.mask] = number
-        beside = self.folder / f".adding-{uuid.uuid4().hex[:8]}"
-        try:
-            beside.mkdir(parents=True)
-            write_image(beside / IMAGE, volume)
-            write_labels(beside / LABEL, labels, volume.grid, facts.segments)
-            write_facts(beside / FACTS, facts)
-            name = reuse or self._free_name(volume.name)
-            self._swap_in(beside, self.folder / name)
-        except OSError as error:
-            raise not_written(self.folder, error.strerror) from error
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
-        return name
-
-    def _swap_in(self, new: Path, place: Path) -> None:
-        """Puts a folder in its place; the one that was there goes only when the new one is there."""
+    def _swap_in(self, written: Sequence[Path], names: Sequence[str], replaced: Sequence[str]) -> None:
+        """Gives folders their names; the cases that they replace go only when all are there."""
         aside = self.folder / f".replaced-{uuid.uuid4().hex[:8]}"
-        if place.exists():
-            place.rename(aside)
+        aside.mkdir()
+        moves = [(self.folder / name, aside / name) for name in replaced]
+        moves += [(folder, self.folder / name) for folder, name in zip(written, names, strict=True)]
+        done: list[tuple[Path, Path]] = []
         try:
-            new.rename(place)
+            for place, other in moves:
+                place.rename(other)
+                done.append((place, other))
         except OSError:
-            if aside.exists():
-                aside.rename(place)
+            for place, other in reversed(done):
+                other.rename(place)
+            aside.rmdir()
             raise
         shutil.rmtree(aside, ignore_errors=True)
 
-    def _free_name(self, volume_name: str) -> str:
+    def _free_names(self, volume_name: str, count: int) -> list[str]:
         stem = re.sub(r"[^A-Za-z0-9-]+", "_", re.sub(r"\.(nii|nii\.gz|nrrd|mha)$", "", volume_name))
         stem = stem.strip("_-")[:60] or "case"
-        number, name = 1, stem
-        while (self.folder / name).exists():
-            number += 1
-            name = f"{stem}_{number}"
-        return name
+        numbered = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
+        free = (name for name in numbered if not (self.folder / name).exists())
+        return list(itertools.islice(free, max(0, count)))
 
 
 def read_facts(path: Path) -> CaseFacts:
@@ -229,6 +221,16 @@ def write_facts(path: Path, facts: CaseFacts) -> None:
     }
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _write(folder: Path, volume: Volume, layer: Sequence[NewSegment], facts: CaseFacts) -> None:
+    labels = np.zeros(volume.grid.shape, np.uint8)
+    for number, one in enumerate(layer, start=1):
+        labels[one.mask.slices][one.mask.mask] = number
+    folder.mkdir(parents=True)
+    write_image(folder / IMAGE, volume)
+    write_labels(folder / LABEL, labels, volume.grid, facts.segments)
+    write_facts(folder / FACTS, facts)
 
 
 def _trimmed(segments: Sequence[NewSegment], volume: Volume) -> Iterator[NewSegment]:

@@ -10,11 +10,11 @@ import numpy as np
 from ensam.preprocessing import intensity_range
 from numpy.typing import NDArray
 
+from ensam_training.cases import MINIMUM_VOXELS
 from ensam_training.interaction import bounds
 
 NOISE_SHARE = 0.1  # standard deviation of the noise, as a share of the grey range that is shown
 THINNING = 3  # of how many slices one is kept
-_LEAST_VOXELS = 20
 _LEAST_SLICES = 3
 EXACT = "exact"  # the condition of the box as it is drawn and the image as it is
 
@@ -95,7 +95,7 @@ CONDITIONS: Mapping[str, Condition] = {
 
 
 def _checked(image: NDArray, truth: NDArray[np.bool_], spacing: tuple[float, ...]) -> Scene | None:
-    if np.count_nonzero(truth) < _LEAST_VOXELS or min(image.shape) < _LEAST_SLICES:
+    if np.count_nonzero(truth) < MINIMUM_VOXELS or min(image.shape) < _LEAST_SLICES:
         return None
     lower, upper = bounds(truth)
     if min(upper - lower) < _LEAST_SLICES or image.min() == image.max():

@@ -70,11 +70,12 @@ def draw(folder: Path) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """The rows of a log, empty if it is not there."""
-    if not path.is_file():
+    """The whole rows of a log, also of one that is being written; empty if it can't be read."""
+    try:
+        header, rows = _whole_rows(path)
+    except OSError:
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return [dict(zip(header, map(float, row), strict=True)) for row in rows]
 
 
 def smoothed(values: Sequence[float], width: int) -> np.ndarray:
@@ -98,12 +99,30 @@ def _append(path: Path, header: Sequence[str], row: Sequence[float]) -> None:
 
 
 def _keep_until(path: Path, step: int) -> None:
-    if not path.is_file():
+    header, rows = _whole_rows(path)
+    if not header:  # nor must the next rows lack theirs
+        path.unlink(missing_ok=True)
         return
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *(row for row in rows if float(row[0]) <= step)])
+
+
+def _whole_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The header of a log and its rows of numbers, without those that a full disk or a dead process tore."""
+    if not path.is_file():
+        return [], []
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        whole = [line.rstrip("\r\n").split(",") for line in file if line.endswith("\n")]
+    header, rows = (whole[0], whole[1:]) if whole else ([], [])
+    return header, [row for row in rows if len(row) == len(header) and all(map(_is_number, row))]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _board(folder: Path) -> Any:

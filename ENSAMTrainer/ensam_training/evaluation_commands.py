@@ -6,10 +6,14 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ensam.errors import InputError
-from ensam.files import not_written
+from ensam.files import make_folder
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from ensam_training.cases import CaseFile
 
 _DATA = "a folder of images and labels in any known layout, of .npz, or a CSV"
 _NAMES = "a text file: one case name a line"
@@ -53,7 +57,6 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from ensam_training.challenge_cases import choose_cases
     from ensam_training.evaluation_run import COMMAND, METHODS, Protocol, evaluate
     from ensam_training.report import (
         summarise,
@@ -70,7 +73,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             raise InputError(f"There is no method '{method}': choose from {', '.join(METHODS)}.")
     program = tuple(shlex.split(options.program or ""))
     _at_least_one(options, "max_objects", "jobs")
-    files = choose_cases(options.data, _names(options.cases))
+    files = _files(options)
     protocol = Protocol(
         (*methods, COMMAND) if program else methods,
         options.checkpoint,
@@ -78,7 +81,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         options.max_objects,
         options.seed,
     )
-    _make_folder(options.output)
+    make_folder(options.output)
     scores, left_out = [], 0
     progress = tqdm(total=len(files), unit="case", desc="evaluate", disable=None)
     for outcome in evaluate(files, protocol, options.output, options.jobs):
@@ -103,7 +106,6 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _clicks(options: argparse.Namespace) -> int:
     from ensam.session import InteractiveSession
 
-    from ensam_training.challenge_cases import choose_cases
     from ensam_training.click_quality import CONDITIONS, ClickTrial, play_case
     from ensam_training.click_report import summarise, summary_text, write_csv, write_json
 
@@ -112,8 +114,8 @@ def _clicks(options: argparse.Namespace) -> int:
         if condition not in CONDITIONS:
             raise InputError(f"There is no condition '{condition}': choose from {', '.join(CONDITIONS)}.")
     _at_least_one(options, "max_objects")
-    files = choose_cases(options.data, _names(options.cases))
-    _make_folder(options.output)
+    files = _files(options)
+    make_folder(options.output)
     trial = ClickTrial(conditions, options.max_objects, options.far_mm, options.seed)
     session = InteractiveSession(options.checkpoint)
     steps, left_out = [], 0
@@ -138,11 +140,11 @@ def _clicks(options: argparse.Namespace) -> int:
 
 
 def _make_cases(options: argparse.Namespace) -> int:
-    from ensam_training.challenge_cases import choose_cases, open_case, write_labelled_case
+    from ensam_training.challenge_cases import open_case, write_labelled_case
 
     _at_least_one(options, "max_objects")
-    files = choose_cases(options.data, _names(options.cases))
-    _make_folder(options.output)
+    files = _files(options)
+    make_folder(options.output)
     left_out = 0
     for file in files:
         try:
@@ -163,18 +165,9 @@ def _at_least_one(options: argparse.Namespace, *names: str) -> None:
             raise InputError(f"Give --{name.replace('_', '-')} a number above 0.")
 
 
-def _names(path: Path | None) -> list[str] | None:
-    """The case names in a text file, one a line; None without a file."""
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8").split()
-    except OSError as error:
-        raise InputError(f"The list of cases '{path}' can't be read: check that it exists.") from error
+def _files(options: argparse.Namespace) -> list[CaseFile]:
+    """The cases that are asked for. Raises InputError."""
+    from ensam_training.challenge_cases import choose_cases
+    from ensam_training.training_data import names_in
 
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_written(path, error.strerror) from error
+    return choose_cases(options.data, None if options.cases is None else names_in(options.cases))

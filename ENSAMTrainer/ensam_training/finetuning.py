@@ -27,6 +27,7 @@ from ensam_training.judging import OBJECTS_PER_CASE, KeepMask, compare, means, s
 from ensam_training.run_folder import BEST, STATE, Outcome, Progress, Reporter
 from ensam_training.stopping import StopRequest
 from ensam_training.training import Run, RunOptions, train
+from ensam_training.validation import mean_over_objects
 
 # On eight cases and four minutes the best of 0.002, 0.006, 0.015 and 0.03: see the training log.
 MUON_LR, REST_LR = 0.015, 1e-3
@@ -130,9 +131,10 @@ def finetune(
     before = scores(base, data.test, budget, _keeper(reporter, "before"))
     first = before if data.test is data.validation else scores(base, data.validation, budget)
     stop = StopRequest(None if reporter is None else reporter.stop_file)
-    to_beat = float(np.mean([s.dice for s in first])) if first else -np.inf
+    to_beat = mean_over_objects(first) if first else -np.inf
     options = replace(
         options or RunOptions(log_every=10),
+        worth=mean_over_objects,  # as the result will be judged
         to_beat=max(to_beat, _kept(reporter)),
         objects_per_case=OBJECTS_PER_CASE,
         stop=stop,

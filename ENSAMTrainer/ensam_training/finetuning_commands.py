@@ -1,4 +1,4 @@
-"""finetune and estimate on the command line."""
+"""finetune, estimate and recipe on the command line."""
 
 from __future__ import annotations
 
@@ -40,6 +40,19 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run.add_argument("-o", "--output", type=Path, required=True, metavar="JSON")
     run.set_defaults(run=_estimate)
 
+    run = commands.add_parser("recipe", help="copy all that finetune needs on another machine into a folder")
+    run.add_argument("checkpoint", type=Path, help="the .safetensors to start from")
+    run.add_argument("data", type=Path, help="a folder of cases")
+    run.add_argument(
+        "--validation-share", type=float, default=0.25, help="held out, by patient (%(default)s)"
+    )
+    _add_limit(run)
+    run.add_argument("--edge", type=int, default=0, help="of the largest window, in voxels")
+    run.add_argument("--name", default="own", help="of the result (%(default)s)")
+    run.add_argument("--licence", default="", help="of the result, as you state it")
+    run.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a new or an empty one")
+    run.set_defaults(run=_recipe)
+
 
 def _add_training(run: argparse.ArgumentParser) -> None:
     run.add_argument("checkpoint", type=Path, help="the .safetensors to start from, or 'starter'")
@@ -51,9 +64,7 @@ def _add_training(run: argparse.ArgumentParser) -> None:
         "--validation-share", type=float, default=0.25, help="held out instead, by patient (%(default)s)"
     )
     run.add_argument("--test", type=Path, help="a text file: who judges; by default the validation")
-    limit = run.add_mutually_exclusive_group()
-    limit.add_argument("--minutes", type=float, default=10.0, help="of stepping at most (%(default)s)")
-    limit.add_argument("--epochs", type=float, help="instead: a step for each object counts as one")
+    _add_limit(run)
     run.add_argument("--edge", type=int, help="of the largest window, in voxels; the checkpoint's by default")
     run.add_argument("--cache", type=Path, metavar="DIR", help="where cases that are no cache are prepared")
     run.add_argument("--muon-lr", type=float, help="learning rate of Muon")
@@ -61,6 +72,12 @@ def _add_training(run: argparse.ArgumentParser) -> None:
     run.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     run.add_argument("--threads", type=int, help="processor threads; all by default")
     run.add_argument("--seed", type=int, default=0)
+
+
+def _add_limit(run: argparse.ArgumentParser) -> None:
+    limit = run.add_mutually_exclusive_group()
+    limit.add_argument("--minutes", type=float, default=10.0, help="of stepping at most (%(default)s)")
+    limit.add_argument("--epochs", type=float, help="instead: a step for each object counts as one")
 
 
 def _finetune(options: argparse.Namespace) -> int:
@@ -132,6 +149,27 @@ def _estimate(options: argparse.Namespace) -> int:
             ) from error
     write_estimate(options.output, value)
     print(f"{value.step_s:.2f} s a step, {value.judging_s:.0f} s of judging, {value.objects} objects")
+    return 0
+
+
+def _recipe(options: argparse.Namespace) -> int:
+    from ensam_training.recipe import Recipe, write_recipe
+
+    minutes, epochs = options.minutes, options.epochs
+    recipe = Recipe(
+        "",
+        options.data,
+        Path(),
+        Path(),
+        options.name,
+        minutes if epochs is None else epochs,
+        "minutes" if epochs is None else "epochs",
+        options.edge,
+        held_out=options.validation_share,
+        licence=options.licence,
+    )
+    write_recipe(recipe, options.checkpoint, options.output)
+    print(f"Written: README.txt in '{options.output}' says how to run it.")
     return 0
 
 

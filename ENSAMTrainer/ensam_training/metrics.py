@@ -7,7 +7,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.measure import marching_cubes, mesh_surface_area
 
 _CODES = 2 ** np.arange(8).reshape(2, 2, 2)
 _FULL = 255
@@ -77,6 +76,8 @@ def _corner_codes(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
 @lru_cache(maxsize=64)
 def _areas(spacing_zyx: tuple[float, float, float]) -> NDArray[np.float64]:
     """The surface's area in mm² at a corner with each of the 256 codes."""
+    from skimage.measure import marching_cubes, mesh_surface_area
+
     areas = np.zeros(256)
     for code in range(1, _FULL):
         cube = (code & _CODES) > 0

@@ -31,10 +31,12 @@ def processors() -> int:
 def end_with_parent(_worker: int = 0) -> None:
     """Called in a worker process: it ends when its parent is killed. torch's workers would stay for ever,
     waiting to hand over a window that nobody takes."""
-    parent = os.getppid()
+    parent = multiprocessing.parent_process()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        # On Windows a process keeps the number of a parent that is gone; elsewhere other workers may hold
+        # open what tells of its end.
+        while parent.is_alive() and os.getppid() == parent.pid:
             time.sleep(_WATCH_SECONDS)
         os._exit(1)
 
@@ -62,7 +64,7 @@ def run_all(
             return
         # A process that is forked while torch's threads run may hang, and Windows can't fork.
         context = multiprocessing.get_context("spawn")
-        executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_use_one_thread)
+        executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
         try:
             futures = {executor.submit(function, item): item for item in items}
             for future in as_completed(futures):
@@ -76,5 +78,6 @@ def run_all(
             executor.shutdown(cancel_futures=True)
 
 
-def _use_one_thread() -> None:
+def _begin() -> None:
+    end_with_parent()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)

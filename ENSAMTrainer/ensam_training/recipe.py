@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,30 +67,41 @@ class Recipe:
         """The command line that measures what the training would take."""
         return ["estimate", *self._common(), "-o", str(output)]
 
+    def exporting(self, base: Path, folder: Path) -> list[str]:
+        """The command line that calls `write_recipe`."""
+        more = ["--licence", self.licence] if self.licence else []
+        return ["recipe", str(base), *self._choice(), "-o", str(folder), "--name", self.name, *more]
+
     def _common(self) -> list[str]:
+        where = ["--cache", self.cache.as_posix(), "--device", self.device]
+        return [self.base, *self._choice(), *where]
+
+    def _choice(self) -> list[str]:
         return [
-            self.base,
             self.cases.as_posix(),
-            "--cache",
-            self.cache.as_posix(),
             f"--{self.unit}",
             f"{self.amount:g}",
             *(["--edge", str(self.edge)] if self.edge else []),
             "--validation-share",
             f"{self.held_out:g}",
-            "--device",
-            self.device,
         ]
+
+
+def unfinished(folder: Path) -> Path:
+    """What a `write_recipe` that was killed leaves; the next one removes it."""
+    return folder.with_name(f".{folder.name}.part")
 
 
 def write_recipe(recipe: Recipe, base: Path, folder: Path) -> None:
     """Makes `folder` hold all that the training needs elsewhere, whole or not at all.
 
-    base: the checkpoint's file. Raises InputError when the folder is there already, OutputError.
+    base: the checkpoint's file. folder: a new or an empty one. Raises InputError for any other, OutputError.
     """
-    if folder.exists():
-        raise InputError(f"'{folder}' is there already: choose a new folder.")
-    beside = folder.with_name(f".{uuid.uuid4().hex[:8]}-{folder.name}")
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    if not folder.name or (folder.exists() and not is_empty):
+        raise InputError(f"'{folder}' is there already: choose a new or an empty folder.")
+    beside = unfinished(folder)
+    shutil.rmtree(beside, ignore_errors=True)
     moved = replace(
         recipe, base=BASE, cases=Path(CASES), state=Path(RESULT), cache=Path("cache"), device="auto"
     )
@@ -105,6 +115,8 @@ def write_recipe(recipe: Recipe, base: Path, folder: Path) -> None:
         (beside / ARGUMENTS).write_text("\n".join(moved.finetuning()) + "\n", encoding="utf-8")
         text = _README.format(packages=_PACKAGES, result=RESULT, name=recipe.name)
         (beside / "README.txt").write_text(text, encoding="utf-8")
+        if is_empty:
+            folder.rmdir()
         beside.rename(folder)
     except (OSError, shutil.Error) as error:
         raise not_written(folder, getattr(error, "strerror", None)) from error

@@ -12,11 +12,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ensam_training.cases import MINIMUM_VOXELS
 from ensam_training.interaction import bounds
 from ensam_training.shapes import SHAPES, Space, ellipsoid, length, tree
 from ensam_training.textures import Field, add_noise, blur, smooth_field
 
-MINIMUM_VOXELS = 20  # of an object
 _VISIBLE = 0.5  # share of an object that later ones must leave
 _FAINT, _FAINT_IN_NOISE = 0.07, 0.5  # least step at an object's surface, alone and in deviations of the noise
 _APART = (slice(None, -2), slice(2, None))

@@ -26,6 +26,7 @@ from ensam_training.state import load_state
 from ensam_training.stopwatch import Stopwatch
 from ensam_training.user import SimulatedUser
 
+_ANOTHER_OPTIMISER = "The saved training used another optimiser: choose another folder for this one."
 MOST_SKIPPED = 50  # steps in a row without finite gradients: then the weights are lost, not a window
 
 
@@ -91,6 +92,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
         self.average = {name: p.detach().clone() for name, p in network.named_parameters()}
         self.step_count, self.skipped, self.drawn = 0, 0, 0
+        self.schedule_start = 0  # steps of the schedules that it goes on from
         self.seconds, self.cpu_seconds = 0.0, 0.0  # of steps, in this schedule
         self.earlier_seconds = 0.0  # of the schedules that it goes on from
         self.budget = config.budget
@@ -99,7 +101,7 @@ class Trainer:
         """How much of the limit, in its unit."""
         unit = self.config.limit.unit
         if unit == "steps":
-            return self.step_count
+            return self.step_count - self.schedule_start
         return (self.seconds if unit == "minutes" else self.cpu_seconds) / 60
 
     def progress(self) -> float:
@@ -108,7 +110,7 @@ class Trainer:
 
     def rate(self) -> float:
         """The learning rate's factor at this step."""
-        return rate(self.config, self.step_count, self.progress())
+        return rate(self.config, self.step_count - self.schedule_start, self.progress())
 
     def step(self, samples: Sequence[Sample]) -> list[float]:
         """Learns from this process's share of the next windows -> mean loss of the first and the last round.
@@ -194,6 +196,7 @@ class Trainer:
             "architecture": self.network.config.to_dict(),
             "training": self.config.to_dict(),
             "step": self.step_count,
+            "schedule_start": self.schedule_start,
             "drawn": self.drawn,
             "skipped": self.skipped,
             "seconds": self.seconds,
@@ -208,16 +211,17 @@ class Trainer:
         if NetworkConfig.from_dict(state["architecture"]) != self.network.config:
             raise InputError("The saved training is of another network: choose another folder for this one.")
         if len(state["optimisers"]) != len(self.optimisers):
-            raise InputError("The saved training used another optimiser: choose another folder for this one.")
+            raise InputError(_ANOTHER_OPTIMISER)
         self.network.load_state_dict(state["network"])
         self.average = {name: tensor.to(self.device) for name, tensor in state["average"].items()}
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+            _take_momenta(optimiser, saved)
         if state.get("scaler"):
             self.scaler.load_state_dict(state["scaler"])
         self.step_count, self.seconds = state["step"], state["seconds"]
         self.earlier_seconds = state["total_seconds"] - self.seconds
         # States of the first version know no more than that.
+        self.schedule_start = state.get("schedule_start", 0)
         self.cpu_seconds = state.get("cpu_seconds", 0.0)
         self.drawn = state.get("drawn", self.step_count * self.config.accumulate)
         self.skipped = state.get("skipped", 0)
@@ -238,6 +242,7 @@ class Trainer:
             self.restore(load_state(path, self.device))
             self.earlier_seconds += self.seconds
             self.seconds, self.cpu_seconds, self.budget = 0.0, 0.0, self.config.budget
+            self.schedule_start = self.step_count
 
 
 def architecture_of(path: Path) -> NetworkConfig:
@@ -245,6 +250,17 @@ def architecture_of(path: Path) -> NetworkConfig:
     if path.suffix == ".safetensors":
         return load_checkpoint(path).config
     return NetworkConfig.from_dict(load_state(path, mmap=True)["architecture"])
+
+
+def _take_momenta(optimiser: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """All of a saved state but rates and decay, which are the configuration's. Raises InputError."""
+    own = [{name: v for name, v in group.items() if name != "params"} for group in optimiser.param_groups]
+    try:
+        optimiser.load_state_dict(saved)
+    except ValueError as error:  # other groups, or other numbers of parameters in them
+        raise InputError(_ANOTHER_OPTIMISER) from error
+    for group, values in zip(optimiser.param_groups, own, strict=True):
+        group.update(values)
 
 
 def _optimisers(network: ENSAM, config: TrainingConfig) -> list[torch.optim.Optimizer]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from ensam.device import is_out_of_memory
 from ensam.errors import InputError, OutputError
-from ensam.files import not_written
+from ensam.files import make_folder
 from ensam.network import ENSAM, NetworkConfig
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ensam_training.cases import Case
 from ensam_training.configuration import TrainingConfig
 from ensam_training.curves import RunLog
+from ensam_training.dead_layers import SETTLED, hardly_learning
 from ensam_training.distributed import Alone, Team
 from ensam_training.pool import end_with_parent, processors
 from ensam_training.sampling import EDGES, Sample, WindowSampler
@@ -29,9 +30,10 @@ from ensam_training.state import load_state, try_to_save
 from ensam_training.stopping import StopRequest
 from ensam_training.stopwatch import Stopwatch
 from ensam_training.trainer import Trainer, architecture_of
-from ensam_training.validation import validate
+from ensam_training.validation import ObjectScore, mean_over_datasets, score_objects
 
 Say = Callable[[str], None]
+_KEPT = ("best", "validated", "waited", "recent", "has_warned")  # of a run, beside its trainer's state
 SAVE_SECONDS = 90.0  # of the clock between saved states
 
 
@@ -42,8 +44,9 @@ class RunOptions:
     workers: processes that prepare windows, by the machine if None. log_every: steps between two rows of
     log.csv. stop_at: a step to stop at as if the machine had been switched off politely. exact_times: wait
     for the GPU at every turn, so that the report of times is exact. bar: show a progress bar.
-    to_beat: mean Dice that weights must exceed to be kept as the best. objects_per_case: the most that
-    validation asks for. stop: asked between two steps whether to end there; a signal does by default.
+    worth: what weights are compared by, of the scores of held-out objects. to_beat: what that must exceed
+    for weights to be kept as the best. objects_per_case: the most that validation asks for. stop: asked
+    between two steps whether to end there; a signal does by default.
     watch: told of the run after every step.
     """
 
@@ -52,6 +55,7 @@ class RunOptions:
     stop_at: int | None = None
     exact_times: bool = False
     bar: bool = True
+    worth: Callable[[Sequence[ObjectScore]], float] = mean_over_datasets
     to_beat: float = -math.inf
     objects_per_case: int = 3
     stop: StopRequest | None = None
@@ -72,8 +76,9 @@ def train(
     """Trains to config.limit, from `folder`/state.pt if it is there, else from `start` (a state.pt or a
     .safetensors, whose architecture then counts).
 
-    Writes into `folder` state.pt, best.pt (the averaged weights that did best on `validation`), log.csv,
-    validation.csv and curve.png. Without validation cases the last weights are the best.
+    Writes into `folder` state.pt, best.pt (the averaged weights that did best on `validation`, by default in
+    the mean over its datasets, however many objects each has), log.csv, validation.csv and curve.png.
+    Without validation cases the last weights are the best.
     Raises InputError, also when a window of the least size does not fit into memory.
     """
     run = Run(network_config, config, training, validation, folder, start, options, team, say)
@@ -115,13 +120,14 @@ class Run:
         self.trainer = Trainer(ENSAM(network_config), config, self.team, stopwatch)
         self.best, self.validated, self.recent = self.options.to_beat, 0.0, []
         self.waited = 0  # validations since the best
+        self.has_warned = False  # of layers that hardly learn
         self.stop = self.options.stop or StopRequest()
         self.dice: float | None = None  # of the last validation, the mean over box and clicks
         if saved.is_file():
             self._resume(load_state(saved, self.team.device))
         elif start is not None:
             self.trainer.start_from(start)
-        self.log = RunLog(_made(folder), self.trainer.step_count) if self.leads else None
+        self.log = RunLog(make_folder(folder), self.trainer.step_count) if self.leads else None
         self.saved_at = time.monotonic()
         self.windows = self._stream()
 
@@ -228,18 +234,14 @@ class Run:
             return
         averaged = self.trainer.averaged()
         scores: list[float] = []
+        worth = -math.inf
         if self.validation:
-            with self.trainer.stopwatch.part("validation"):
-                scores = validate(
-                    averaged, self.validation, self.config.validation_budget, self.options.objects_per_case
-                )
-            self.say(f"step {self.trainer.step_count}, Dice of held-out objects by click {scores}")
-            self._write(lambda log: log.validation([*self._when(), *scores]))
-        mean = float(np.mean(scores)) if scores else -math.inf
-        self.dice = mean if scores else None
+            scores, worth = self._scores(averaged)
+        self._look_for_dead_layers()
+        self.dice = float(np.mean(scores)) if scores else None
         self.waited += 1
-        if mean > self.best or not scores:
-            self.best, self.waited = mean, 0
+        if worth > self.best or not scores:
+            self.best, self.waited = worth, 0
             best = {
                 "network": averaged.state_dict(),
                 "architecture": averaged.config.to_dict(),
@@ -248,6 +250,30 @@ class Run:
                 "total_seconds": self.trainer.earlier_seconds + self.trainer.seconds,
             }
             self._warn(try_to_save(best, self.folder / "best.pt"))
+
+    def _scores(self, network: ENSAM) -> tuple[list[float], float]:
+        """The Dice of all held-out objects by click, and what the network is worth."""
+        with self.trainer.stopwatch.part("validation"):
+            objects = score_objects(
+                network, self.validation, self.config.validation_budget, self.options.objects_per_case
+            )
+        scores = np.mean([one.dice for one in objects], axis=0).round(4).tolist()
+        worth = self.options.worth(objects)
+        self.say(
+            f"step {self.trainer.step_count}, Dice of held-out objects by click {scores}; "
+            f"compared by {worth:.4f}"
+        )
+        self._write(lambda log: log.validation([*self._when(), *scores]))
+        return scores, worth
+
+    def _look_for_dead_layers(self) -> None:
+        trainer = self.trainer
+        if self.has_warned or trainer.step_count < SETTLED:
+            return
+        names = hardly_learning(trainer.network, trainer.optimisers[0])
+        if names:
+            self.has_warned = True
+            self._warn(f"Layers that hardly learn: {', '.join(names)}.")
 
     def _write(self, write: Callable[[RunLog], None]) -> None:
         """A full disk must not end a run."""
@@ -264,7 +290,7 @@ class Run:
         self.saved_at = time.monotonic()
         if not self.leads:
             return
-        loop = {name: getattr(self, name) for name in ("best", "validated", "waited", "recent")}
+        loop = {name: getattr(self, name) for name in _KEPT}
         with self.trainer.stopwatch.part("saving"):
             self._warn(try_to_save({**self.trainer.state(), "loop": loop}, self.folder / "state.pt"))
 
@@ -272,6 +298,7 @@ class Run:
         self.trainer.restore(state)
         loop = state.get("loop", {})
         self.best, self.waited = loop.get("best", self.best), loop.get("waited", 0)
+        self.has_warned = loop.get("has_warned", False)
         self.validated = loop.get("validated", self.trainer.spent())
         self.recent = [list(row) for row in loop.get("recent", [])]
         self.say(f"Going on from step {self.trainer.step_count}.")
@@ -300,14 +327,6 @@ def _show(bar: tqdm, trainer: Trainer, recent: Sequence[Sequence[float]]) -> Non
             step=trainer.step_count, loss=f"{np.mean([r[-1] for r in recent]):.3f}", refresh=False
         )
     bar.update(0)
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_written(folder, error.strerror) from error
-    return folder
 
 
 def _silent(text: str) -> None:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from ensam_training.cases import Case
 from ensam_training.interaction import Click, simulate_box, simulate_click
+from ensam_training.metrics import dice as overlap
 from ensam_training.sampling import validation_window, window_spacing
 
 
@@ -26,14 +27,18 @@ class ObjectScore:
     case: str
     label: int
     dice: tuple[float, ...]
+    dataset: str = ""
 
 
-def validate(
-    network: ENSAM, cases: Sequence[Case], budget: int, objects_per_case: int = 3, clicks: int = 5
-) -> list[float]:
-    """Mean Dice over objects after the box and after each click, see `score_objects`."""
-    scores = score_objects(network, cases, budget, objects_per_case, clicks)
-    return np.mean([score.dice for score in scores], axis=0).round(4).tolist()
+def mean_over_objects(scores: Sequence[ObjectScore]) -> float:
+    """The mean Dice over objects, box and clicks."""
+    return float(np.mean([score.dice for score in scores]))
+
+
+def mean_over_datasets(scores: Sequence[ObjectScore]) -> float:
+    """The same of each dataset, and of these the mean: one that has most of the objects doesn't decide."""
+    datasets = {score.dataset for score in scores}
+    return float(np.mean([mean_over_objects([s for s in scores if s.dataset == name]) for name in datasets]))
 
 
 @torch.inference_mode()
@@ -66,12 +71,12 @@ def score_objects(
                 for _ in range(clicks + 1):
                     logits = network.decode(features, PromptTensors.of_objects([box], [own]).to(device))
                     fine = F.interpolate(logits, size=window.size, mode="trilinear")[0, 0].gt(0).cpu().numpy()
-                    dice.append(2 * (fine & mask).sum() / max(1, fine.sum() + mask.sum()))
+                    dice.append(overlap(mask, fine))
                     click: Click | None = simulate_click(truth, logits[0, 0].gt(0).cpu().numpy())
                     own += [] if click is None else [click]
             if keep is not None:
                 keep(case.name, int(label), MaskCrop(fine, window.lower))
-            scores.append(ObjectScore(case.name, int(label), tuple(float(d) for d in dice)))
+            scores.append(ObjectScore(case.name, int(label), tuple(dice), case.dataset))
     if not scores:
         raise InputError("The validation cases hold no object: name cases with labels.")
     return scores

@@ -7,7 +7,14 @@ from pathlib import Path
 from ensam.checkpoint_store import KnownCheckpoint
 from ensam.errors import InputError
 from ENSAMSegmentLib.status import Status
-from ENSAMTrainerLib.values import CaseRow, ComparisonRow, SceneChoice, SceneSegment, TrainingChoice
+from ENSAMTrainerLib.values import (
+    CaseRow,
+    ComparisonRow,
+    Judgement,
+    SceneChoice,
+    SceneSegment,
+    TrainingChoice,
+)
 
 from .fake_logic import Calls
 
@@ -64,10 +71,9 @@ class FakeTrainerLogic:
         self.folder = Path(folder)
         self.cases, self.scene = (), ()
         self.known = (SHIPPED,)
-        self.estimate_text = self.verdict = self.caution = self.installed_result = self.card_text = ""
+        self.estimate_text = self.installed_result = self.card_text = ""
         self.can_start = self.can_stop = self.can_resume = self.can_plot = self.can_install = False
-        self.is_better = None
-        self.compared = ()
+        self.judgement = Judgement()
         self.status = Status("ready", "Add cases to train on.")
         self.polls = []  # what the next calls of poll give
         self.refusal = ""  # what the next action is refused with
@@ -76,6 +82,10 @@ class FakeTrainerLogic:
         for name, value in what.items():
             setattr(self, name, value)
         self.changed()
+
+    @property
+    def has_cases(self):
+        return bool(self.cases)
 
     def rows(self):
         return tuple(self.cases)
@@ -86,9 +96,6 @@ class FakeTrainerLogic:
 
     def checkpoints(self):
         return tuple(self.known)
-
-    def comparisons(self):
-        return tuple(self.compared)
 
     def poll(self, wait_s=0.0):
         self._do("poll", wait_s)

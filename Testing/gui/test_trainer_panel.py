@@ -98,8 +98,10 @@ def test_what_nobody_foresaw_reaches_the_user_and_the_log(a_trainer, an_applicat
 
 def test_better_is_green_worse_is_red_and_the_same_is_neither(a_trainer, trainer_fakes):
     from ENSAMTrainerGUI.words import BAD, GOOD
+    from ENSAMTrainerLib.values import Judgement
 
-    a_trainer.logic.say(compared=trainer_fakes.COMPARISONS, verdict="Better: 0.803 to 0.817.", is_better=True)
+    judgement = Judgement("Better: 0.803 to 0.817.", "", True, trainer_fakes.COMPARISONS)
+    a_trainer.logic.say(judgement=judgement)
     table = a_trainer.ui.comparisonTable
     assert table.visible
     assert a_trainer.texts(table) == [
@@ -115,29 +117,32 @@ def test_better_is_green_worse_is_red_and_the_same_is_neither(a_trainer, trainer
 
 def test_the_verdict_is_one_sentence_in_the_colour_of_its_meaning(a_trainer, trainer_fakes):
     from ENSAMTrainerGUI.words import BAD, GOOD, style
+    from ENSAMTrainerLib.values import Judgement
 
     label = a_trainer.ui.verdictLabel
     assert not label.styleSheet
-    a_trainer.logic.say(verdict="Better: mean Dice 0.803 to 0.817.", is_better=True)
+    a_trainer.logic.say(judgement=Judgement("Better: mean Dice 0.803 to 0.817.", is_better=True))
     assert (label.text, label.styleSheet) == ("Better: mean Dice 0.803 to 0.817.", style(GOOD))
     assert not a_trainer.ui.cautionLabel.visible
-    a_trainer.logic.say(caution="All cases are of one patient.")
+    a_trainer.logic.say(judgement=Judgement("Better.", "All cases are of one patient.", True))
     assert a_trainer.ui.cautionLabel.visible
     assert a_trainer.ui.cautionLabel.text == "All cases are of one patient."
-    a_trainer.logic.say(verdict="Not better: the checkpoint before stays.", is_better=False)
+    a_trainer.logic.say(judgement=Judgement("Not better: the checkpoint before stays.", is_better=False))
     assert (label.text, label.styleSheet) == ("Not better: the checkpoint before stays.", style(BAD))
-    a_trainer.logic.say(verdict="Nothing was held out: whether it is better is unknown.", is_better=None)
+    a_trainer.logic.say(judgement=Judgement("Nothing was held out: whether it is better is unknown."))
     assert not label.styleSheet
 
 
 def test_a_click_on_a_comparison_shows_it_and_the_mean_has_nothing_to_show(a_trainer, trainer_fakes):
-    a_trainer.logic.say(compared=trainer_fakes.COMPARISONS)
+    from ENSAMTrainerLib.values import Judgement
+
+    a_trainer.logic.say(judgement=Judgement("Better.", comparisons=trainer_fakes.COMPARISONS))
     a_trainer.ui.comparisonTable.cellClicked.emit(1, 2)
     assert a_trainer.made() == ("show_comparison", trainer_fakes.COMPARISONS[1])
     made = len(a_trainer.calls.made)
     a_trainer.ui.comparisonTable.cellClicked.emit(2, 2)
     assert len(a_trainer.calls.made) == made
-    a_trainer.logic.say(compared=())
+    a_trainer.logic.say(judgement=Judgement())
     assert not a_trainer.ui.comparisonTable.visible and a_trainer.ui.comparisonTable.rowCount == 0
 
 

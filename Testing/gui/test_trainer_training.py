@@ -124,10 +124,11 @@ def test_the_logic_is_asked_as_often_as_it_wants_until_nothing_runs(a_trainer, p
 
 def test_the_end_of_a_training_is_shown_though_nobody_was_told(a_trainer, trainer_fakes, pump):
     from ENSAMSegmentLib.status import Status
+    from ENSAMTrainerLib.values import Judgement
 
     def poll(wait_s):
         a_trainer.logic.status = Status("done", "The training is over.")
-        a_trainer.logic.verdict = "Better by 0.014."
+        a_trainer.logic.judgement = Judgement("Better by 0.014.")
 
     a_trainer.logic.poll = poll
     a_trainer.logic.say(**trainer_fakes.RUNNING)

@@ -87,12 +87,12 @@ def retrain(bundle: Path, folder: Path, minutes: float) -> int:
     print("estimate:", logic.estimate_text)
     logic.start()
     logic.wait()
-    for row in logic.comparisons():
+    for row in logic.judgement.comparisons:
         print(
             f"{row.case} {row.segment}: {row.before_box:.3f} > {row.after_box:.3f} after the box, "
             f"{row.before_clicks:.3f} > {row.after_clicks:.3f} after the clicks"
         )
-    print(logic.verdict)
+    print(logic.judgement.verdict)
     if logic.can_install:
         logic.install()
         print("installed:", *(one.name for one in logic.checkpoints()))

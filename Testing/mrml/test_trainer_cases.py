@@ -45,10 +45,14 @@ def test_only_segments_with_voxels_are_offered_with_the_image_they_were_made_on(
     assert [(s.id, s.name, s.prompts) for s in choice.segments] == [(segment_id, "ball", 2)]
 
 
-def test_a_segmentation_that_knows_no_image_can_be_of_any(a_case, a_logic):
-    volume, segmentation, *_ = a_case
+def forget_image(segmentation):
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(None)
     segmentation.SetNodeReferenceID(segmentation.GetReferenceImageGeometryReferenceRole(), None)
+
+
+def test_a_segmentation_that_knows_no_image_can_be_of_any(a_case, a_logic):
+    volume, segmentation, *_ = a_case
+    forget_image(segmentation)
     add_volume(volume.GetScene(), np.zeros((4, 4, 4), np.int16), np.eye(4), "other")
     assert [choice.volume_name for choice in a_logic.scene_choices()] == ["MR head", "other"]
 
@@ -118,8 +122,10 @@ def test_a_patient_from_dicom_is_known_by_a_number(a_case, a_logic):
 
 
 @pytest.fixture
-def a_saved_scene(tmp_path):
-    """A bundle with two images and a corrected segment in each."""
+def a_saved_scene(tmp_path, request):
+    """A bundle with two images and a corrected segment in each; those named by the parameter don't tell what
+    they were made on."""
+    unclear = getattr(request, "param", ())
     with create_scene() as application:
         scene = application.GetMRMLScene()
         manager = slicer.vtkCacheManager()
@@ -128,7 +134,9 @@ def a_saved_scene(tmp_path):
         scene.GetDataIOManager().SetCacheManager(manager)
         editor = add_segment_editor(scene)
         for seed, name in enumerate(("first visit", "second visit")):
-            add_case(scene, seed, name, editor=editor)
+            _, segmentation, *_ = add_case(scene, seed, name, editor=editor)
+            if name in unclear:
+                forget_image(segmentation)
         assert scene.WriteToMRB(str(tmp_path / "study.mrb"), None)
     return tmp_path / "study.mrb"
 
@@ -144,6 +152,26 @@ def test_every_image_of_a_saved_scene_becomes_a_case_of_one_patient(a_saved_scen
         ("study.mrb", ("ball",), 2),
     ]
     assert {case.facts.patient for case in collection_of(a_logic).cases()} == {"study"}
+
+
+@pytest.mark.parametrize("a_saved_scene", [["first visit"]], indirect=True)
+def test_a_segmentation_that_may_be_of_either_image_of_a_saved_scene_is_left_out(
+    a_saved_scene, an_mrml_scene, a_logic
+):
+    assert a_logic.add_scene_file(a_saved_scene) == ("second_visit",)
+    assert a_logic.status.text == (
+        "Added second_visit. Left out, since they don't tell which image they were made on: "
+        "first visit segmentation."
+    )
+
+
+@pytest.mark.parametrize("a_saved_scene", [["first visit", "second visit"]], indirect=True)
+def test_a_saved_scene_whose_every_segmentation_may_be_of_either_image_is_said(
+    a_saved_scene, an_mrml_scene, a_logic
+):
+    with pytest.raises(InputError, match="don't tell which image they were made on: open it and add them"):
+        a_logic.add_scene_file(a_saved_scene)
+    assert a_logic.rows() == ()
 
 
 def test_a_scene_added_again_after_more_corrections_replaces_its_cases(a_saved_scene, an_mrml_scene, a_logic):
@@ -232,6 +260,18 @@ def test_what_a_check_finds_is_shown_until_the_case_changes(an_mrml_scene, tmp_p
     logic.remove(name)
     logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
     assert [row.state for row in logic.rows()] == ["unchecked"]
+
+
+def test_a_case_that_lost_its_label_after_the_check_says_so(an_mrml_scene, tmp_path):
+    logic = a_trainer(tmp_path)
+    volume, segmentation, segment_id, _ = add_case(an_mrml_scene)
+    name = logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+    (logic.folder / "check.csv").write_text(f"name,reason,warnings\n{name},,\n")
+    assert [row.state for row in logic.rows()] == ["good"]
+    (logic.folder / "cases" / name / "label.nrrd").unlink()
+    logic.activate()
+    (row,) = logic.rows()
+    assert row.state == "unchecked" and "remove the case and add it again" in row.remark
 
 
 def test_a_folder_is_copied_in_a_process(an_mrml_scene, tmp_path):

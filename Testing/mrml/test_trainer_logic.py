@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +18,13 @@ import slicer
 from ensam.checkpoint import load_checkpoint
 from ensam.errors import InputError
 from ensam.masks import MaskCrop
-from ensam_training.recipe import ARGUMENTS
+from ensam_training import collection, run_folder
+from ensam_training.__main__ import main
+from ensam_training.recipe import ARGUMENTS, unfinished
 from ensam_training.run_folder import Comparison, Outcome, Progress, Reporter
 from ENSAMTrainerLib.logic import CHECKPOINT_KEY
-from ENSAMTrainerLib.values import TrainingChoice
+from ENSAMTrainerLib.process import Process
+from ENSAMTrainerLib.values import Judgement, TrainingChoice
 from pure.tiny import write_checkpoint
 
 from .nodes import add_segment_editor
@@ -38,9 +42,9 @@ def output_of(arguments):
     return Path(arguments[arguments.index("-o") + 1])
 
 
-def write_result(path):
+def write_result(path, seed=0):
     """A checkpoint with a card."""
-    write_checkpoint(path)
+    write_checkpoint(path, seed)
     card = json.loads(path.with_suffix(".json").read_text())
     card |= {"licence": "CC0", "intended_use": "tests", "training_data": []}
     path.with_suffix(".json").write_text(json.dumps(card))
@@ -59,12 +63,12 @@ class Training:
             volume, segmentation, segment_id, _ = add_case(scene, seed, editor=editor)
             self.logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
 
-    def ends(self, comparisons, written=True, stopped=False, code=0):
+    def ends(self, comparisons, written=True, stopped=False, code=0, seed=0):
         def run(arguments, log):
             state = state_of(arguments)
             with Reporter(state) as reporter:
                 if written:
-                    write_result(output_of(arguments))
+                    write_result(output_of(arguments), seed)
                 for c in comparisons:
                     mask = MaskCrop(np.ones((3, 3, 3), bool), (9, 9, 9))
                     for side in ("before", "after"):
@@ -156,9 +160,9 @@ def test_progress_and_time_left_are_told(a_training, logic):
 def test_a_better_result_is_judged_installed_and_taken_back(logic):
     logic.start()
     logic.wait()
-    assert logic.verdict == "Better: the mean Dice of 1 held-out objects rose by +0.100."
-    assert logic.is_better and logic.caution == "of one patient"
-    (row,) = logic.comparisons()
+    assert logic.judgement.verdict == "Better: the mean Dice of 1 held-out objects rose by +0.100."
+    assert logic.judgement.is_better and logic.judgement.caution == "of one patient"
+    (row,) = logic.judgement.comparisons
     assert (row.case, row.segment) == ("MR_head", "ball")
     assert (row.before_box, row.after_box, row.before_clicks, row.after_clicks) == (0.5, 0.6, 0.7, 0.8)
     assert logic.can_install and logic.installed_result == ""
@@ -189,7 +193,9 @@ def test_a_worse_result_says_so_and_there_is_nothing_to_install(a_training, logi
     a_training.does = a_training.ends(WORSE, written=False, code=3)
     logic.start()
     logic.wait()
-    assert logic.verdict.startswith("Not better: the mean Dice of 1 held-out objects changed by -0.100.")
+    assert logic.judgement.verdict.startswith(
+        "Not better: the mean Dice of 1 held-out objects changed by -0.100."
+    )
     assert not logic.can_install and logic.status.kind == "done"
     with pytest.raises(InputError, match="no better checkpoint"):
         logic.install()
@@ -213,12 +219,30 @@ def test_stop_keeps_the_best_so_far_and_resume_goes_on_in_the_same_folder(a_trai
     assert not logic.can_resume
 
 
+def test_a_better_result_of_a_resumed_training_is_installed_beside_the_one_before(a_training, logic):
+    a_training.does = a_training.ends(BETTER, stopped=True)
+    logic.start()
+    logic.stop()
+    logic.wait()
+    logic.install()
+    earlier = logic._settings.get(CHECKPOINT_KEY)
+    a_training.does = a_training.ends(BETTER, seed=1)
+    logic.resume()
+    logic.wait()
+    assert logic.can_install and logic.installed_result == ""
+    logic.install()
+    assert not logic.can_install and len(logic.checkpoints()) == 3
+    assert Path(logic._settings.get(CHECKPOINT_KEY)).read_bytes() == logic._runs.result.read_bytes()
+    logic.take_back()
+    assert logic._settings.get(CHECKPOINT_KEY) == earlier
+
+
 def test_a_stopped_training_of_another_day_can_go_on(a_training, tmp_path, an_mrml_scene):
     a_training.does = a_training.ends(BETTER, stopped=True)
     a_training.logic.start()
     a_training.logic.wait()
     later = a_trainer(tmp_path, start=a_training.process)
-    assert later.can_resume and later.comparisons() == a_training.logic.comparisons()
+    assert later.can_resume and later.judgement.comparisons == a_training.logic.judgement.comparisons
     later.resume()
     assert a_training.process.started[1] == a_training.process.started[0]
 
@@ -307,18 +331,38 @@ def test_closing_the_scene_in_the_middle_does_nothing_to_the_training(a_training
     slicer.mrmlScene.Clear(0)
     assert logic.can_stop and logic.poll() is not None
     logic.wait()
-    assert logic.verdict.startswith("Better") and len(logic.rows()) == 3
+    assert logic.judgement.verdict.startswith("Better") and len(logic.rows()) == 3
+
+
+def test_watching_reads_cases_and_outcome_only_when_they_have_changed(a_training, logic, monkeypatch):
+    logic.start()
+    logic.wait()
+    before = logic.rows(), logic.judgement
+    with monkeypatch.context() as patch:
+        for module, name in ((collection, "read_facts"), (run_folder, "_to_outcome")):
+            patch.setattr(module, name, lambda *_: pytest.fail("It was read again."))
+        for _ in range(3):
+            assert (logic.rows(), logic.judgement) == before
+            assert logic.can_start and logic.has_cases and logic.status.kind == "done"
+            assert logic.poll() is None
+    # What comes or goes without the logic is seen all the same.
+    folder = logic.folder / "cases"
+    (folder / "MR_head").rename(folder / "A_head")
+    assert [row.name for row in logic.rows()] == ["A_head", "MR_head_2", "MR_head_3"]
+    assert [row.segment for row in logic.judgement.comparisons] == ["1"]
+    (a_training.logic._runs.current.path / "outcome.json").unlink()
+    assert logic.judgement == Judgement()
 
 
 def test_a_judged_object_is_shown_before_and_after(logic):
     logic.start()
     logic.wait()
-    logic.show_comparison(logic.comparisons()[0])
+    logic.show_comparison(logic.judgement.comparisons[0])
     node = next(n for n in _nodes("vtkMRMLSegmentationNode") if n.GetAttribute("ENSAM.Trainer"))
     names = [node.GetSegmentation().GetSegment(s).GetName() for s in node.GetSegmentation().GetSegmentIDs()]
     assert names == ["ball, corrected", "ball, before training", "ball, after training"]
     with pytest.raises(InputError, match="were not kept"):
-        logic.show_comparison(replace(logic.comparisons()[0], label=9))
+        logic.show_comparison(replace(logic.judgement.comparisons[0], label=9))
 
 
 def test_an_estimate_is_told_for_the_present_choice(a_training, logic):
@@ -356,19 +400,47 @@ def test_the_plot_shows_the_rows_that_are_whole(a_training, logic):
     assert logic._plot.update(state) is chart
 
 
-def test_a_recipe_holds_all_that_another_machine_needs(logic, tmp_path):
-    logic.choice = TrainingChoice(name="liver", amount=30)
-    logic.export_recipe(tmp_path / "recipe")
+def by_the_command(arguments, log):
+    with log.open("w") as said, redirect_stdout(said), redirect_stderr(said):
+        return main(arguments)
+
+
+def test_a_recipe_holds_all_that_another_machine_needs(a_training, logic, tmp_path):
+    a_training.does = by_the_command
+    logic.choice = TrainingChoice(name="liver", amount=30, unit="epochs", edge=56, licence="CC0")
     written = tmp_path / "recipe"
+    written.mkdir()  # a dialog for folders gives one that is there
+    logic.export_recipe(written)
+    assert logic.status.kind == "working" and logic.can_stop
+    logic.wait()
+    assert logic.status.text == f"Written: README.txt in '{written}' says how to run it."
     assert {p.name for p in written.iterdir()} == {
         "cases", "base.safetensors", "ensam", "ensam_training", ARGUMENTS, "README.txt",
     }  # fmt: skip
     arguments = (written / ARGUMENTS).read_text().split("\n")
     assert arguments[:3] == ["finetune", "base.safetensors", "cases"]
     assert "result/liver.safetensors" in arguments
+    text = " ".join(arguments)
+    assert all(part in text for part in ("--epochs 30", "--edge 56", "--licence CC0", "--device auto"))
     assert not [a for a in arguments if str(tmp_path) in a]
-    with pytest.raises(InputError, match="is there already"):
-        logic.export_recipe(written)
+    logic.export_recipe(written)
+    with pytest.raises(InputError, match="is there already: choose a new or an empty folder"):
+        logic.wait()
+    assert {p.name for p in tmp_path.iterdir()} == {"recipe", "training"}
+
+
+def test_a_recipe_that_is_given_up_leaves_nothing(a_training, logic, tmp_path):
+    logic.export_recipe(tmp_path / "recipe")
+    half = Path(unfinished(tmp_path / "recipe"), "cases")
+    half.mkdir(parents=True)
+    logic.stop()
+    assert a_training.process.killed and not half.parent.exists()
+    # Also one that nobody could clean up after.
+    half.mkdir(parents=True)
+    a_training.does = by_the_command
+    logic.export_recipe(tmp_path / "recipe")
+    logic.wait()
+    assert {p.name for p in tmp_path.iterdir()} == {"recipe", "training"}
 
 
 def test_a_result_from_elsewhere_is_judged_and_installed_as_ones_own(a_training, logic, tmp_path):
@@ -376,9 +448,9 @@ def test_a_result_from_elsewhere_is_judged_and_installed_as_ones_own(a_training,
     elsewhere.mkdir()
     a_training.ends(BETTER)(["--state", str(elsewhere), "-o", str(elsewhere / "big.safetensors")], None)
     logic.import_result(elsewhere / "big.safetensors")
-    assert logic.verdict.startswith("Better") and logic.can_install and not logic.can_resume
+    assert logic.judgement.verdict.startswith("Better") and logic.can_install and not logic.can_resume
     assert "Licence of the weights: CC0" in logic.card_text
-    logic.show_comparison(logic.comparisons()[0])
+    logic.show_comparison(logic.judgement.comparisons[0])
     logic.install()
     assert logic.installed_result == "big"
 
@@ -387,7 +459,7 @@ def test_a_result_without_its_table_says_that_nothing_is_known(logic, tmp_path):
     path = write_checkpoint(tmp_path / "alone.safetensors")
     path.with_suffix(".json").unlink()
     logic.import_result(path)
-    assert "not known" in logic.verdict and logic.can_install
+    assert "not known" in logic.judgement.verdict and logic.can_install
     with pytest.raises(InputError, match="There is no checkpoint"):
         logic.import_result(tmp_path / "none.safetensors")
 
@@ -417,6 +489,17 @@ def wait_until_gone(pid, seconds=30):
     raise AssertionError("Processes of the killed training are still there.")
 
 
+def test_what_a_process_has_started_ends_with_it(tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nsleep 600 &\necho $!\nwait\n")
+    python.chmod(0o755)
+    process = Process(python, ["check"], tmp_path / "log.txt")
+    while not (tmp_path / "log.txt").read_text():
+        assert not process.wait(0.05)
+    process.kill()
+    wait_until_gone(process._process.pid)
+
+
 def test_a_real_process_is_killed_and_resumed_to_the_end(an_mrml_scene, tmp_path, a_base, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     logic = a_trainer(tmp_path, python=Path(sys.executable))
@@ -444,5 +527,5 @@ def test_a_real_process_is_killed_and_resumed_to_the_end(an_mrml_scene, tmp_path
     logic.resume()
     logic.wait(120)
     # Patience may end it before its 60 steps.
-    assert logic.verdict and steps < logic._runs.outcome.steps <= 60
-    assert len(logic.comparisons()) == 1
+    assert logic.judgement.verdict and steps < logic._runs.outcome.steps <= 60
+    assert len(logic.judgement.comparisons) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from ensam.geometry import Grid
 from ensam.masks import MaskCrop
 from ensam.planning import ObjectPrompts
 from ensam.prompts import Box, Point, PromptSet
-from ensam.volume import Volume, read_volume
+from ensam.volume import Volume, read_volume, write_labels
 from ensam_training.augmentation import Turn
 from ensam_training.cache import Cache, prepare
 from ensam_training.cases import Case
@@ -148,6 +149,37 @@ def test_a_write_that_fails_leaves_the_old_case(a_collection, monkeypatch):
     (case,) = a_collection.cases()
     assert (read_volume(case.label).array == 1).sum() == LIVER.mask.sum()
     assert [path.name for path in a_collection.folder.iterdir()] == [case.name]
+
+
+@pytest.mark.parametrize("what", ["writing", "naming"])
+def test_of_overlapping_segments_all_cases_are_kept_or_none(a_collection, monkeypatch, what):
+    a_collection.add(a_volume(), [NewSegment("liver", LIVER)], "scene")
+    before = a_collection.cases()
+    calls = []
+
+    def fails_the_second_time(function):
+        def call(first, *more, **named):
+            calls.append(first)
+            if len(calls) == 2 and what == "writing":
+                raise OutputError("no room")
+            # The old case goes aside, the first new one takes its place, and then the second one can't.
+            if len(calls) == 3 and what == "naming":
+                raise OSError(28, "no room")
+            return function(first, *more, **named)
+
+        return call
+
+    where = "ensam_training.collection.write_labels" if what == "writing" else "pathlib.Path.rename"
+    monkeypatch.setattr(where, fails_the_second_time(write_labels if what == "writing" else Path.rename))
+    smaller = block((4, 4, 4), (10, 10, 10))
+    segments = [NewSegment("liver", smaller), NewSegment("cyst", smaller)]
+    with pytest.raises(OutputError, match="no room"):
+        a_collection.add(a_volume(), segments, "scene")
+    monkeypatch.undo()
+    assert a_collection.cases() == before
+    assert (read_volume(before[0].label).array == 1).sum() == LIVER.mask.sum()
+    assert [path.name for path in a_collection.folder.iterdir()] == ["MR_head"]
+    assert len(a_collection.add(a_volume(), segments, "scene")) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,11 @@
 """Everything that makes a case useless is found and named, and what deserves a look is said."""
 
 import csv
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +15,29 @@ from ensam_training.checking import check_cases
 from ensam_training.discovery import find_cases
 
 from .labelled_files import a_label, an_image, write, write_case
+
+
+def test_workers_end_when_the_process_that_waits_for_them_is_killed(tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import os, time\n\ndef work(path):\n    open(path, 'w').close()\n    time.sleep(600)\n"
+    )
+    begun = [str(tmp_path / name) for name in "ab"]
+    code = f"import slow; from ensam_training.pool import run_all; list(run_all(slow.work, {begun}, 'x', 2))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    waiting = subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True)
+    while not all(map(os.path.exists, begun)):
+        assert waiting.poll() is None
+        time.sleep(0.05)
+    waiting.kill()
+    waiting.wait()
+    for _ in range(600):
+        try:
+            os.killpg(waiting.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    os.killpg(waiting.pid, signal.SIGKILL)
+    pytest.fail("The workers are still there.")
 
 
 def the_check(folder):

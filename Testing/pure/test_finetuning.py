@@ -135,7 +135,7 @@ def test_a_network_that_is_not_better_on_the_judges_is_not_written(base, tmp_pat
 def test_without_a_better_validation_the_base_itself_is_judged_and_nothing_written(
     base, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(training_module, "validate", lambda *arguments: [0.0])
+    monkeypatch.setattr(training_module, "score_objects", lambda *arguments: scores(0.0))
     outcome = run(base, tmp_path / "new.safetensors", steps=1)
     assert not outcome.written and outcome.gain == 0
     assert all(c.before == c.after for c in outcome.comparisons)
@@ -143,7 +143,7 @@ def test_without_a_better_validation_the_base_itself_is_judged_and_nothing_writt
 
 def test_it_stops_early_when_validation_does_not_get_better(base, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(training_module, "validate", lambda *arguments: asked.append(1) or [0.0])
+    monkeypatch.setattr(training_module, "score_objects", lambda *arguments: asked.append(1) or scores(0.0))
     outcome = run(base, tmp_path / "new.safetensors", steps=8, validate_every=1, patience=2)
     assert outcome.steps == 2 and len(asked) == 2
 

@@ -29,6 +29,7 @@ from ensam_training.run_folder import (
     RunFolder,
 )
 from ensam_training.training import RunOptions
+from ensam_training.validation import ObjectScore
 
 from .labelled_files import write_case
 from .tiny_network import BallWindows, ball_case, tiny_network
@@ -184,7 +185,8 @@ def test_the_best_of_an_attempt_whose_state_is_gone_is_kept_until_it_is_beaten(b
     Watched(base, folder.path, when=stop).go()
     (folder.path / "state.pt").unlink()
     best = torch.load(folder.path / "best.pt", weights_only=True)
-    monkeypatch.setattr(training_module, "validate", lambda *arguments: [0.0] * 6)  # beats nothing
+    worthless = [ObjectScore("a", 1, (0.0,) * 6)]  # beats nothing
+    monkeypatch.setattr(training_module, "score_objects", lambda *arguments: worthless)
     outcome = Watched(base, folder.path, steps=2).go()
     assert outcome.written and outcome.steps == 2
     kept = load_checkpoint(folder.path / "new.safetensors").state

@@ -9,8 +9,9 @@ from ensam.errors import InputError
 from ensam.network import ENSAM, NetworkConfig
 from ensam_training import trainer as trainer_module
 from ensam_training.configuration import Limit, TrainingConfig
+from ensam_training.dead_layers import hardly_learning
 from ensam_training.losses import dice_loss, segmentation_loss
-from ensam_training.muon import Muon, orthogonalise, split_parameters
+from ensam_training.muon import SPHERE_RATE, Muon, orthogonalise, split_parameters
 from ensam_training.sampling import Sample
 from ensam_training.schedule import rate
 from ensam_training.stopwatch import Stopwatch
@@ -104,14 +105,31 @@ def test_muon_refuses_vectors():
 )
 def test_every_parameter_has_one_optimiser_and_only_maps_between_hidden_spaces_have_muon(config):
     network = ENSAM(config)
-    hidden, rest = ({id(p) for p in group} for group in split_parameters(network))
-    assert not hidden & rest
-    assert hidden | rest == {id(p) for p in network.parameters()}
-    lengths = tuple(len(group) for group in split_parameters(network))
-    assert lengths == (len(hidden), len(rest))
+    groups = [[id(p) for p in group] for group in split_parameters(network)]
+    assert sorted(i for group in groups for i in group) == sorted(id(p) for p in network.parameters())
+    _, sphere, rest = map(set, groups)
     for name, parameter in network.named_parameters():
         special = name.startswith(("position.", "prompt_encoder.kinds.", "mask_decoder.head."))
         assert (id(parameter) in rest) == (special or parameter.ndim < 2), name
+        attention = name.startswith("interaction.") and parameter.ndim >= 2
+        assert (id(parameter) in sphere) == attention, name
+
+
+def test_muons_rates_are_the_schedules_and_lower_on_the_sphere(a_sample):
+    trainer = trainer_of(muon_lr=0.01, rest_lr=0.001, limit=Limit(4, "steps"))
+    for factor in (1, 0.75, 0.5):
+        trainer.step([a_sample])
+        rates = [group["lr"] for optimiser in trainer.optimisers for group in optimiser.param_groups]
+        assert rates == pytest.approx([0.01 * factor, 0.01 * SPHERE_RATE * factor, 0.001 * factor])
+
+
+def test_muon_decays_its_weights_but_not_those_of_unit_length():
+    muon = trainer_of(muon_decay=0.1).optimisers[0]
+    assert [group["weight_decay"] for group in muon.param_groups] == [0.1, 0]
+    weight = torch.nn.Parameter(torch.ones(4, 4))
+    weight.grad = torch.zeros_like(weight)
+    Muon([weight], lr=0.5, weight_decay=0.1).step()
+    assert torch.allclose(weight, torch.full((4, 4), 0.95))
 
 
 # The loss
@@ -184,17 +202,17 @@ def test_corrections_add_one_or_two_clicks_on_what_is_wrong():
 def test_half_of_the_answers_go_on_from_the_last_and_some_rounds_are_only_looked_at():
     user = SimulatedUser([a_ball()], np.random.default_rng(0))
     assert 0.4 < np.mean([user.continues() for _ in range(400)]) < 0.6
-    assert {user.silent_rounds() for _ in range(100)} == {0, 1, 2}
+    assert {user.silent_rounds() for _ in range(200)} == {0, 1, 2, 3, 4}
 
 
 # The schedule
 
 
-def test_the_rate_warms_up_stays_and_ends_at_zero():
+def test_the_rate_warms_up_and_falls_evenly_to_zero():
     config = TrainingConfig(warmup_steps=10)
     assert [rate(config, step, 0) for step in (0, 4, 9, 50)] == pytest.approx([0.1, 0.5, 1, 1])
     shares = (0, 0.33, 0.5, 0.75, 1, 1.1)
-    assert [rate(config, 50, share) for share in shares] == pytest.approx([1, 1, 1, 0.5, 0, 0])
+    assert [rate(config, 50, share) for share in shares] == pytest.approx([1, 0.67, 0.5, 0.25, 0, 0])
 
 
 def test_the_papers_rate_is_halved_at_epochs_2_5_and_10_of_15():
@@ -282,6 +300,21 @@ def test_the_gradients_of_accumulated_windows_are_averaged(a_sample, monkeypatch
 
 def gradients_of(network):
     return {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
+
+
+def test_layers_that_no_gradient_reaches_are_named(a_sample, monkeypatch):
+    whole, cut, small, adam = trainer_of(), trainer_of(), trainer_of(), trainer_of(optimiser="adam")
+    branch = cut.network.image_encoder.levels[-1][-1]
+    monkeypatch.setattr(branch, "forward", lambda x: x)
+    lost = small.network.image_encoder.levels[1][0].weight
+    lost.register_hook(lambda gradient: 1e-5 * gradient)
+    for trainer in (whole, cut, small, adam):
+        for _ in range(4):
+            trainer.step([a_sample])
+    found = [hardly_learning(t.network, t.optimisers[0]) for t in (whole, adam, small, cut)]
+    assert found[:3] == [[], [], ["image_encoder.levels.1.0"]]
+    names = [n for n, _ in branch.named_modules(prefix="image_encoder.levels.3.2")]
+    assert found[3] == [n for n in names if n.rpartition(".")[2].startswith("conv")]
 
 
 def test_adam_takes_all_parameters_when_it_is_asked_for(a_sample):

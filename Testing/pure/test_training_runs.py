@@ -16,10 +16,11 @@ from ensam_training import training as training_module
 from ensam_training.cases import Case
 from ensam_training.configuration import Limit, TrainingConfig
 from ensam_training.curves import RunLog, read_rows, smoothed
+from ensam_training.muon import SPHERE_RATE
 from ensam_training.state import save_whole
 from ensam_training.trainer import Trainer, architecture_of
 from ensam_training.training import RunOptions, train
-from ensam_training.validation import score_objects
+from ensam_training.validation import ObjectScore, mean_over_datasets, mean_over_objects, score_objects
 
 from .tiny_network import TINY, BallWindows, ball_case, tiny_network
 
@@ -111,6 +112,37 @@ def test_a_run_starts_from_another_runs_state_with_a_schedule_of_its_own(a_whole
     assert started.step_count == 6 and started.seconds == 0
     assert started.earlier_seconds == pytest.approx(whole.seconds)
     assert all(torch.equal(started.average[name], whole.average[name]) for name in whole.average)
+
+
+def test_a_run_that_starts_from_a_state_makes_all_of_its_own_steps(a_whole_run, tmp_path):
+    folder, config, _ = a_whole_run
+    for stop_at, steps in ((9, 9), (None, 12)):  # also when it is resumed
+        started = run(tmp_path, config, start=folder / "state.pt", stop_at=stop_at, log_every=1)
+        assert (started.step_count, started.spent()) == (steps, steps - 6)
+    rows = read_rows(tmp_path / "log.csv")
+    assert [row["step"] for row in rows] == [7, 8, 9, 10, 11, 12]
+    # Its warm-up is its own too.
+    assert [row["rate"] for row in rows[:4]] == [0.02, 0.03, 0.04, 0.05]
+
+
+def test_rates_are_those_asked_for_and_not_those_of_the_state(a_whole_run, tmp_path):
+    folder, config, _ = a_whole_run
+    other = TrainingConfig(**{**config.__dict__, "muon_lr": 0.5, "muon_decay": 0.25, "rest_lr": 0.125})
+    started = run(tmp_path, other, start=folder / "state.pt", stop_at=6)
+    groups = [group for optimiser in started.optimisers for group in optimiser.param_groups]
+    assert [group["initial_lr"] for group in groups] == pytest.approx([0.5, 0.5 * SPHERE_RATE, 0.125])
+    assert groups[0]["weight_decay"] == 0.25
+    assert started.optimisers[0].state  # the momenta are there
+
+
+def test_a_state_whose_optimiser_had_other_groups_is_not_resumed(a_whole_run, tmp_path):
+    folder, config, _ = a_whole_run
+    state = state_of(folder)
+    muon = state["optimisers"][0]
+    muon["param_groups"] = [{**muon["param_groups"][0], "params": list(range(len(muon["state"])))}]
+    torch.save(state, tmp_path / "old.pt")
+    with pytest.raises(InputError, match="another optimiser"):
+        run(tmp_path / "run", config, start=tmp_path / "old.pt")
 
 
 def test_a_run_starts_from_a_checkpoint_whose_architecture_counts(tmp_path):
@@ -206,8 +238,8 @@ def test_what_is_saved_comes_back_and_nothing_is_left_beside_it(tmp_path):
 
 
 def test_the_best_weights_on_held_out_cases_are_kept(a_case, tmp_path, monkeypatch):
-    scores = iter([[0.2, 0.3], [0.6, 0.7], [0.1, 0.2]])
-    monkeypatch.setattr(training_module, "validate", lambda *arguments: next(scores))
+    answers = iter([[ObjectScore("a", 1, dice)] for dice in ((0.2, 0.3), (0.6, 0.7), (0.1, 0.2))])
+    monkeypatch.setattr(training_module, "score_objects", lambda *arguments: next(answers))
     config = TrainingConfig(**{**STEPS.__dict__, "validate_every": 2})
     run(tmp_path, config, [a_case])
     best = torch.load(tmp_path / "best.pt", weights_only=True)
@@ -217,6 +249,39 @@ def test_the_best_weights_on_held_out_cases_are_kept(a_case, tmp_path, monkeypat
     assert [row["step"] for row in rows] == [2, 4, 6]
     assert [row["dice_1"] for row in rows] == [0.3, 0.7, 0.2]
     assert (tmp_path / "curve.png").stat().st_size > 5000
+
+
+def test_a_dataset_of_many_objects_does_not_choose_the_weights_alone(a_case, tmp_path, monkeypatch):
+    first = [ObjectScore("a", i, (0.6, 0.6), "large") for i in range(9)] + [
+        ObjectScore("b", 1, (0.1, 0.1), "small")
+    ]
+    second = [ObjectScore("a", i, (0.5, 0.5), "large") for i in range(9)] + [
+        ObjectScore("b", 1, (0.6, 0.6), "small")
+    ]
+    assert mean_over_objects(first) > mean_over_objects(second)
+    assert mean_over_datasets(first) == pytest.approx(0.35) and mean_over_datasets(second) == pytest.approx(
+        0.55
+    )
+    answers, said = iter([first, second]), []
+    monkeypatch.setattr(training_module, "score_objects", lambda *arguments: next(answers))
+    config = TrainingConfig(**{**STEPS.__dict__, "limit": Limit(2, "steps"), "validate_every": 1})
+    run(tmp_path, config, [a_case], say=said.append)
+    # What is written down stays comparable with older logs.
+    assert [row["dice_box"] for row in read_rows(tmp_path / "validation.csv")] == [0.55, 0.51]
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["step"] == 2
+    assert any("[0.55, 0.55]; compared by 0.3500" in text for text in said)
+
+
+def test_layers_that_hardly_learn_are_named_once(a_case, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_module, "score_objects", lambda *arguments: [ObjectScore("a", 1, (0.5,))])
+    monkeypatch.setattr(training_module, "hardly_learning", lambda *arguments: ["levels.3", "mlp"])
+    monkeypatch.setattr(training_module, "SETTLED", 2)
+    said = []
+    for steps in (2, 3):  # also when it goes on
+        limit = {"limit": Limit(steps, "steps"), "validate_every": 1}
+        run(tmp_path, TrainingConfig(**{**STEPS.__dict__, **limit}), [a_case], say=said.append)
+    assert len(read_rows(tmp_path / "validation.csv")) == 3
+    assert said.count("Warning: Layers that hardly learn: levels.3, mlp.") == 1
 
 
 def test_a_run_tells_where_its_time_went(tmp_path):
@@ -230,6 +295,7 @@ def test_validation_is_the_same_every_time_and_needs_objects(a_case):
     one, again = (score_objects(network, [a_case], 16**3, clicks=2) for _ in range(2))
     assert one == again
     assert all(len(score.dice) == 3 and score.case == a_case.name for score in one)
+    assert {score.dataset for score in one} == {a_case.dataset}
     assert {score.label for score in one} <= set(a_case.objects)
     empty = Case.from_arrays("none", a_case.image, np.zeros_like(a_case.labels), (1, 1, 1))
     with pytest.raises(InputError, match="no object"):
@@ -254,6 +320,30 @@ def test_a_run_that_is_told_to_stop_saves_and_goes_on_later(a_whole_run, tmp_pat
     assert signal.getsignal(signal.SIGTERM) is before
     run(tmp_path, config)
     assert losses_of(tmp_path) == losses_of(folder)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "",
+        "step,minu",
+        "{header}\n",
+        "{header}\n2,0.1,0.1,0.9,0.8,1\n3,0.1",
+        "{header}\n2,0.1,0.1,0.9,0.8,1\n,",
+    ],
+    ids=["nothing", "a part of the header", "no row", "a part of a row", "less than a number"],
+)
+def test_a_log_that_was_cut_off_is_gone_on_with(tmp_path, left):
+    (tmp_path / "log.csv").write_text(left.format(header=",".join(curves.LOG)))
+    before = read_rows(tmp_path / "log.csv")
+    assert [row["step"] for row in before] == [2] * ("0.8" in left)
+    RunLog(tmp_path, 2, tensorboard=False).losses([4, 0.2, 0.2, 0.7, 0.6, 1])
+    assert [row["step"] for row in read_rows(tmp_path / "log.csv")] == [row["step"] for row in before] + [4]
+
+
+def test_a_row_that_another_was_written_into_is_no_row(tmp_path):
+    (tmp_path / "log.csv").write_text("step,loss\n1,0.5\n2,0.4,3,0.3\n4\n5,0.x\n6,0.1\n")
+    assert read_rows(tmp_path / "log.csv") == [{"step": 1, "loss": 0.5}, {"step": 6, "loss": 0.1}]
 
 
 def test_tensorboard_gets_what_the_logs_get(tmp_path, monkeypatch):
