@@ -44,7 +44,10 @@ class LieRE(nn.Module):
         upper = torch.triu(self.generators.float(), diagonal=1)
         skew = upper - upper.transpose(-1, -2)
         with full_precision(positions):
-            return torch.matrix_exp(torch.einsum("...a,haij->...hij", positions.float(), skew))
+            angles = torch.einsum("...a,haij->...hij", positions.float(), skew)
+            # PyTorch has no matrix exponential for MPS.
+            on_cpu = angles.cpu() if angles.device.type == "mps" else angles
+            return torch.matrix_exp(on_cpu).to(angles.device)
 
 
 class AbsolutePosition(nn.Module):
