@@ -69,7 +69,6 @@ class Asking:
     """Questions on their way to an answer; job is None where no network is needed for it."""
 
     target: Target
-    together: bool
     settings: Settings
     volume: Volume
     questions: tuple[Question, ...]
@@ -92,17 +91,15 @@ class Answers:
         self._bases: OrderedDict[str, MaskCrop] = OrderedDict()
         self._volume: tuple[tuple, Volume] | None = None
 
-    def ask(self, target: Target, segment_ids: Sequence[str], together: bool, settings: Settings) -> Asking:
+    def ask(self, target: Target, segment_ids: Sequence[str], settings: Settings) -> Asking:
         """Hand the segments' prompts to the worker. Raises InputError for what can't be read."""
         volume = self._read_volume(target.volume)
         questions = tuple(self._question(target, segment_id) for segment_id in segment_ids)
         asked = [q for q in questions if q.needs_network]
         if not asked:
-            return Asking(target, together, settings, volume, questions, None)
-        request = Request(
-            volume, tuple(q.prompts for q in asked), tuple(q.base for q in asked), together, settings
-        )
-        return Asking(target, together, settings, volume, questions, self._worker.submit(request))
+            return Asking(target, settings, volume, questions, None)
+        request = Request(volume, tuple(q.prompts for q in asked), tuple(q.base for q in asked), settings)
+        return Asking(target, settings, volume, questions, self._worker.submit(request))
 
     def exists(self, asking: Asking) -> bool:
         """Whether all that was asked about is still in the scene."""

@@ -19,6 +19,7 @@ class StubSession:
 
     intensity: str = "auto"
     volume: object = None
+    seen: object = None  # the last volume
     calls: list = field(default_factory=list)
     gate: Event = field(default_factory=Event)
     error: Exception | None = None
@@ -28,6 +29,10 @@ class StubSession:
 
     def set_volume(self, volume):
         self.volume = volume
+        self.seen = volume or self.seen
+
+    def forget(self):
+        self.volume = self.seen = None
 
     def preview_all(self, prompts, previous=None):
         return Preview((32, 32, 32), (1.0, 1.0, 1.0), True, 300 << 20, "cpu")
@@ -67,4 +72,6 @@ class StubSession:
     @staticmethod
     def _segmentation(mask):
         logits = np.where(mask, 1, -1).astype(np.float32)
-        return Segmentation(mask, (0, 0, 0), logits, Timings(0.01, 0.0, 0.01), True, ("note",))
+        return Segmentation(
+            mask, (0, 0, 0), logits, Timings(0.01, 0.0, 0.01), True, "grey values 0 to 1", "window"
+        )
