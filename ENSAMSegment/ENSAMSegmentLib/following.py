@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import slicer
 from ensam.errors import InputError
@@ -37,6 +38,15 @@ def shared_worker() -> Worker:
     return _worker
 
 
+@dataclass(frozen=True)
+class Choices:
+    """What decides, beside the prompts, what a segment's mask becomes."""
+
+    settings: Settings = field(default_factory=Settings)
+    together: bool = False
+    keep_others: bool = True
+
+
 class SegmentFollower:
     """Follows the segment that a segment editor node has selected, and asks for it when its prompts change.
 
@@ -54,10 +64,7 @@ class SegmentFollower:
         self.changed: Callable[[], None] = lambda: None  # called after anything that a GUI shows
         self.auto_update = True
         self.lesion_mode = False
-        self.together = False
-        self.intensity: IntensityChoice = "auto"
-        self.device = "auto"
-        self.checkpoint = ""
+        self._choices = Choices()
 
         self._scene = slicer.mrmlScene
         self._editor = editor_node or singleton(self._scene, "vtkMRMLSegmentEditorNode", "SegmentEditor")
@@ -68,16 +75,74 @@ class SegmentFollower:
         self._placement = Placement(self._scene)
         self._watch = SceneWatch(self._on_selection, self._on_segments, self._tell, self._on_closing)
         writer = SegmentWriter(self._editor_logic, save_state)
-        self._updates = Updates(Answers(writer, worker or shared_worker()), self._watch, self._tell)
+        self._worker = worker or shared_worker()
+        self._updates = Updates(Answers(writer, self._worker), self._watch, self._tell)
 
         self._active = False
         self._target = Target()
         self._known = NO_PROMPTS  # the prompts as last seen
         self._answered = NO_PROMPTS  # the prompts as last asked, or as found
+        self._answered_with = self._choices  # what was chosen then
         self._muted = NO_PROMPTS  # those set aside, as last seen
         self._volume_matrix: bytes | None = None  # the volume's own place, as last seen
         self._placing, self._placing_id = "", ""
         self.activate()
+
+    # What is chosen
+
+    @property
+    def together(self) -> bool:
+        """Whether all segments that have prompts are asked for at once, and share out the voxels."""
+        return self._choices.together
+
+    @together.setter
+    def together(self, together: bool) -> None:
+        self._choose(replace(self._choices, together=together))
+
+    @property
+    def keep_others(self) -> bool:
+        """Whether other segments keep all their voxels; if not, the editor's overwrite mode decides."""
+        return self._choices.keep_others
+
+    @keep_others.setter
+    def keep_others(self, keep: bool) -> None:
+        self._updates.answers.writer.keep_others = keep
+        self._choose(replace(self._choices, keep_others=keep))
+
+    @property
+    def intensity(self) -> IntensityChoice:
+        """Which grey values are told apart."""
+        return self._choices.settings.intensity
+
+    @intensity.setter
+    def intensity(self, choice: IntensityChoice) -> None:
+        self._choose_settings(intensity=choice)
+
+    @property
+    def device(self) -> str:
+        """Where the network runs."""
+        return self._choices.settings.device
+
+    @device.setter
+    def device(self, name: str) -> None:
+        self._choose_settings(device=name)
+
+    @property
+    def checkpoint(self) -> str:
+        """The path of the network's weights, "" for those that ship with ENSAM."""
+        return self._choices.settings.checkpoint
+
+    @checkpoint.setter
+    def checkpoint(self, path: str) -> None:
+        self._choose_settings(checkpoint=path)
+
+    def _choose_settings(self, **chosen: str) -> None:
+        self._choose(replace(self._choices, settings=replace(self._choices.settings, **chosen)))
+
+    def _choose(self, choices: Choices) -> None:
+        if choices != self._choices:
+            self._choices = choices
+            self.changed()
 
     # What is worked on
 
@@ -169,9 +234,9 @@ class SegmentFollower:
         if not self._target.is_complete:
             raise InputError(_("There is no segment to fill: choose an image and press N for a new segment."))
         self._known = self._answered = self._prompts()
+        self._answered_with = self._choices
         ids = self._segments_with_prompts() if self.together else [self.segment_id]
-        settings = Settings(self.checkpoint, self.device, self.intensity)
-        self._updates.start(self._target, ids, self.together, settings)
+        self._updates.start(self._target, ids, self._choices.settings)
         self._see_tags()
 
     # Life
@@ -222,6 +287,7 @@ class SegmentFollower:
     def _on_closing(self) -> None:
         self._leave()
         self._updates.answers.forget()
+        self._worker.forget()
         seen_tags.forget()
         self.changed()
 
@@ -253,6 +319,7 @@ class SegmentFollower:
                     target.nodes.finish_box()
         if not stays:
             self._updates.stop()
+            self._updates.missed.clear()
             self._updates.say(status.ready(Target(), False))
         elif self.auto_update and target.is_complete and target.nodes.nodes and self._managed(self._has_news):
             self._managed(self.run)
@@ -282,6 +349,7 @@ class SegmentFollower:
         self._see_prompts()
         state = target.state(self.segment_id) if target.is_complete else None
         self._answered = NO_PROMPTS if state is None else state.prompts
+        self._answered_with = self._choices
 
     def _prompt_nodes(self) -> tuple[slicer.vtkMRMLMarkupsNode, ...]:
         return () if self.segmentation is None else prompt_nodes(self.segmentation)
@@ -401,6 +469,14 @@ class SegmentFollower:
         except InputError as error:
             self._updates.say(Status("error", str(error)))
             return False
+
+    def _waits(self) -> bool:
+        """Whether the mask isn't what the prompts and the choices ask for."""
+        return (
+            self._known != self._answered
+            or self.segment_id in self._updates.missed
+            or (not self._known.is_empty and self._choices != self._answered_with)
+        )
 
     def _has_news(self) -> bool:
         return self._updates.is_planned or self._prompts() != self._known

@@ -68,20 +68,10 @@ class ENSAMSegmentLogic(SegmentFollower):
 
     @property
     def offers_update(self) -> bool:
-        """Whether there are prompts that nothing will answer by itself."""
-        waits = self._known != self._answered
+        """Whether there is something to update that nothing will by itself."""
         return not self.auto_update or (
-            waits and not self._updates.is_running and not self._updates.is_planned
+            self._waits() and not self._updates.is_running and not self._updates.is_planned
         )
-
-    @property
-    def keep_others(self) -> bool:
-        """Whether other segments keep all their voxels; if not, the editor's overwrite mode decides."""
-        return self._updates.answers.writer.keep_others
-
-    @keep_others.setter
-    def keep_others(self, keep: bool) -> None:
-        self._updates.answers.writer.keep_others = keep
 
     # Prompts
 

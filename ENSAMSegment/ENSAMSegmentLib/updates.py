@@ -25,7 +25,8 @@ POLL_S = 0.01  # between two looks at a running job
 class Updates:
     """Questions on their way. A newer one about the same segment replaces the older.
 
-    status: what the user reads. measures, last_change: of the segment measured_id, which was written last.
+    status: what the user reads. missed: segments whose last question came to nothing, given up or failed.
+    measures, last_change: of the segment measured_id, which was written last.
     """
 
     def __init__(self, answers: Answers, watch: SceneWatch, changed: Callable[[], None]) -> None:
@@ -34,6 +35,7 @@ class Updates:
         self.measures: Measures | None = None
         self.last_change: Change | None = None
         self.measured_id = ""
+        self.missed: set[str] = set()
         self._watch, self._changed = watch, changed
         self._tint = ChangeDisplay()
         self._askings: list[Asking] = []  # in the worker's order
@@ -60,16 +62,18 @@ class Updates:
         """No update is due."""
         self._due = None
 
-    def start(self, target: Target, segment_ids: Sequence[str], together: bool, settings: Settings) -> None:
+    def start(self, target: Target, segment_ids: Sequence[str], settings: Settings) -> None:
         """Ask for these segments now. Raises InputError for what can't be read or written."""
         self._due = None
         self.withdraw(segment_ids)
-        asking = self.answers.ask(target, segment_ids, together, settings)
+        self.missed.update(segment_ids)
+        asking = self.answers.ask(target, segment_ids, settings)
         if asking.job is None:
             self._write(asking)
         else:
             self._askings.append(asking)
             self.say(status.working(self._askings[0].job))
+        self.missed.difference_update(segment_ids)
 
     def withdraw(self, segment_ids: Iterable[str]) -> None:
         """Give up what was asked about these segments."""
@@ -82,6 +86,7 @@ class Updates:
         self._due = None
         for asking in self._askings:
             asking.job.cancel()
+            self.missed.update(asking.segment_ids)
         self._askings.clear()
 
     def forget_change(self) -> None:
@@ -101,7 +106,10 @@ class Updates:
         """
         if self._askings:
             if self._askings[0].job.wait(wait_s):
-                self._take(self._askings.pop(0), follows)
+                asking = self._askings.pop(0)
+                self.missed.update(asking.segment_ids)
+                self._take(asking, follows)
+                self.missed.difference_update(asking.segment_ids)
             if self._askings:
                 self.say(status.working(self._askings[0].job))
         if self._tint_until is not None and time.monotonic() >= self._tint_until:
@@ -130,7 +138,7 @@ class Updates:
         if self.answers.is_unchanged(asking):
             self._write(asking)
         else:
-            self.start(asking.target, asking.segment_ids, asking.together, asking.settings)
+            self.start(asking.target, asking.segment_ids, asking.settings)
 
     def _write(self, asking: Asking) -> None:
         with self._watch.own_edit():

@@ -203,7 +203,11 @@ def test_the_selected_row_stays_while_prompts_move(a_panel, rows):
     assert a_panel.ui.promptTable.item(1, 1).text() == "R 0.0, A 0.0, S 0.0"
 
 
-def test_update_button_is_there_only_without_automatic_update(a_panel):
+def test_update_button_is_there_where_nothing_updates_by_itself(a_panel):
+    assert not a_panel.ui.updateButton.visible
+    a_panel.logic.say(waits=True)
+    assert a_panel.ui.updateButton.visible
+    a_panel.logic.say(waits=False)
     assert not a_panel.ui.updateButton.visible
     a_panel.logic.say(auto_update=False)
     assert a_panel.ui.updateButton.visible

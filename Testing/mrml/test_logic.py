@@ -355,6 +355,79 @@ def test_cancel_leaves_the_segment_as_it_was(a_logic, a_session):
     assert a_logic.poll() is None
 
 
+def test_what_was_cancelled_can_be_asked_for_again(a_logic, a_session):
+    started(a_logic, a_session)
+    assert not a_logic.offers_update
+    a_logic.cancel()
+    assert a_logic.offers_update
+    a_session.gate.set()
+    a_logic.run()
+    a_logic.wait()
+    assert voxels_of(a_logic).any() and not a_logic.offers_update
+
+
+def test_what_failed_can_be_asked_for_again(a_logic, a_session):
+    a_session.error = InputError("There is too little free memory to segment: close other programs.")
+    with pytest.raises(InputError):
+        draw_box(a_logic)
+    assert a_logic.offers_update
+    a_session.error = None
+    a_logic.run()
+    a_logic.wait()
+    assert voxels_of(a_logic).any() and not a_logic.offers_update
+
+
+def test_what_could_not_even_be_asked_can_be_asked_for_again(a_logic):
+    image = a_logic.volume.GetImageData()
+    a_logic.volume.SetAndObserveImageData(None)
+    with pytest.raises(InputError, match="no image"):
+        draw_box(a_logic)
+    a_logic.volume.SetAndObserveImageData(image)
+    assert a_logic.offers_update
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"),
+    [
+        ("intensity", "lung"),
+        ("device", "cpu"),
+        ("checkpoint", "other"),
+        ("together", True),
+        ("keep_others", False),
+    ],
+)
+def test_another_choice_offers_an_update_where_there_are_prompts(a_logic, name, choice):
+    told = []
+    a_logic.changed = lambda: told.append(a_logic.offers_update)
+    before = getattr(a_logic, name)
+    setattr(a_logic, name, choice)
+    assert told == [False]
+    draw_box(a_logic)
+    assert not a_logic.offers_update
+    setattr(a_logic, name, before)
+    assert told[-1] and a_logic.offers_update
+    setattr(a_logic, name, choice)
+    assert not a_logic.offers_update
+    setattr(a_logic, name, before)
+    a_logic.run()
+    a_logic.wait()
+    assert not a_logic.offers_update
+
+
+def test_the_grey_values_that_were_seen_are_told_behind_the_answer(a_logic):
+    draw_box(a_logic)
+    assert a_logic.status.text == "Done."
+    assert a_logic.status.detail.endswith("MB of memory. Seen with grey values 0 to 1.")
+
+
+def test_the_image_and_its_features_are_given_back(a_logic, a_session, an_mrml_scene):
+    draw_box(a_logic)
+    assert a_session.volume is None and a_session.seen is not None
+    an_mrml_scene.Clear(False)
+    a_logic._worker._executor.submit(lambda: None).result(5)
+    assert a_session.seen is None
+
+
 def test_an_answer_for_a_closed_scene_is_dropped(a_logic, a_session, an_mrml_scene):
     started(a_logic, a_session)
     an_mrml_scene.Clear(False)
@@ -387,7 +460,7 @@ def test_a_changed_image_is_segmented_anew(a_logic, a_session):
     a_logic.volume.GetImageData().Modified()
     a_session.gate.set()
     a_logic.wait()
-    assert a_session.volume.array.max() == 9
+    assert a_session.seen.array.max() == 9
     assert voxels_of(a_logic).any()
 
 
