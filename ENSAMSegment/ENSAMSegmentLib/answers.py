@@ -79,6 +79,37 @@ class Asking:
         return tuple(question.segment_id for question in self.questions)
 
 
+class Bases:
+    """Masks that users edited by hand, by their fingerprint: within a bound, the oldest go first."""
+
+    def __init__(self) -> None:
+        self._masks: OrderedDict[str, MaskCrop] = OrderedDict()
+
+    def get(self, key: str) -> MaskCrop | None:
+        return self._masks.get(key)
+
+    def keep(self, mask: MaskCrop) -> str:
+        """Keep a mask; gives its fingerprint."""
+        key = fingerprint(mask)
+        # A copy: the crop may be a view of a labelmap as large as the volume.
+        self._masks[key] = MaskCrop(mask.mask.copy(), mask.offset)
+        self._masks.move_to_end(key)
+        while len(self._masks) > 1 and sum(b.mask.nbytes for b in self._masks.values()) > _BASES_BYTES:
+            self._masks.popitem(last=False)
+        return key
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def forget(self) -> None:
+        """The scene is another one."""
+        self._masks.clear()
+
+
+# Module and effects take turns on one segment: what one keeps, the other goes on from.
+bases = Bases()
+
+
 class Answers:
     """Asks about segments and writes what comes back, one undo state each time.
 
@@ -88,7 +119,6 @@ class Answers:
 
     def __init__(self, writer: SegmentWriter, worker: Worker) -> None:
         self.writer, self._worker = writer, worker
-        self._bases: OrderedDict[str, MaskCrop] = OrderedDict()
         self._volume: tuple[tuple, Volume] | None = None
 
     def ask(self, target: Target, segment_ids: Sequence[str], settings: Settings) -> Asking:
@@ -139,7 +169,7 @@ class Answers:
     def _remember(self, target: Target, question: Question) -> Written:
         # Masking and the other segments may have kept voxels back: what counts is what is there.
         mask = read_segment(target.segmentation, question.segment_id, target.volume)
-        base = "" if question.base is None else self._keep(question.base)
+        base = "" if question.base is None else bases.keep(question.base)
         state = SegmentState(question.prompts, question.muted, fingerprint(mask), base, question.base_prompts)
         write_state(target.segment(question.segment_id), state)
         return Written(question.mask, mask)
@@ -158,22 +188,14 @@ class Answers:
         if state is not None and key == state.mask:
             if not state.base:
                 return None, NO_PROMPTS
-            if state.base in self._bases:
-                return self._bases[state.base], state.base_prompts
+            base = bases.get(state.base)
+            if base is not None:
+                return base, state.base_prompts
             # The mask comes from a file, and the one it was made from is gone: it is kept itself from now on.
             return mask, state.prompts
         if not key:  # an empty segment, new or erased on purpose: the prompts alone decide
             return None, NO_PROMPTS
         return mask, NO_PROMPTS if state is None else state.prompts
-
-    def _keep(self, base: MaskCrop) -> str:
-        key = fingerprint(base)
-        # A copy: the crop may be a view of a labelmap as large as the volume.
-        self._bases[key] = MaskCrop(base.mask.copy(), base.offset)
-        self._bases.move_to_end(key)
-        while len(self._bases) > 1 and sum(b.mask.nbytes for b in self._bases.values()) > _BASES_BYTES:
-            self._bases.popitem(last=False)
-        return key
 
     def forget_volume(self) -> None:
         """Give the copy of the volume back."""
@@ -182,7 +204,7 @@ class Answers:
     def forget(self) -> None:
         """Nothing of the scene is needed any more."""
         self._volume = None
-        self._bases.clear()
+        bases.forget()
 
     def _read_volume(self, node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
         """The node's volume: the same object as long as image and place are the same."""

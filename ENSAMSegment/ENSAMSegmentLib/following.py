@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -73,7 +74,7 @@ class SegmentFollower:
         self._editor_logic.SetSegmentEditorNode(self._editor)
         self._editor_logic.SetMaximumNumberOfUndoStates(UNDO_STATES)
         self._placement = Placement(self._scene)
-        self._watch = SceneWatch(self._on_selection, self._on_segments, self._tell, self._on_closing)
+        self._watch = SceneWatch(self._on_selection, self._on_segments, self._tell)
         writer = SegmentWriter(self._editor_logic, save_state)
         self._worker = worker or shared_worker()
         self._updates = Updates(Answers(writer, self._worker), self._watch, self._tell)
@@ -86,6 +87,9 @@ class SegmentFollower:
         self._muted = NO_PROMPTS  # those set aside, as last seen
         self._volume_matrix: bytes | None = None  # the volume's own place, as last seen
         self._placing, self._placing_id = "", ""
+        # Also while another module is in use: what is remembered of a scene ends with it.
+        closing = slicer.vtkMRMLScene.StartCloseEvent
+        self._closing_tag = self._scene.AddObserver(closing, lambda *_ignored: self._on_closing())
         self.activate()
 
     # What is chosen
@@ -180,14 +184,13 @@ class SegmentFollower:
         """
         volume, segmentation = self._editor.GetSourceVolumeNode(), self._editor.GetSegmentationNode()
         if volume is None:
-            raise InputError(_("There is no image to segment: load one and choose it as the source volume."))
+            raise no_image()
         if segmentation is None:
             title = _("{volume} segmentation").format(volume=volume.GetName())
             segmentation = add_segmentation(volume, title)
-        number = segmentation.GetSegmentation().GetNumberOfSegments() + 1
         default = _("Lesion {number}") if self.lesion_mode else _("Segment_{number}")
         kind = self.placing
-        segment_id = add_segment(segmentation, name or default.format(number=number))
+        segment_id = add_segment(segmentation, name or _free_name(segmentation, default))
         self.select(segmentation=segmentation, segment_id=segment_id)
         if kind in (FOREGROUND, BACKGROUND):
             self.start_placing(kind)
@@ -235,7 +238,9 @@ class SegmentFollower:
             raise InputError(_("There is no segment to fill: choose an image and press N for a new segment."))
         self._known = self._answered = self._prompts()
         self._answered_with = self._choices
-        ids = self._segments_with_prompts() if self.together else [self.segment_id]
+        # The selected one also without prompts: its mask goes with the last of them.
+        asked = {self.segment_id, *(self._usable_prompts() if self.together else ())}
+        ids = [segment_id for segment_id in self._target.segment_ids if segment_id in asked]
         self._updates.start(self._target, ids, self._choices.settings)
         self._see_tags()
 
@@ -274,7 +279,7 @@ class SegmentFollower:
 
     def _on_segments(self) -> None:
         self._bind()
-        self._updates.forget_change()
+        self._updates.forget_old_change()
         self._managed(self._follow_undo)
         self.changed()
 
@@ -484,19 +489,28 @@ class SegmentFollower:
     def _prompts(self) -> PromptSet:
         return self._target.nodes.prompts() if self._target.is_complete else NO_PROMPTS
 
-    def _segments_with_prompts(self) -> list[str]:
-        """The selected segment and all others that the network can be asked for."""
+    def _usable_prompts(self) -> dict[str, PromptSet]:
+        """The prompts of all segments that the network can be asked for by them alone."""
         target = self._target
         if target.volume is None:
-            return []
+            return {}
         with self._watch.own_edit():
             prompts = {segment_id: target.restore(segment_id) for segment_id in target.segment_ids}
-        return [
-            segment_id
-            for segment_id, one in prompts.items()
-            if segment_id == self.segment_id or one.box is not None or len(one.foreground_ras)
-        ]
+        return {s: one for s, one in prompts.items() if one.box is not None or len(one.foreground_ras)}
 
     def _see_tags(self) -> None:
         if self.segmentation is not None:
             seen_tags.see(self.segmentation)
+
+
+def no_image() -> InputError:
+    """What to say where an image is needed."""
+    return InputError(_("There is no image to segment: load one and choose it as the source volume."))
+
+
+def _free_name(segmentation: slicer.vtkMRMLSegmentationNode, default: str) -> str:
+    """The next name that no segment has. default: with a place for the number."""
+    segments = segmentation.GetSegmentation()
+    names = {segments.GetSegment(segment_id).GetName() for segment_id in segments.GetSegmentIDs()}
+    numbers = itertools.count(len(names) + 1)
+    return next(name for name in (default.format(number=n) for n in numbers) if name not in names)

@@ -199,6 +199,7 @@ class PromptNodes:
 
     def follow_volume(self, matrix_before: bytes | None) -> None:
         """Go under the transform that the volume has come under, so that the prompts go on meaning the same.
+        Those of the segmentation's other segments go along.
 
         matrix_before: `volume_matrix` as it was, None where that isn't known. If the volume's own place has
         changed, its transform was hardened, and the prompts are right where they are.
@@ -208,7 +209,7 @@ class PromptNodes:
             return
         if matrix_before is not None and matrix_before != self.volume_matrix():
             return
-        for node in self.all():
+        for node in prompt_nodes(self.segmentation):
             if node.GetAttribute(_PARENT) == (node.GetTransformNodeID() or ""):
                 node.SetAndObserveTransformNodeID(parent)
                 node.SetAttribute(_PARENT, parent or "")

@@ -12,6 +12,7 @@ from ensam.worker import Settings
 from . import status
 from .answers import Answers, Asking
 from .change_display import ChangeDisplay
+from .labelmaps import labelmap_of
 from .status import Status
 from .target import Target
 from .translation import tr as _
@@ -36,6 +37,7 @@ class Updates:
         self.last_change: Change | None = None
         self.measured_id = ""
         self.missed: set[str] = set()
+        self._measured: _Voxels | None = None
         self._watch, self._changed = watch, changed
         self._tint = ChangeDisplay()
         self._askings: list[Asking] = []  # in the worker's order
@@ -94,6 +96,11 @@ class Updates:
         self._tint.hide()
         self._tint_until = self.measures = self.last_change = None
 
+    def forget_old_change(self) -> None:
+        """As `forget_change`, if the segment that was written last has other voxels by now."""
+        if self._measured is None or not self._measured.is_up_to_date():
+            self.forget_change()
+
     def say(self, new: Status) -> None:
         if new != self.status:
             self.status = new
@@ -149,6 +156,24 @@ class Updates:
         self.measured_id = shown
         self.measures = measure(written[shown].after, grid)
         self.last_change = change(written[shown].before, written[shown].after, grid)
+        self._measured = _Voxels(target, shown)
         self._tint.show(target.volume, self.last_change)
         self._tint_until = time.monotonic() + TINT_S
         self.say(status.done(asking.job, held_back))
+
+
+class _Voxels:
+    """Tells whether a segment's voxels may have changed since. A name or a colour is none of them."""
+
+    def __init__(self, target: Target, segment_id: str) -> None:
+        self._target, self._segment_id = target, segment_id
+        self._state = self._now()
+
+    def is_up_to_date(self) -> bool:
+        return self._state == self._now()
+
+    def _now(self) -> tuple[object, ...] | None:
+        segment = self._target.segment(self._segment_id)
+        labelmap = segment and labelmap_of(segment)
+        # A labelmap that others share changes with them too.
+        return labelmap and (labelmap.GetAddressAsString(""), labelmap.GetMTime(), segment.GetLabelValue())

@@ -29,12 +29,11 @@ class SceneWatch:
         on_selection: Callable[[], None],
         on_segments: Callable[[], None],
         on_prompts: Callable[[], None],
-        on_closing: Callable[[], None],
     ) -> None:
         self.touched = self._grabbed = False
         self._last_touch = 0.0
         self._on_selection, self._on_segments = on_selection, on_segments
-        self._on_prompts, self._on_closing = on_prompts, on_closing
+        self._on_prompts = on_prompts
         self._own_edits = 0
         self._scene_events: _Events = []
         self._segment_events: _Events = []
@@ -60,7 +59,7 @@ class SceneWatch:
     def follow_scene(
         self, editor: slicer.vtkMRMLSegmentEditorNode, interaction: slicer.vtkMRMLInteractionNode
     ) -> None:
-        """Hear of another selection, of nodes that go, of the end of place mode, and of the scene's end."""
+        """Hear of another selection, of nodes that go, and of the end of place mode."""
         node, scene = slicer.vtkMRMLNode, slicer.vtkMRMLScene
         for source, *events in (
             (editor, vtk.vtkCommand.ModifiedEvent),
@@ -69,9 +68,6 @@ class SceneWatch:
             (interaction, vtk.vtkCommand.ModifiedEvent),
         ):
             self._observe(self._scene_events, source, events, self._on_selection)
-        # Whatever is being edited, the scene's end is always heard of.
-        tag = editor.GetScene().AddObserver(scene.StartCloseEvent, lambda *_ignored: self._on_closing())
-        self._scene_events.append((editor.GetScene(), tag))
 
     def follow_segments(self, segmentation: slicer.vtkMRMLSegmentationNode | None) -> None:
         """Hear of changes to this segmentation, no longer of the one before."""

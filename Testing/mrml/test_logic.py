@@ -9,8 +9,10 @@ import pytest
 import slicer
 from ensam.errors import InputError
 from ensam.prompts import read_prompts
+from ENSAMSegmentLib.answers import bases
 from ENSAMSegmentLib.logic import ENSAMSegmentLogic
 from ENSAMSegmentLib.prompt_nodes import BACKGROUND, BOX, FOREGROUND
+from ENSAMSegmentLib.segment_state import seen_tags
 
 from .conftest import SHAPE
 from .nodes import load_segmentation, save
@@ -119,6 +121,41 @@ def test_a_transform_that_moves_all_changes_nothing(a_logic, a_session, an_mrml_
     a_logic.wait()
     assert len(a_session.calls) == asked
     assert np.array_equal(voxels_of(a_logic), mask)
+
+
+def test_the_prompts_of_all_segments_follow_the_volume_under_another_transform(a_logic, an_mrml_scene):
+    draw_box(a_logic)
+    a_logic.add_segment("kidney")
+    click(a_logic)
+    transform = an_mrml_scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    for transform_id in (transform.GetID(), None):
+        a_logic.volume.SetAndObserveTransformNodeID(transform_id)
+        assert [node.GetTransformNodeID() for node in slicer_nodes(a_logic)] == [transform_id] * 2
+
+
+def test_a_jump_to_a_prompt_centres_the_views_on_it(a_logic, an_mrml_scene):
+    view = an_mrml_scene.AddNode(slicer.vtkMRMLSliceNode())
+    view.SetFieldOfView(100, 100, 1)
+    a_logic.add_point(CENTRE, True)
+    a_logic.jump_to(a_logic.prompt_rows()[0])
+    assert [view.GetSliceToRAS().GetElement(row, 3) for row in range(3)] == pytest.approx(CENTRE)
+
+
+def test_a_new_name_or_colour_is_no_other_mask(a_logic):
+    draw_box(a_logic)
+    measures, segment = (
+        a_logic.measures,
+        a_logic.segmentation.GetSegmentation().GetSegment(a_logic.segment_id),
+    )
+    segment.SetName("left liver")
+    segment.SetColor(0.1, 0.2, 0.3)
+    assert measures is not None and a_logic.measures is measures
+    paint(a_logic, np.ones(SHAPE, bool))
+    assert a_logic.measures is None
+    click(a_logic)
+    assert a_logic.measures is not None
+    a_logic.undo()
+    assert a_logic.measures is None
 
 
 def test_with_updates_off_nothing_runs_until_it_is_asked_for(a_logic, a_session):
@@ -290,6 +327,29 @@ def test_prompts_travel_as_json_and_run_only_when_asked(a_logic, a_session, tmp_
     a_logic.run()
     a_logic.wait()
     assert np.array_equal(voxels_of(a_logic), mask)
+
+
+def test_segments_that_could_not_be_segmented_from_a_file_are_not_saved(a_logic, tmp_path):
+    path = tmp_path / "prompts.json"
+    with pytest.raises(InputError, match="no prompts to save"):
+        a_logic.save_prompts(path)
+    click(a_logic)
+    a_logic.add_segment("kidney")
+    a_logic.add_segment("spleen")
+    mask = np.zeros(SHAPE, bool)
+    mask[2:4, 2:4, 2:4] = True
+    paint(a_logic, mask)
+    click(a_logic, CENTRE, foreground=False)
+    a_logic.save_prompts(path)
+    assert [one.name for one in read_prompts(path)] == ["liver"]
+
+
+def test_prompts_need_an_image_to_be_loaded_for(a_logic, tmp_path):
+    click(a_logic)
+    a_logic.save_prompts(tmp_path / "prompts.json")
+    a_logic._editor.SetAndObserveSourceVolumeNode(None)
+    with pytest.raises(InputError, match="choose it as the source volume"):
+        a_logic.load_prompts(tmp_path / "prompts.json")
 
 
 def test_prompts_of_two_segments_of_one_name_are_not_saved_where_they_could_not_be_told_apart(
@@ -514,6 +574,17 @@ def test_in_lesion_mode_each_box_is_a_segment_of_its_own(a_logic):
     assert min(counts) > 0
 
 
+def test_a_new_segment_gets_a_name_that_no_other_has(a_logic):
+    a_logic.lesion_mode = True
+    second = a_logic.add_segment()
+    a_logic.add_segment()
+    a_logic.segmentation.GetSegmentation().RemoveSegment(second)
+    a_logic.add_segment()
+    a_logic.add_segment()
+    names = [a_logic._target.name(s) for s in a_logic._target.segment_ids]
+    assert names == ["liver", "Lesion 3", "Lesion 4", "Lesion 5"]
+
+
 def test_in_lesion_mode_a_click_in_a_box_belongs_to_it_and_one_outside_begins_a_lesion(a_logic):
     a_logic.lesion_mode = True
     draw_box(a_logic, size=(8.0, 8.0, 8.0))
@@ -560,6 +631,30 @@ def test_placing_ends_with_the_mode_of_the_scene(a_logic):
     assert a_logic.placing == FOREGROUND
     slicer.mrmlScene.GetSingletonNode("Singleton", "vtkMRMLInteractionNode").SwitchToViewTransformMode()
     assert a_logic.placing == ""
+
+
+def test_what_is_remembered_of_a_scene_ends_with_it_also_while_another_module_is_used(a_logic, an_mrml_scene):
+    mask = np.zeros(SHAPE, bool)
+    mask[5:15, 10:20, 10:30] = True
+    paint(a_logic, mask)
+    click(a_logic, CENTRE, foreground=False)
+    assert len(bases) and seen_tags._tags
+    a_logic.deactivate()
+    an_mrml_scene.Clear(False)
+    assert not len(bases) and not seen_tags._tags
+
+
+def test_module_and_effect_go_on_from_the_same_edited_mask(a_logic, a_session, a_worker_of_it):
+    mask = np.zeros(SHAPE, bool)
+    mask[5:15, 10:20, 10:30] = True
+    paint(a_logic, mask)
+    click(a_logic, CENTRE, foreground=False)
+    a_logic.deactivate()
+    other = ENSAMSegmentLogic(a_logic._editor, worker=a_worker_of_it)
+    other.remove(other.prompt_rows()[0])
+    other.wait()
+    assert np.array_equal(voxels_of(other), mask)
+    other.cleanup()
 
 
 def test_a_logic_that_is_put_away_shows_and_follows_nothing(a_logic, a_session):
