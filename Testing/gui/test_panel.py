@@ -272,6 +272,7 @@ def test_keys_live_between_enter_and_exit(a_panel, a_main_window):
     assert keys() == []
     a_panel.panel.enter()
     assert keys() == ["B", "D", "F", "N"]
+    assert not any(s.autoRepeat for s in a_main_window.findChildren(qt.QShortcut))
     assert [call[0] for call in pressed()].count("add_segment") == 1
     a_panel.panel.exit()
     assert keys() == []
@@ -400,6 +401,8 @@ def test_another_file_shows_its_path_and_persists(a_panel, an_application, rows)
     assert a_panel.logic.checkpoint == ""
     ui.checkpointPathLineEdit.currentPath = "/data/my.safetensors "
     assert a_panel.logic.checkpoint == "/data/my.safetensors"
+    ui.checkpointPathLineEdit.currentPath = ""
+    assert a_panel.logic.checkpoint == "/data/my.safetensors"
     second = Panel(an_application, rows)
     assert second.logic.checkpoint == "/data/my.safetensors"
     assert second.ui.checkpointComboBox.currentText == "Other file..."
@@ -453,13 +456,31 @@ def test_prompts_are_saved_and_loaded_where_the_user_says(a_panel, monkeypatch, 
     )
     monkeypatch.setattr(advanced, "qt", SimpleNamespace(QFileDialog=fake))
     a_panel.ui.savePromptsButton.click()
-    assert a_panel.calls.made[-1] == ("save_prompts", tmp_path / "follow-up.json")
+    assert a_panel.calls.made[-1] == ("save_prompts", str(tmp_path / "follow-up.json"))
     a_panel.ui.loadPromptsButton.click()
     assert a_panel.calls.made[-1] == ("load_prompts", str(tmp_path / "follow-up.json"))
     made = len(a_panel.calls.made)
     a_panel.ui.savePromptsButton.click()
     a_panel.ui.loadPromptsButton.click()
     assert len(a_panel.calls.made) == made
+
+
+def test_a_name_that_gets_its_ending_replaces_no_file_unasked(a_panel, monkeypatch, tmp_path):
+    from ENSAMSegmentGUI import advanced
+
+    fake = SimpleNamespace(getSaveFileName=lambda *arguments: str(tmp_path / "case.v2"))
+    monkeypatch.setattr(advanced, "qt", SimpleNamespace(QFileDialog=fake))
+    (tmp_path / "case.json").touch()
+    a_panel.ui.savePromptsButton.click()
+    assert a_panel.calls.made[-1] == ("save_prompts", str(tmp_path / "case.v2.json"))
+    assert a_panel.dialogs.questions == []
+    (tmp_path / "case.v2.json").touch()
+    for answer in (False, True):
+        made = a_panel.calls.names().count("save_prompts")
+        a_panel.dialogs.answer = answer
+        a_panel.ui.savePromptsButton.click()
+        assert a_panel.calls.names().count("save_prompts") == made + answer
+    assert a_panel.dialogs.questions == ["'case.v2.json' is there already. Replace it?"] * 2
 
 
 # Installing
