@@ -6,12 +6,11 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import slicer
 import vtk
 from ensam.edits import follow_prompts
 from ensam.geometry import Grid
-from ensam.masks import MaskCrop
+from ensam.masks import EMPTY, MaskCrop
 from ensam.measures import fingerprint
 from ensam.prompts import PromptSet
 from ensam.volume import Volume
@@ -22,7 +21,6 @@ from .segments import SegmentWriter, read_segment
 from .target import Target
 from .volumes import array_from_matrix, volume_from_node
 
-_EMPTY = MaskCrop(np.zeros((0, 0, 0), bool), (0, 0, 0))
 _BASES_BYTES = 1 << 28
 
 
@@ -50,7 +48,7 @@ class Question:
     def answer(self, result: MaskCrop | None, grid: Grid) -> MaskCrop:
         """The segment's new mask from the network's result, None where the network wasn't asked."""
         if result is None:
-            return self.base or _EMPTY
+            return self.base or EMPTY
         if self.base is None:
             return result
         return follow_prompts(self.base, result, self.base_prompts, self.prompts, grid)
@@ -156,7 +154,7 @@ class Answers:
 
         Returns the masks by segment ID, and the share of them that other segments kept.
 
-        Raises InputError, and changes nothing, where Slicer can't write.
+        Raises InputError and VolumeError as `SegmentWriter.write`; no prompts count as answered then.
         """
         asked = [q.segment_id for q in asking.questions if q.needs_network]
         results = dict(zip(asked, asking.job.results if asking.job else (), strict=True))

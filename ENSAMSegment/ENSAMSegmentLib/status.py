@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from ensam.planning import Preview, along_axes
 from ensam.worker import Job
 
 from .target import Target
 from .translation import tr as _
-
-if TYPE_CHECKING:
-    from ensam.planning import Preview
-
 
 # Neighbours that touch always differ about a few voxels.
 WORTH_SAYING = 0.1
@@ -77,9 +74,10 @@ def done(job: Job | None, held_back: float) -> Status:
 
 
 def _describe(preview: Preview) -> str:
-    voxels = " x ".join(str(n) for n in reversed(preview.window_voxels))
-    sizes = " x ".join(f"{s:.2g}" for s in reversed(preview.voxel_mm))
     memory = preview.memory_bytes / 2**20
     return _("Window of {voxels} voxels of {sizes} mm on {device}, about {memory} MB of memory.").format(
-        voxels=voxels, sizes=sizes, device=preview.device, memory=f"{memory:.0f}"
+        voxels=along_axes(preview.window_voxels),
+        sizes=along_axes(preview.voxel_mm),
+        device=preview.device,
+        memory=f"{memory:.0f}",
     )

@@ -37,9 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         # torch takes seconds to import: a wrong argument is answered before.
-        from ensam import commands
+        from ensam import batch, commands
 
-        return getattr(commands, options.command.replace("-", "_"))(options)
+        command = options.command.replace("-", "_")
+        return getattr(batch if command == "batch" else commands, command)(options)
     except InputError as error:
         print(" ".join(str(error).split()), file=sys.stderr)  # a file's name may hold line breaks
         return 2

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ensam.checkpoint_store import STARTER
 from ensam.errors import CheckpointError
 from ensam.files import not_written, replacing
 from ensam.network import ENSAM, NetworkConfig
@@ -21,7 +22,6 @@ from ensam.network import ENSAM, NetworkConfig
 FORMAT = "ensam-1"
 LARGEST_SIZE = 4096  # of a width or a count in a card: what it asks for is built before it is checked
 _NUMBERS = {"F16", "BF16", "F32", "F64"}
-STARTER = Path(__file__).resolve().parent.parent / "Resources" / "Models" / "ensam-starter.safetensors"
 
 
 @dataclass(frozen=True, eq=False)

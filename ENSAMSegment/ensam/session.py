@@ -24,6 +24,7 @@ from ensam.planning import (
     ObjectPrompts,
     Plan,
     Preview,
+    along_axes,
     estimate_memory,
     exclude_clicks,
     group_objects,
@@ -297,8 +298,7 @@ class InteractiveSession:
             torch.mps.synchronize()
 
     def _describe(self, window: Window, volume: Volume) -> str:
-        counts = " x ".join(str(n) for n in reversed(window.shape))
-        sizes = " x ".join(f"{s:.2g}" for s in reversed(voxel_mm(window, volume)))
+        counts, sizes = along_axes(window.shape), along_axes(voxel_mm(window, volume))
         return f"window of {counts} voxels of {sizes} mm on {self.device.type}"
 
 

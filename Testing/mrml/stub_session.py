@@ -63,9 +63,9 @@ class StubSession:
         if one is not None and one.box is not None:
             middle, half = one.box.mean(axis=0), (one.box[1] - one.box[0]) / 2
             mask |= (((voxels - middle) / half) ** 2).sum(axis=3) <= 1
-        for points, value in ((prompts.foreground_ras, True), (prompts.background_ras, False)):
-            for point in points:
-                offset = (voxels - grid.ras_to_zyx(point)) * grid.spacing_zyx
+        for value in (True, False):
+            for point in (point for point in prompts.points if point.foreground == value):
+                offset = (voxels - grid.ras_to_zyx(point.position_ras)) * grid.spacing_zyx
                 mask[(offset**2).sum(axis=3) <= RADIUS_MM**2] = value
         return mask
 

@@ -402,7 +402,7 @@ def test_a_segment_that_was_left_still_gets_its_answer(a_logic, a_session):
     a_session.gate.set()
     a_logic.wait()
     assert voxels_of(a_logic, first).any() and voxels_of(a_logic).any()
-    assert a_logic._target.name() == "kidney"
+    assert name_of(a_logic) == "kidney"
 
 
 def test_cancel_leaves_the_segment_as_it_was(a_logic, a_session):
@@ -560,6 +560,14 @@ def test_an_unforeseen_failure_reaches_user_and_developer(a_logic, a_session):
 # Several objects
 
 
+def name_of(logic):
+    return logic._target.segment(logic.segment_id).GetName()
+
+
+def names_of(logic):
+    return [logic._target.segment(segment_id).GetName() for segment_id in logic._target.segment_ids]
+
+
 def test_in_lesion_mode_each_box_is_a_segment_of_its_own(a_logic):
     a_logic.lesion_mode = True
     for step in range(3):
@@ -568,7 +576,7 @@ def test_in_lesion_mode_each_box_is_a_segment_of_its_own(a_logic):
         roi.SetSize(8, 8, 8)
         a_logic.stop_placing()
         a_logic.wait()
-    names = [a_logic._target.name(s) for s in a_logic._target.segment_ids]
+    names = names_of(a_logic)
     assert names == ["liver", "Lesion 2", "Lesion 3"]
     counts = [voxels_of(a_logic, s).sum() for s in a_logic._target.segment_ids]
     assert min(counts) > 0
@@ -581,7 +589,7 @@ def test_a_new_segment_gets_a_name_that_no_other_has(a_logic):
     a_logic.segmentation.GetSegmentation().RemoveSegment(second)
     a_logic.add_segment()
     a_logic.add_segment()
-    names = [a_logic._target.name(s) for s in a_logic._target.segment_ids]
+    names = names_of(a_logic)
     assert names == ["liver", "Lesion 3", "Lesion 4", "Lesion 5"]
 
 
@@ -596,7 +604,7 @@ def test_in_lesion_mode_a_click_in_a_box_belongs_to_it_and_one_outside_begins_a_
     assert a_logic.placing == FOREGROUND
     assert [kind for kind, _, _ in prompts_of(a_logic)] == [FOREGROUND]
     click(a_logic, np.add(CENTRE, (1, 0, 0)))
-    assert a_logic._target.name() == "liver"
+    assert name_of(a_logic) == "liver"
     assert [kind for kind, _, _ in prompts_of(a_logic)] == [BOX, FOREGROUND, FOREGROUND]
 
 
@@ -610,6 +618,24 @@ def test_segments_that_share_out_the_voxels_are_answered_together(a_logic, a_ses
     assert both[0].any() and both[1].any() and not (both[0] & both[1]).any()
     a_logic.undo()
     assert not voxels_of(a_logic).any()
+
+
+def test_the_names_of_the_prompts_follow_their_segments(a_logic):
+    draw_box(a_logic)
+    click(a_logic)
+    a_logic.segmentation.GetSegmentation().GetSegment(a_logic.segment_id).SetName("left liver")
+    assert {node.GetName() for node in slicer_nodes(a_logic)} == {"left liver box", "left liver foreground"}
+
+
+def test_a_box_that_becomes_another_lesions_is_called_after_it(a_logic):
+    a_logic.lesion_mode = True
+    draw_box(a_logic)
+    roi = a_logic.start_placing(BOX)
+    roi.SetCenterWorld(*np.add(CENTRE, (12, 0, 0)))
+    roi.SetSize(8, 8, 8)
+    a_logic.stop_placing()
+    a_logic.wait()
+    assert roi.GetName() == "Lesion 2 box"
 
 
 # Placing

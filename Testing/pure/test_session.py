@@ -104,7 +104,7 @@ def test_the_answer_is_on_the_volumes_grid(a_session, a_volume, a_box):
 def test_a_transformed_volume_gives_the_same_mask_for_prompts_moved_with_it(a_session, a_volume, a_box):
     turn = np.array([[0.0, -1, 0, 5], [1, 0, 0, -7], [0, 0, 1, 3], [0, 0, 0, 1]])
     plain = a_session.segment(PromptSet(a_box, (point_at(a_volume, (20, 24, 28)),)))
-    moved = Volume(a_volume.array, a_volume.grid.transformed(turn), "moved")
+    moved = Volume(a_volume.array, Grid(a_volume.grid.shape, turn @ a_volume.grid.ijk_to_ras), "moved")
     axes = np.array(a_box.axes_ras) @ turn[:3, :3].T
     centre = turn[:3, :3] @ np.array(a_box.center_ras) + turn[:3, 3]
     box = Box(tuple(centre), a_box.size_mm, tuple(map(tuple, axes)))
