@@ -16,7 +16,7 @@ from . import status
 from .answers import Answers
 from .lesions import new_lesions
 from .placement import Placement
-from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, prompt_nodes, segment_of
+from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, follow_names, prompt_nodes, segment_of
 from .scene_nodes import singleton
 from .segment_state import NO_PROMPTS, SegmentState, seen_tags, write_state
 from .segments import SegmentWriter, add_segment, add_segmentation
@@ -280,6 +280,9 @@ class SegmentFollower:
     def _on_segments(self) -> None:
         self._bind()
         self._updates.forget_old_change()
+        if self.segmentation is not None:
+            with self._watch.own_edit():
+                follow_names(self.segmentation)
         self._managed(self._follow_undo)
         self.changed()
 
@@ -342,6 +345,8 @@ class SegmentFollower:
         target = self._target
         self._follow_undo()
         with self._watch.own_edit():
+            if self.segmentation is not None:
+                follow_names(self.segmentation)
             if target.is_complete:
                 target.nodes.drop_draft()
                 target.nodes.follow_volume(None)

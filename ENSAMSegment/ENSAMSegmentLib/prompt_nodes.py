@@ -85,23 +85,19 @@ class PromptNodes:
         draft.SetAttribute(_DRAFT, "1")
         return draft
 
-    def finish_box(self) -> bool:
-        """The box that was drawn becomes the segment's; one that has no size is given up.
-
-        Returns whether there is a new box.
-        """
+    def finish_box(self) -> None:
+        """The box that was drawn becomes the segment's; one that has no size is given up."""
         draft = self._draft()
         if draft is None:
-            return False
+            return
         if draft.GetNumberOfDefinedControlPoints() == 0 or min(draft.GetSize()) <= 0:
             self.drop_draft()
-            return False
+            return
         old = self.find(BOX)
         if old is not None:
             remove(old)
         draft.SetAttribute(_KIND, BOX)
         draft.SetAttribute(_DRAFT, None)
-        return True
 
     def drop_draft(self) -> None:
         """Give up a box that was begun and not finished."""
@@ -114,6 +110,7 @@ class PromptNodes:
         draft = self._draft()
         if draft is not None:
             draft.SetAttribute(_SEGMENT, other.segment_id)
+            draft.SetName(other._name(BOX))
 
     def prompts(self) -> PromptSet:
         """The prompts that count, in the volume's RAS. Raises PromptError, see `prompts_from_nodes`."""
@@ -269,9 +266,12 @@ class PromptNodes:
             if node.GetAttribute(_SEGMENT) == self.segment_id:
                 yield node
 
+    def _name(self, kind: str) -> str:
+        segment = self.segmentation.GetSegmentation().GetSegment(self.segment_id)
+        return _node_name(segment.GetName(), kind)
+
     def _add(self, kind: str) -> slicer.vtkMRMLMarkupsNode:
-        name = self.segmentation.GetSegmentation().GetSegment(self.segment_id).GetName()
-        node = self.volume.GetScene().AddNewNodeByClass(_CLASSES[kind], _node_name(name, kind))
+        node = self.volume.GetScene().AddNewNodeByClass(_CLASSES[kind], self._name(kind))
         node.SetAttribute(_KIND, kind)
         node.SetAttribute(_SEGMENT, self.segment_id)
         node.SetNodeReferenceID(_REFERENCE, self.segmentation.GetID())
@@ -295,6 +295,16 @@ def prompt_nodes(segmentation: slicer.vtkMRMLSegmentationNode) -> tuple[slicer.v
         nodes.UnRegister(None)
         found += [nodes.GetItemAsObject(i) for i in range(nodes.GetNumberOfItems())]
     return tuple(n for n in found if n.GetNodeReferenceID(_REFERENCE) == segmentation.GetID())
+
+
+def follow_names(segmentation: slicer.vtkMRMLSegmentationNode) -> None:
+    """Call all these nodes as their segments are called by now."""
+    for node in prompt_nodes(segmentation):
+        segment = segmentation.GetSegmentation().GetSegment(segment_of(node))
+        if segment is not None:
+            name = _node_name(segment.GetName(), node.GetAttribute(_KIND) or BOX)
+            if node.GetName() != name:
+                node.SetName(name)
 
 
 def segment_of(node: slicer.vtkMRMLMarkupsNode) -> str:

@@ -170,9 +170,10 @@ class SegmentWriter:
 
         Raises:
             InputError: A segment is gone or not kept as a labelmap, or the editable area can't be applied.
-                Nothing is changed then and no undo state is saved.
+                Nothing is changed then and no undo state is saved. Or Slicer refuses one of the writes: then
+                those before it are done, and the undo state that was saved takes them back.
             VolumeError: The volume has no image, or a warp can't be inverted at a mask or a segment.
-                Likewise.
+                Nothing is changed, likewise.
         """
         editor = self._logic.GetSegmentEditorNode()
         _ensure_reference_geometry(segmentation, volume)

@@ -134,5 +134,5 @@ class CaseDisplay:
         if trimmed.mask.size:
             middle = np.add(trimmed.offset, np.divide(trimmed.mask.shape, 2)) - 0.5
             position = grid_from_node(volume).zyx_to_ras(middle)
-            slice_node = slicer.vtkMRMLSliceNode
-            slice_node.JumpAllSlices(self._scene, *position.tolist(), slice_node.CenteredJumpSlice)
+            centred = slicer.vtkMRMLSliceNode.CenteredJumpSlice
+            slicer.vtkMRMLSliceNode.JumpAllSlices(self._scene, *position.tolist(), centred)
