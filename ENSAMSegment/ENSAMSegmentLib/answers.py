@@ -17,7 +17,8 @@ from ensam.volume import Volume
 from ensam.worker import Job, Request, Settings, Worker
 
 from .segment_state import NO_PROMPTS, SegmentState, write_state
-from .segments import SegmentWriter, read_segment
+from .segment_writer import SegmentWriter
+from .segments import read_segment
 from .target import Target
 from .volumes import array_from_matrix, volume_from_node
 

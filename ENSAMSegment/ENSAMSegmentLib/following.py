@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 
 import slicer
 from ensam.errors import InputError
-from ensam.preprocessing import IntensityChoice
 from ensam.prompts import PromptSet
-from ensam.worker import Settings, Worker
+from ensam.worker import Worker
 
 from . import status
 from .answers import Answers
+from .choosing import Choices, Choosing
 from .lesions import new_lesions
 from .placement import Placement
 from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, follow_names, prompt_nodes, segment_of
 from .scene_nodes import singleton
 from .segment_state import NO_PROMPTS, SegmentState, seen_tags, write_state
-from .segments import SegmentWriter, add_segment, add_segmentation
+from .segment_writer import SegmentWriter
+from .segments import add_segment, add_segmentation
 from .status import Status
 from .target import Target
 from .translation import tr as _
@@ -39,16 +39,7 @@ def shared_worker() -> Worker:
     return _worker
 
 
-@dataclass(frozen=True)
-class Choices:
-    """What decides, beside the prompts, what a segment's mask becomes."""
-
-    settings: Settings = field(default_factory=Settings)
-    together: bool = False
-    keep_others: bool = True
-
-
-class SegmentFollower:
+class SegmentFollower(Choosing):
     """Follows the segment that a segment editor node has selected, and asks for it when its prompts change.
 
     `ENSAMSegmentLogic` is what others use of it.
@@ -62,10 +53,9 @@ class SegmentFollower:
     ) -> None:
         """editor_node: by default the one that Slicer's editors share. save_state: saves a state for the undo
         stack to be used, by default one of this object's own. worker: by default the process's."""
-        self.changed: Callable[[], None] = lambda: None  # called after anything that a GUI shows
+        super().__init__()
         self.auto_update = True
         self.lesion_mode = False
-        self._choices = Choices()
 
         self._scene = slicer.mrmlScene
         self._editor = editor_node or singleton(self._scene, "vtkMRMLSegmentEditorNode", "SegmentEditor")
@@ -87,66 +77,15 @@ class SegmentFollower:
         self._muted = NO_PROMPTS  # those set aside, as last seen
         self._volume_matrix: bytes | None = None  # the volume's own place, as last seen
         self._placing, self._placing_id = "", ""
+        self._shows_prompts = True
         # Also while another module is in use: what is remembered of a scene ends with it.
         closing = slicer.vtkMRMLScene.StartCloseEvent
         self._closing_tag = self._scene.AddObserver(closing, lambda *_ignored: self._on_closing())
         self.activate()
 
-    # What is chosen
-
-    @property
-    def together(self) -> bool:
-        """Whether all segments that have prompts are asked for at once, and share out the voxels."""
-        return self._choices.together
-
-    @together.setter
-    def together(self, together: bool) -> None:
-        self._choose(replace(self._choices, together=together))
-
-    @property
-    def keep_others(self) -> bool:
-        """Whether other segments keep all their voxels; if not, the editor's overwrite mode decides."""
-        return self._choices.keep_others
-
-    @keep_others.setter
-    def keep_others(self, keep: bool) -> None:
-        self._updates.answers.writer.keep_others = keep
-        self._choose(replace(self._choices, keep_others=keep))
-
-    @property
-    def intensity(self) -> IntensityChoice:
-        """Which grey values are told apart."""
-        return self._choices.settings.intensity
-
-    @intensity.setter
-    def intensity(self, choice: IntensityChoice) -> None:
-        self._choose_settings(intensity=choice)
-
-    @property
-    def device(self) -> str:
-        """Where the network runs."""
-        return self._choices.settings.device
-
-    @device.setter
-    def device(self, name: str) -> None:
-        self._choose_settings(device=name)
-
-    @property
-    def checkpoint(self) -> str:
-        """The path of the network's weights, "" for those that ship with ENSAM."""
-        return self._choices.settings.checkpoint
-
-    @checkpoint.setter
-    def checkpoint(self, path: str) -> None:
-        self._choose_settings(checkpoint=path)
-
-    def _choose_settings(self, **chosen: str) -> None:
-        self._choose(replace(self._choices, settings=replace(self._choices.settings, **chosen)))
-
     def _choose(self, choices: Choices) -> None:
-        if choices != self._choices:
-            self._choices = choices
-            self.changed()
+        self._updates.answers.writer.keep_others = choices.keep_others
+        super()._choose(choices)
 
     # What is worked on
 
@@ -203,6 +142,21 @@ class SegmentFollower:
         """The kind of prompt that a click in a view makes now, "" for none."""
         return self._placing if self._placing_id and self._placement.node_id() == self._placing_id else ""
 
+    @property
+    def shows_prompts(self) -> bool:
+        """Whether the views show the selected segment's prompts. A tool that is begun brings them back."""
+        return self._shows_prompts
+
+    @shows_prompts.setter
+    def shows_prompts(self, shows: bool) -> None:
+        if shows == self._shows_prompts:
+            return
+        self._shows_prompts = shows
+        if not shows and self.placing:
+            self.stop_placing()
+        self._show_or_hide()
+        self.changed()
+
     def start_placing(self, kind: str, persistent: bool = True) -> slicer.vtkMRMLMarkupsNode:
         """Let clicks in the views make prompts of this kind; without a segment there will be one.
 
@@ -210,6 +164,7 @@ class SegmentFollower:
         """
         if not self._target.is_complete:
             self.add_segment()
+        self.shows_prompts = True
         with self._watch.own_edit():
             node = self._target.nodes.start_box() if kind == BOX else self._target.nodes.get(kind)
         self._observe_prompts()
@@ -353,13 +308,18 @@ class SegmentFollower:
                 target.restore(self.segment_id)
                 self._volume_matrix = target.nodes.volume_matrix()
                 self._watch.follow_volume(target.volume, self._on_volume_moved)
-            for node in self._prompt_nodes():
-                node.SetDisplayVisibility(segment_of(node) == self.segment_id)
+        self._show_or_hide()
         self._observe_prompts()
         self._see_prompts()
         state = target.state(self.segment_id) if target.is_complete else None
         self._answered = NO_PROMPTS if state is None else state.prompts
         self._answered_with = self._choices
+
+    def _show_or_hide(self) -> None:
+        """Show the selected segment's prompts alone, or none."""
+        with self._watch.own_edit():
+            for node in self._prompt_nodes():
+                node.SetDisplayVisibility(self._shows_prompts and segment_of(node) == self.segment_id)
 
     def _prompt_nodes(self) -> tuple[slicer.vtkMRMLMarkupsNode, ...]:
         return () if self.segmentation is None else prompt_nodes(self.segmentation)
@@ -370,6 +330,8 @@ class SegmentFollower:
 
     def _observe_prompts(self) -> None:
         complete = self._target.is_complete and self._active
+        if complete and not self._shows_prompts:
+            self._show_or_hide()  # of new nodes too
         self._watch.follow_prompts(self._target.nodes.all() if complete else ())
 
     def _is_held(self) -> bool:
@@ -463,7 +425,7 @@ class SegmentFollower:
                 state = target.state(segment_id) or SegmentState()
                 nodes = target.nodes_of(segment_id)
                 nodes.write(state.prompts, state.muted)
-                nodes.show(segment_id == self.segment_id)
+                nodes.show(self._shows_prompts and segment_id == self.segment_id)
         if self.segment_id in changed:
             self._updates.unplan()
             self._observe_prompts()

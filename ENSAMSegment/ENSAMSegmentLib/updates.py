@@ -74,8 +74,8 @@ class Updates:
             self._write(asking)
         else:
             self._askings.append(asking)
+            self.missed.difference_update(segment_ids)
             self.say(status.working(self._askings[0].job))
-        self.missed.difference_update(segment_ids)
 
     def withdraw(self, segment_ids: Iterable[str]) -> None:
         """Give up what was asked about these segments."""
@@ -113,10 +113,7 @@ class Updates:
         """
         if self._askings:
             if self._askings[0].job.wait(wait_s):
-                asking = self._askings.pop(0)
-                self.missed.update(asking.segment_ids)
-                self._take(asking, follows)
-                self.missed.difference_update(asking.segment_ids)
+                self._take(self._askings.pop(0), follows)
             if self._askings:
                 self.say(status.working(self._askings[0].job))
         if self._tint_until is not None and time.monotonic() >= self._tint_until:
@@ -135,6 +132,7 @@ class Updates:
         """What was asked has its answer: write it, unless the question no longer holds."""
         error = asking.job.error
         if error is not None:
+            self.missed.update(asking.segment_ids)
             if not isinstance(error, InputError):
                 # The user learns of it here, and a developer from the traceback.
                 text = _("ENSAM failed, and the segment is as it was: {error}").format(error=error)
@@ -148,8 +146,10 @@ class Updates:
             self.start(asking.target, asking.segment_ids, asking.settings)
 
     def _write(self, asking: Asking) -> None:
+        self.missed.update(asking.segment_ids)
         with self._watch.own_edit():
             written, held_back = self.answers.write(asking)
+        self.missed.difference_update(asking.segment_ids)
         target, grid = asking.target, asking.volume.grid
         # Of several segments the selected one is told of.
         shown = target.segment_id if target.segment_id in written else next(iter(written))

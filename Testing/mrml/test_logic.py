@@ -415,26 +415,39 @@ def test_cancel_leaves_the_segment_as_it_was(a_logic, a_session):
     assert a_logic.poll() is None
 
 
-def test_what_was_cancelled_can_be_asked_for_again(a_logic, a_session):
+@pytest.fixture
+def what_is_offered(a_logic):
+    """Whether an update was offered each time that the panel was told to show what there is."""
+    offered = []
+    a_logic.changed = lambda: offered.append(a_logic.offers_update)
+    return offered
+
+
+def test_what_was_cancelled_can_be_asked_for_again(a_logic, a_session, what_is_offered):
     started(a_logic, a_session)
-    assert not a_logic.offers_update
+    assert what_is_offered[-1] is a_logic.offers_update is False
     a_logic.cancel()
-    assert a_logic.offers_update
+    assert what_is_offered[-1] is a_logic.offers_update is True
     a_session.gate.set()
     a_logic.run()
     a_logic.wait()
-    assert voxels_of(a_logic).any() and not a_logic.offers_update
+    assert voxels_of(a_logic).any()
+    assert what_is_offered[-1] is a_logic.offers_update is False
 
 
-def test_what_failed_can_be_asked_for_again(a_logic, a_session):
-    a_session.error = InputError("There is too little free memory to segment: close other programs.")
-    with pytest.raises(InputError):
+@pytest.mark.parametrize(
+    "error", [InputError("There is too little free memory."), ZeroDivisionError("a defect")]
+)
+def test_what_failed_can_be_asked_for_again(a_logic, a_session, what_is_offered, error):
+    a_session.error = error
+    with pytest.raises(type(error)):
         draw_box(a_logic)
-    assert a_logic.offers_update
+    assert what_is_offered[-1] is a_logic.offers_update is True
     a_session.error = None
     a_logic.run()
     a_logic.wait()
-    assert voxels_of(a_logic).any() and not a_logic.offers_update
+    assert voxels_of(a_logic).any()
+    assert what_is_offered[-1] is a_logic.offers_update is False
 
 
 def test_what_could_not_even_be_asked_can_be_asked_for_again(a_logic):
@@ -650,6 +663,26 @@ def test_a_box_that_is_not_finished_does_not_replace_the_old_one(a_logic):
     a_logic.wait()
     assert prompts_of(a_logic) == before
     assert len(slicer_nodes(a_logic)) == 1
+
+
+def test_prompts_can_be_hidden_to_judge_the_mask_until_a_tool_is_begun(a_logic, a_session):
+    draw_box(a_logic)
+    click(a_logic)
+    first, asked, mask = a_logic.segment_id, len(a_session.calls), voxels_of(a_logic)
+    a_logic.shows_prompts = False
+    assert visible(a_logic) == set()
+    a_logic.wait()
+    assert len(a_session.calls) == asked and np.array_equal(voxels_of(a_logic), mask)
+    click(a_logic, CENTRE + ALONG_X, foreground=False)
+    a_logic.undo()
+    a_logic.add_segment("kidney")
+    a_logic.select(segment_id=first)
+    assert visible(a_logic) == set() and len(a_logic.prompt_rows()) == 2
+    a_logic.start_placing(FOREGROUND)
+    assert a_logic.shows_prompts
+    assert {"liver box", "liver foreground"} <= visible(a_logic)
+    a_logic.shows_prompts = False
+    assert a_logic.placing == ""
 
 
 def test_placing_ends_with_the_mode_of_the_scene(a_logic):
