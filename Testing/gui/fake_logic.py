@@ -45,6 +45,7 @@ class FakeLogic:
         self.device = "auto"
         self.checkpoint = ""
         self.waits = False
+        self.shows_prompts = True
         self.polls = []  # what the next calls of poll give
         self.refusal = ""  # what the next action is refused with
 

@@ -149,6 +149,19 @@ def test_what_nobody_foresaw_reaches_the_user_and_the_log(a_panel, an_applicatio
     assert any("disk on fire" in mistake for mistake in an_application.mistakes())
 
 
+def test_the_eye_hides_the_prompts_and_follows_the_logic(a_panel):
+    button = a_panel.ui.showPromptsButton
+    assert button.checked
+    button.click()
+    assert not a_panel.logic.shows_prompts
+    button.click()
+    assert a_panel.logic.shows_prompts
+    a_panel.logic.say(shows_prompts=False)
+    assert not button.checked
+    a_panel.logic.say(shows_prompts=True)
+    assert button.checked
+
+
 def test_the_table_lists_the_prompts(a_panel):
     import qt
 
