@@ -79,8 +79,9 @@ class SegmentFollower(Choosing):
         self._placing, self._placing_id = "", ""
         self._shows_prompts = True
         # Also while another module is in use: what is remembered of a scene ends with it.
+        # No lambda: garbage collection may empty it before the scene that goes with it calls it.
         closing = slicer.vtkMRMLScene.StartCloseEvent
-        self._closing_tag = self._scene.AddObserver(closing, lambda *_ignored: self._on_closing())
+        self._closing_tag = self._scene.AddObserver(closing, self._on_closing)
         self.activate()
 
     def _choose(self, choices: Choices) -> None:
@@ -247,7 +248,7 @@ class SegmentFollower(Choosing):
         self._volume_matrix = self._target.nodes.volume_matrix()
         self._watch.touch()
 
-    def _on_closing(self) -> None:
+    def _on_closing(self, *_ignored: object) -> None:
         self._leave()
         self._updates.answers.forget()
         self._worker.forget()

@@ -78,10 +78,12 @@ class Updates:
             self.say(status.working(self._askings[0].job))
 
     def withdraw(self, segment_ids: Iterable[str]) -> None:
-        """Give up what was asked about these segments."""
+        """Give up what was asked about these segments, for good."""
         for asking in [a for a in self._askings if not set(segment_ids).isdisjoint(a.segment_ids)]:
             asking.job.cancel()
             self._askings.remove(asking)
+            self.missed.update(asking.segment_ids)  # those that shared it and aren't meant
+        self.missed.difference_update(segment_ids)
 
     def stop(self) -> None:
         """Give up all that runs and is planned."""
@@ -94,7 +96,7 @@ class Updates:
     def forget_change(self) -> None:
         """There is nothing to show any more of what was done last."""
         self._tint.hide()
-        self._tint_until = self.measures = self.last_change = None
+        self._tint_until = self.measures = self.last_change = self._measured = None
 
     def forget_old_change(self) -> None:
         """As `forget_change`, if the segment that was written last has other voxels by now."""

@@ -450,6 +450,17 @@ def test_what_failed_can_be_asked_for_again(a_logic, a_session, what_is_offered,
     assert what_is_offered[-1] is a_logic.offers_update is False
 
 
+def test_after_undo_nothing_is_left_to_ask_for(a_logic, a_session):
+    draw_box(a_logic)
+    click(a_logic)
+    a_session.error = InputError("There is too little free memory.")
+    with pytest.raises(InputError):
+        click(a_logic, CENTRE + ALONG_X)
+    assert a_logic.offers_update
+    a_logic.undo()
+    assert not a_logic.offers_update
+
+
 def test_what_could_not_even_be_asked_can_be_asked_for_again(a_logic):
     image = a_logic.volume.GetImageData()
     a_logic.volume.SetAndObserveImageData(None)
@@ -499,6 +510,7 @@ def test_the_image_and_its_features_are_given_back(a_logic, a_session, an_mrml_s
     an_mrml_scene.Clear(False)
     a_logic._worker._executor.submit(lambda: None).result(5)
     assert a_session.seen is None
+    assert a_logic._updates._measured is None
 
 
 def test_an_answer_for_a_closed_scene_is_dropped(a_logic, a_session, an_mrml_scene):
