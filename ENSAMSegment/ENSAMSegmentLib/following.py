@@ -79,7 +79,7 @@ class SegmentFollower(Choosing):
         self._placing, self._placing_id = "", ""
         self._shows_prompts = True
         # Also while another module is in use: what is remembered of a scene ends with it.
-        # No lambda: garbage collection may empty it before the scene that goes with it calls it.
+        # A method, for the reason that `watch.py` tells.
         closing = slicer.vtkMRMLScene.StartCloseEvent
         self._closing_tag = self._scene.AddObserver(closing, self._on_closing)
         self.activate()

@@ -47,6 +47,11 @@ class SceneWatch:
         # Slicer doesn't tell the end of every movement: one that rests counts as over.
         return self._grabbed and time.monotonic() - self._last_touch < REST_S
 
+    @property
+    def is_own_edit(self) -> bool:
+        """Whether what happens now is our own doing."""
+        return self._own_edits > 0
+
     @contextmanager
     def own_edit(self) -> Iterator[None]:
         """What happens within is our own doing, and isn't noted."""
@@ -135,12 +140,24 @@ class SceneWatch:
     def _observe(
         self, kept: _Events, source: vtk.vtkObject, events: Iterable[int | str], note: Callable[[], None]
     ) -> None:
-        def on_event(*_ignored: object) -> None:
-            if not self._own_edits:
-                note()
+        listener = _Listener(self, note)
+        kept += [(source, source.AddObserver(event, listener.hear)) for event in events]
 
+
+class _Listener:
+    """Passes on that something happened, unless it was our own doing.
+
+    A method, and no function with what it needs around it: garbage collection may empty that before the scene
+    that goes with it calls it for the last time, and VTK doesn't survive the call.
+    """
+
+    def __init__(self, watch: SceneWatch, note: Callable[[], None]) -> None:
+        self._watch, self._note = watch, note
+
+    def hear(self, *_ignored: object) -> None:
         # Events of batches say nothing about what changed: all is always read anew.
-        kept += [(source, source.AddObserver(event, on_event)) for event in events]
+        if not self._watch.is_own_edit:
+            self._note()
 
 
 def _forget(kept: _Events) -> None:
