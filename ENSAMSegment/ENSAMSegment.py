@@ -23,7 +23,6 @@ from slicer.util import VTKObservationMixin
 
 # The tools for correcting by hand that the panel offers. All others are in the Segment Editor.
 _EDITOR_EFFECTS = ("Paint", "Draw", "Erase", "Scissors", "Islands", "Smoothing", "Margin", "Threshold")
-_UNDO_STATES = 20
 _DOCUMENTATION = "https://github.com/ensam-project/SlicerENSAM#in-slicer"
 _PAPER = (
     "<i>ENSAM: an efficient foundation model for interactive segmentation of 3D medical images</i>"
@@ -99,9 +98,10 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.setup(self)
         from ENSAMSegmentGUI.editor_node import editor_node
         from ENSAMSegmentGUI.prompt_panel import PromptPanel
+        from ENSAMSegmentLib.following import UNDO_STATES
 
         self.editor = slicer.qMRMLSegmentEditorWidget()
-        self.editor.maximumNumberOfUndoStates = _UNDO_STATES
+        self.editor.maximumNumberOfUndoStates = UNDO_STATES
         self.editor.setEffectNameOrder(_EDITOR_EFFECTS)
         self.editor.unorderedEffectsVisible = False
         # The node before the scene, so that the editor's first selections are kept in it.
@@ -142,12 +142,10 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self.followScene()
         take_over(self._editorNode)
-        self.selectWhatIsShown()
-        self.editor.updateWidgetFromMRML()
         if slicer.util.mainWindow() is not None:
             # Undo and redo, and the digits for the editing tools.
             self.editor.installKeyboardShortcuts()
-        self.panel.enter()
+        self._show()
 
     def exit(self) -> None:
         """The user goes to another module."""
@@ -170,9 +168,10 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.editor.removeViewObservations()
 
     def onSceneChanged(self, caller: object, event: object) -> None:
-        """Another scene is there."""
+        """Another scene is there. What it, or the user, has selected stays."""
         if self.parent.isEntered:
-            self.enter()
+            self.followScene()
+            self._show()
 
     def followScene(self) -> None:
         """Take over the nodes that the scene has now."""
@@ -196,6 +195,12 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onEffectRegistered(self) -> None:
         """An extension brought an effect."""
         self.editor.updateEffectList()
+
+    def _show(self) -> None:
+        """Show what is selected."""
+        self.selectWhatIsShown()
+        self.editor.updateWidgetFromMRML()
+        self.panel.enter()
 
     def _makeLogic(self) -> object:
         from ENSAMSegmentLib.logic import ENSAMSegmentLogic

@@ -88,9 +88,15 @@ class Advanced:
         path = qt.QFileDialog.getSaveFileName(
             slicer.util.mainWindow(), _("Save prompts"), "prompts.json", _file_filter()
         )
+        if path and Path(path).suffix.lower() != ".json":
+            path += ".json"
+            # The dialog has asked about the name that was typed.
+            question = _("'{name}' is there already. Replace it?").format(name=Path(path).name)
+            if Path(path).exists() and not slicer.util.confirmOkCancelDisplay(question):
+                return
         if path:
             with errors_shown():
-                self._logic.save_prompts(Path(path).with_suffix(".json"))
+                self._logic.save_prompts(path)
 
     def _on_load_prompts(self) -> None:
         path = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Load prompts"), "", _file_filter())

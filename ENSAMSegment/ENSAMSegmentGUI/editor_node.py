@@ -43,9 +43,8 @@ def select_what_is_shown(node: slicer.vtkMRMLSegmentEditorNode) -> None:
     if volume is None:
         return
     if node.GetSegmentationNode() is None:
-        first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
         name = _("{volume} segmentation").format(volume=volume.GetName())
-        node.SetAndObserveSegmentationNode(first or add_segmentation(volume, name))
+        node.SetAndObserveSegmentationNode(_segmentation_of(volume) or add_segmentation(volume, name))
     node.SetAndObserveSourceVolumeNode(volume)
 
 
@@ -64,6 +63,16 @@ def _reference_volume(
     if segmentation is None:
         return None
     return segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
+
+
+def _segmentation_of(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSegmentationNode | None:
+    """The first one that the user sees and that isn't another image's."""
+    scene = slicer.mrmlScene
+    for at in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
+        one = scene.GetNthNodeByClass(at, "vtkMRMLSegmentationNode")
+        if not one.GetHideFromEditors() and _reference_volume(one) in (None, volume):
+            return one
+    return None
 
 
 def _shown_volume() -> slicer.vtkMRMLScalarVolumeNode | None:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import qt
+from ENSAMSegmentLib.prompt_style import COLORS
 
-_COLORS = {
-    "box": (230, 170, 30),
-    "foreground": (40, 170, 70),
-    "background": (220, 60, 60),
-    "segment": (60, 130, 210),
-}
+_BLUE = (0.23, 0.5, 0.82)
+_GREY = (0.4, 0.4, 0.4)
 _SIZE = 48  # drawn larger than shown, so that it is sharp on dense screens
 
 
 def sign_icon(kind: str) -> qt.QIcon:
-    """An outline for a box, a plus or a minus for a point, a plus on a square for a segment."""
+    """An outline for a box, a plus or a minus for a point, a plus on a square for a segment.
+
+    And an eye for prompts that are "shown", crossed out for "hidden" ones.
+    """
     pixmap = qt.QPixmap(_SIZE, _SIZE)
     pixmap.fill(qt.QColor(0, 0, 0, 0))
     painter = qt.QPainter(pixmap)
     painter.setRenderHint(qt.QPainter.Antialiasing)
-    color = qt.QColor(*_COLORS[kind])
-    if kind == "box":
+    red, green, blue = COLORS.get(kind, _BLUE if kind == "segment" else _GREY)
+    color = qt.QColor(round(255 * red), round(255 * green), round(255 * blue))
+    if kind in ("shown", "hidden"):
+        painter.setPen(qt.QPen(color, 4))
+        painter.drawEllipse(4, 12, 40, 24)
+        painter.setBrush(qt.QBrush(color))
+        painter.drawEllipse(18, 18, 12, 12)
+        if kind == "hidden":
+            painter.drawLine(8, 42, 40, 6)
+    elif kind == "box":
         painter.setPen(qt.QPen(color, 5))
         painter.drawRect(8, 10, 32, 28)
     else:

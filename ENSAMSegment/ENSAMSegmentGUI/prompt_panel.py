@@ -54,6 +54,7 @@ class PromptPanel:
             "background": self.ui.backgroundButton,
         }
         self.ui.newSegmentButton.setIcon(sign_icon("segment"))
+        self._eyes = {True: sign_icon("shown"), False: sign_icon("hidden")}
         for kind, button in self._place_buttons.items():
             button.setIcon(sign_icon(kind))
 
@@ -74,6 +75,7 @@ class PromptPanel:
             (self.ui.boxButton, "clicked()", self.place_box),
             (self.ui.foregroundButton, "clicked()", self.place_foreground),
             (self.ui.backgroundButton, "clicked()", self.place_background),
+            (self.ui.showPromptsButton, "clicked()", self.show_prompts),
             (self.ui.updateButton, "clicked()", self.update),
             (self.ui.cancelButton, "clicked()", self.cancel),
         )
@@ -176,6 +178,11 @@ class PromptPanel:
         """Key B."""
         self._toggle_placing("background")
 
+    def show_prompts(self) -> None:
+        """Show box and clicks in the views, or only the mask."""
+        with errors_shown():
+            self.logic.shows_prompts = self.ui.showPromptsButton.checked
+
     def update(self) -> None:
         """Compute now."""
         with errors_shown():
@@ -205,6 +212,8 @@ class PromptPanel:
         placing = self.logic.placing
         for kind, button in self._place_buttons.items():
             button.checked = kind == placing
+        self.ui.showPromptsButton.checked = self.logic.shows_prompts
+        self.ui.showPromptsButton.setIcon(self._eyes[self.logic.shows_prompts])
         self.ui.statusLabel.text = status.text
         self.ui.detailLabel.text = status.detail
         self.ui.detailLabel.visible = bool(status.detail)

@@ -27,6 +27,8 @@ class Shortcuts:
             return
         for key, action in self._actions.items():
             shortcut = qt.QShortcut(qt.QKeySequence(key), window)
+            # A key that is held would go on making segments.
+            shortcut.autoRepeat = False
             shortcut.connect("activated()", action)
             self._installed.append((shortcut, action))
 

@@ -78,7 +78,10 @@ class Weights:
             self._take(path)
 
     def _on_path(self) -> None:
-        self._take(self._ui.checkpointPathLineEdit.currentPath.strip())
+        path = self._ui.checkpointPathLineEdit.currentPath.strip()
+        # An emptied line names no file, and not the shipped one.
+        if path:
+            self._take(path)
 
     def _take(self, path: str) -> None:
         self.logic.checkpoint = path

@@ -6,23 +6,22 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import slicer
 import vtk
 from ensam.edits import follow_prompts
 from ensam.geometry import Grid
-from ensam.masks import MaskCrop
+from ensam.masks import EMPTY, MaskCrop
 from ensam.measures import fingerprint
 from ensam.prompts import PromptSet
 from ensam.volume import Volume
 from ensam.worker import Job, Request, Settings, Worker
 
 from .segment_state import NO_PROMPTS, SegmentState, write_state
-from .segments import SegmentWriter, read_segment
+from .segment_writer import SegmentWriter
+from .segments import read_segment
 from .target import Target
 from .volumes import array_from_matrix, volume_from_node
 
-_EMPTY = MaskCrop(np.zeros((0, 0, 0), bool), (0, 0, 0))
 _BASES_BYTES = 1 << 28
 
 
@@ -50,7 +49,7 @@ class Question:
     def answer(self, result: MaskCrop | None, grid: Grid) -> MaskCrop:
         """The segment's new mask from the network's result, None where the network wasn't asked."""
         if result is None:
-            return self.base or _EMPTY
+            return self.base or EMPTY
         if self.base is None:
             return result
         return follow_prompts(self.base, result, self.base_prompts, self.prompts, grid)
@@ -69,7 +68,6 @@ class Asking:
     """Questions on their way to an answer; job is None where no network is needed for it."""
 
     target: Target
-    together: bool
     settings: Settings
     volume: Volume
     questions: tuple[Question, ...]
@@ -78,6 +76,37 @@ class Asking:
     @property
     def segment_ids(self) -> tuple[str, ...]:
         return tuple(question.segment_id for question in self.questions)
+
+
+class Bases:
+    """Masks that users edited by hand, by their fingerprint: within a bound, the oldest go first."""
+
+    def __init__(self) -> None:
+        self._masks: OrderedDict[str, MaskCrop] = OrderedDict()
+
+    def get(self, key: str) -> MaskCrop | None:
+        return self._masks.get(key)
+
+    def keep(self, mask: MaskCrop) -> str:
+        """Keep a mask; gives its fingerprint."""
+        key = fingerprint(mask)
+        # A copy: the crop may be a view of a labelmap as large as the volume.
+        self._masks[key] = MaskCrop(mask.mask.copy(), mask.offset)
+        self._masks.move_to_end(key)
+        while len(self._masks) > 1 and sum(b.mask.nbytes for b in self._masks.values()) > _BASES_BYTES:
+            self._masks.popitem(last=False)
+        return key
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def forget(self) -> None:
+        """The scene is another one."""
+        self._masks.clear()
+
+
+# Module and effects take turns on one segment: what one keeps, the other goes on from.
+bases = Bases()
 
 
 class Answers:
@@ -89,20 +118,17 @@ class Answers:
 
     def __init__(self, writer: SegmentWriter, worker: Worker) -> None:
         self.writer, self._worker = writer, worker
-        self._bases: OrderedDict[str, MaskCrop] = OrderedDict()
         self._volume: tuple[tuple, Volume] | None = None
 
-    def ask(self, target: Target, segment_ids: Sequence[str], together: bool, settings: Settings) -> Asking:
+    def ask(self, target: Target, segment_ids: Sequence[str], settings: Settings) -> Asking:
         """Hand the segments' prompts to the worker. Raises InputError for what can't be read."""
         volume = self._read_volume(target.volume)
         questions = tuple(self._question(target, segment_id) for segment_id in segment_ids)
         asked = [q for q in questions if q.needs_network]
         if not asked:
-            return Asking(target, together, settings, volume, questions, None)
-        request = Request(
-            volume, tuple(q.prompts for q in asked), tuple(q.base for q in asked), together, settings
-        )
-        return Asking(target, together, settings, volume, questions, self._worker.submit(request))
+            return Asking(target, settings, volume, questions, None)
+        request = Request(volume, tuple(q.prompts for q in asked), tuple(q.base for q in asked), settings)
+        return Asking(target, settings, volume, questions, self._worker.submit(request))
 
     def exists(self, asking: Asking) -> bool:
         """Whether all that was asked about is still in the scene."""
@@ -129,7 +155,7 @@ class Answers:
 
         Returns the masks by segment ID, and the share of them that other segments kept.
 
-        Raises InputError, and changes nothing, where Slicer can't write.
+        Raises InputError and VolumeError as `SegmentWriter.write`; no prompts count as answered then.
         """
         asked = [q.segment_id for q in asking.questions if q.needs_network]
         results = dict(zip(asked, asking.job.results if asking.job else (), strict=True))
@@ -142,7 +168,7 @@ class Answers:
     def _remember(self, target: Target, question: Question) -> Written:
         # Masking and the other segments may have kept voxels back: what counts is what is there.
         mask = read_segment(target.segmentation, question.segment_id, target.volume)
-        base = "" if question.base is None else self._keep(question.base)
+        base = "" if question.base is None else bases.keep(question.base)
         state = SegmentState(question.prompts, question.muted, fingerprint(mask), base, question.base_prompts)
         write_state(target.segment(question.segment_id), state)
         return Written(question.mask, mask)
@@ -161,22 +187,14 @@ class Answers:
         if state is not None and key == state.mask:
             if not state.base:
                 return None, NO_PROMPTS
-            if state.base in self._bases:
-                return self._bases[state.base], state.base_prompts
+            base = bases.get(state.base)
+            if base is not None:
+                return base, state.base_prompts
             # The mask comes from a file, and the one it was made from is gone: it is kept itself from now on.
             return mask, state.prompts
         if not key:  # an empty segment, new or erased on purpose: the prompts alone decide
             return None, NO_PROMPTS
         return mask, NO_PROMPTS if state is None else state.prompts
-
-    def _keep(self, base: MaskCrop) -> str:
-        key = fingerprint(base)
-        # A copy: the crop may be a view of a labelmap as large as the volume.
-        self._bases[key] = MaskCrop(base.mask.copy(), base.offset)
-        self._bases.move_to_end(key)
-        while len(self._bases) > 1 and sum(b.mask.nbytes for b in self._bases.values()) > _BASES_BYTES:
-            self._bases.popitem(last=False)
-        return key
 
     def forget_volume(self) -> None:
         """Give the copy of the volume back."""
@@ -185,7 +203,7 @@ class Answers:
     def forget(self) -> None:
         """Nothing of the scene is needed any more."""
         self._volume = None
-        self._bases.clear()
+        bases.forget()
 
     def _read_volume(self, node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
         """The node's volume: the same object as long as image and place are the same."""

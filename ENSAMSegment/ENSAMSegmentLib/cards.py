@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ensam.checkpoint_store import STARTER
 from ensam.errors import CheckpointError
 from ensam.files import read_text
 
 from .translation import tr as _
 
-SHIPPED = Path(__file__).parent.parent / "Resources" / "Models" / "ensam-starter.safetensors"
-
 
 def card_text(checkpoint: str = "") -> str:
     """The card beside a checkpoint, in a few lines; "" is the shipped one. Raises CheckpointError."""
-    path = Path(checkpoint) if checkpoint else SHIPPED
+    path = Path(checkpoint) if checkpoint else STARTER
     if not path.is_file():
         raise CheckpointError(
             _("There is no checkpoint '{name}': choose another file.").format(name=path.name)

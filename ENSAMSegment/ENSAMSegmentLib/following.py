@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import slicer
 from ensam.errors import InputError
-from ensam.preprocessing import IntensityChoice
 from ensam.prompts import PromptSet
-from ensam.worker import Settings, Worker
+from ensam.worker import Worker
 
 from . import status
 from .answers import Answers
+from .choosing import Choices, Choosing
 from .lesions import new_lesions
 from .placement import Placement
-from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, prompt_nodes, segment_of
+from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, follow_names, prompt_nodes, segment_of
 from .scene_nodes import singleton
 from .segment_state import NO_PROMPTS, SegmentState, seen_tags, write_state
-from .segments import SegmentWriter, add_segment, add_segmentation
+from .segment_writer import SegmentWriter
+from .segments import add_segment, add_segmentation
 from .status import Status
 from .target import Target
 from .translation import tr as _
@@ -37,7 +39,7 @@ def shared_worker() -> Worker:
     return _worker
 
 
-class SegmentFollower:
+class SegmentFollower(Choosing):
     """Follows the segment that a segment editor node has selected, and asks for it when its prompts change.
 
     `ENSAMSegmentLogic` is what others use of it.
@@ -51,13 +53,9 @@ class SegmentFollower:
     ) -> None:
         """editor_node: by default the one that Slicer's editors share. save_state: saves a state for the undo
         stack to be used, by default one of this object's own. worker: by default the process's."""
-        self.changed: Callable[[], None] = lambda: None  # called after anything that a GUI shows
+        super().__init__()
         self.auto_update = True
         self.lesion_mode = False
-        self.together = False
-        self.intensity: IntensityChoice = "auto"
-        self.device = "auto"
-        self.checkpoint = ""
 
         self._scene = slicer.mrmlScene
         self._editor = editor_node or singleton(self._scene, "vtkMRMLSegmentEditorNode", "SegmentEditor")
@@ -66,18 +64,29 @@ class SegmentFollower:
         self._editor_logic.SetSegmentEditorNode(self._editor)
         self._editor_logic.SetMaximumNumberOfUndoStates(UNDO_STATES)
         self._placement = Placement(self._scene)
-        self._watch = SceneWatch(self._on_selection, self._on_segments, self._tell, self._on_closing)
+        self._watch = SceneWatch(self._on_selection, self._on_segments, self._tell)
         writer = SegmentWriter(self._editor_logic, save_state)
-        self._updates = Updates(Answers(writer, worker or shared_worker()), self._watch, self._tell)
+        self._worker = worker or shared_worker()
+        self._updates = Updates(Answers(writer, self._worker), self._watch, self._tell)
 
         self._active = False
         self._target = Target()
         self._known = NO_PROMPTS  # the prompts as last seen
         self._answered = NO_PROMPTS  # the prompts as last asked, or as found
+        self._answered_with = self._choices  # what was chosen then
         self._muted = NO_PROMPTS  # those set aside, as last seen
         self._volume_matrix: bytes | None = None  # the volume's own place, as last seen
         self._placing, self._placing_id = "", ""
+        self._shows_prompts = True
+        # Also while another module is in use: what is remembered of a scene ends with it.
+        # A method, for the reason that `watch.py` tells.
+        closing = slicer.vtkMRMLScene.StartCloseEvent
+        self._closing_tag = self._scene.AddObserver(closing, self._on_closing)
         self.activate()
+
+    def _choose(self, choices: Choices) -> None:
+        self._updates.answers.writer.keep_others = choices.keep_others
+        super()._choose(choices)
 
     # What is worked on
 
@@ -115,14 +124,13 @@ class SegmentFollower:
         """
         volume, segmentation = self._editor.GetSourceVolumeNode(), self._editor.GetSegmentationNode()
         if volume is None:
-            raise InputError(_("There is no image to segment: load one and choose it as the source volume."))
+            raise no_image()
         if segmentation is None:
             title = _("{volume} segmentation").format(volume=volume.GetName())
             segmentation = add_segmentation(volume, title)
-        number = segmentation.GetSegmentation().GetNumberOfSegments() + 1
         default = _("Lesion {number}") if self.lesion_mode else _("Segment_{number}")
         kind = self.placing
-        segment_id = add_segment(segmentation, name or default.format(number=number))
+        segment_id = add_segment(segmentation, name or _free_name(segmentation, default))
         self.select(segmentation=segmentation, segment_id=segment_id)
         if kind in (FOREGROUND, BACKGROUND):
             self.start_placing(kind)
@@ -135,6 +143,21 @@ class SegmentFollower:
         """The kind of prompt that a click in a view makes now, "" for none."""
         return self._placing if self._placing_id and self._placement.node_id() == self._placing_id else ""
 
+    @property
+    def shows_prompts(self) -> bool:
+        """Whether the views show the selected segment's prompts. A tool that is begun brings them back."""
+        return self._shows_prompts
+
+    @shows_prompts.setter
+    def shows_prompts(self, shows: bool) -> None:
+        if shows == self._shows_prompts:
+            return
+        self._shows_prompts = shows
+        if not shows and self.placing:
+            self.stop_placing()
+        self._show_or_hide()
+        self.changed()
+
     def start_placing(self, kind: str, persistent: bool = True) -> slicer.vtkMRMLMarkupsNode:
         """Let clicks in the views make prompts of this kind; without a segment there will be one.
 
@@ -142,6 +165,7 @@ class SegmentFollower:
         """
         if not self._target.is_complete:
             self.add_segment()
+        self.shows_prompts = True
         with self._watch.own_edit():
             node = self._target.nodes.start_box() if kind == BOX else self._target.nodes.get(kind)
         self._observe_prompts()
@@ -169,9 +193,11 @@ class SegmentFollower:
         if not self._target.is_complete:
             raise InputError(_("There is no segment to fill: choose an image and press N for a new segment."))
         self._known = self._answered = self._prompts()
-        ids = self._segments_with_prompts() if self.together else [self.segment_id]
-        settings = Settings(self.checkpoint, self.device, self.intensity)
-        self._updates.start(self._target, ids, self.together, settings)
+        self._answered_with = self._choices
+        # The selected one also without prompts: its mask goes with the last of them.
+        asked = {self.segment_id, *(self._usable_prompts() if self.together else ())}
+        ids = [segment_id for segment_id in self._target.segment_ids if segment_id in asked]
+        self._updates.start(self._target, ids, self._choices.settings)
         self._see_tags()
 
     # Life
@@ -209,7 +235,10 @@ class SegmentFollower:
 
     def _on_segments(self) -> None:
         self._bind()
-        self._updates.forget_change()
+        self._updates.forget_old_change()
+        if self.segmentation is not None:
+            with self._watch.own_edit():
+                follow_names(self.segmentation)
         self._managed(self._follow_undo)
         self.changed()
 
@@ -219,9 +248,10 @@ class SegmentFollower:
         self._volume_matrix = self._target.nodes.volume_matrix()
         self._watch.touch()
 
-    def _on_closing(self) -> None:
+    def _on_closing(self, *_ignored: object) -> None:
         self._leave()
         self._updates.answers.forget()
+        self._worker.forget()
         seen_tags.forget()
         self.changed()
 
@@ -253,6 +283,7 @@ class SegmentFollower:
                     target.nodes.finish_box()
         if not stays:
             self._updates.stop()
+            self._updates.missed.clear()
             self._updates.say(status.ready(Target(), False))
         elif self.auto_update and target.is_complete and target.nodes.nodes and self._managed(self._has_news):
             self._managed(self.run)
@@ -270,18 +301,26 @@ class SegmentFollower:
         target = self._target
         self._follow_undo()
         with self._watch.own_edit():
+            if self.segmentation is not None:
+                follow_names(self.segmentation)
             if target.is_complete:
                 target.nodes.drop_draft()
                 target.nodes.follow_volume(None)
                 target.restore(self.segment_id)
                 self._volume_matrix = target.nodes.volume_matrix()
                 self._watch.follow_volume(target.volume, self._on_volume_moved)
-            for node in self._prompt_nodes():
-                node.SetDisplayVisibility(segment_of(node) == self.segment_id)
+        self._show_or_hide()
         self._observe_prompts()
         self._see_prompts()
         state = target.state(self.segment_id) if target.is_complete else None
         self._answered = NO_PROMPTS if state is None else state.prompts
+        self._answered_with = self._choices
+
+    def _show_or_hide(self) -> None:
+        """Show the selected segment's prompts alone, or none."""
+        with self._watch.own_edit():
+            for node in self._prompt_nodes():
+                node.SetDisplayVisibility(self._shows_prompts and segment_of(node) == self.segment_id)
 
     def _prompt_nodes(self) -> tuple[slicer.vtkMRMLMarkupsNode, ...]:
         return () if self.segmentation is None else prompt_nodes(self.segmentation)
@@ -292,6 +331,8 @@ class SegmentFollower:
 
     def _observe_prompts(self) -> None:
         complete = self._target.is_complete and self._active
+        if complete and not self._shows_prompts:
+            self._show_or_hide()  # of new nodes too
         self._watch.follow_prompts(self._target.nodes.all() if complete else ())
 
     def _is_held(self) -> bool:
@@ -385,7 +426,7 @@ class SegmentFollower:
                 state = target.state(segment_id) or SegmentState()
                 nodes = target.nodes_of(segment_id)
                 nodes.write(state.prompts, state.muted)
-                nodes.show(segment_id == self.segment_id)
+                nodes.show(self._shows_prompts and segment_id == self.segment_id)
         if self.segment_id in changed:
             self._updates.unplan()
             self._observe_prompts()
@@ -402,25 +443,42 @@ class SegmentFollower:
             self._updates.say(Status("error", str(error)))
             return False
 
+    def _waits(self) -> bool:
+        """Whether the mask isn't what the prompts and the choices ask for."""
+        return (
+            self._known != self._answered
+            or self.segment_id in self._updates.missed
+            or (not self._known.is_empty and self._choices != self._answered_with)
+        )
+
     def _has_news(self) -> bool:
         return self._updates.is_planned or self._prompts() != self._known
 
     def _prompts(self) -> PromptSet:
         return self._target.nodes.prompts() if self._target.is_complete else NO_PROMPTS
 
-    def _segments_with_prompts(self) -> list[str]:
-        """The selected segment and all others that the network can be asked for."""
+    def _usable_prompts(self) -> dict[str, PromptSet]:
+        """The prompts of all segments that the network can be asked for by them alone."""
         target = self._target
         if target.volume is None:
-            return []
+            return {}
         with self._watch.own_edit():
             prompts = {segment_id: target.restore(segment_id) for segment_id in target.segment_ids}
-        return [
-            segment_id
-            for segment_id, one in prompts.items()
-            if segment_id == self.segment_id or one.box is not None or len(one.foreground_ras)
-        ]
+        return {s: one for s, one in prompts.items() if one.box is not None or len(one.foreground_ras)}
 
     def _see_tags(self) -> None:
         if self.segmentation is not None:
             seen_tags.see(self.segmentation)
+
+
+def no_image() -> InputError:
+    """What to say where an image is needed."""
+    return InputError(_("There is no image to segment: load one and choose it as the source volume."))
+
+
+def _free_name(segmentation: slicer.vtkMRMLSegmentationNode, default: str) -> str:
+    """The next name that no segment has. default: with a place for the number."""
+    segments = segmentation.GetSegmentation()
+    names = {segments.GetSegment(segment_id).GetName() for segment_id in segments.GetSegmentIDs()}
+    numbers = itertools.count(len(names) + 1)
+    return next(name for name in (default.format(number=n) for n in numbers) if name not in names)

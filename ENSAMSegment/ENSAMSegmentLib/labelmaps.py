@@ -6,13 +6,12 @@ import numpy as np
 import slicer
 import vtk
 from ensam.geometry import Grid
-from ensam.masks import MaskCrop
+from ensam.masks import EMPTY, MaskCrop
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .volumes import array_from_matrix, matrix_from_array, matrix_of, transform_points
 
 LABELMAP = "Binary labelmap"
-EMPTY = MaskCrop(np.zeros((0, 0, 0), bool), (0, 0, 0))
 # A twentieth of a voxel at the far end of 512.
 _SAME_GRID = 1e-4
 _POINTS_PER_EDGE = 9

@@ -19,7 +19,7 @@ from ensam.prompts import (
 )
 
 from .cards import card_text
-from .following import SegmentFollower
+from .following import SegmentFollower, no_image
 from .prompt_nodes import PromptNodes, PromptRow
 from .segment_state import NO_PROMPTS, prompts_name
 from .status import Status
@@ -68,20 +68,10 @@ class ENSAMSegmentLogic(SegmentFollower):
 
     @property
     def offers_update(self) -> bool:
-        """Whether there are prompts that nothing will answer by itself."""
-        waits = self._known != self._answered
+        """Whether there is something to update that nothing will by itself."""
         return not self.auto_update or (
-            waits and not self._updates.is_running and not self._updates.is_planned
+            self._waits() and not self._updates.is_running and not self._updates.is_planned
         )
-
-    @property
-    def keep_others(self) -> bool:
-        """Whether other segments keep all their voxels; if not, the editor's overwrite mode decides."""
-        return self._updates.answers.writer.keep_others
-
-    @keep_others.setter
-    def keep_others(self, keep: bool) -> None:
-        self._updates.answers.writer.keep_others = keep
 
     # Prompts
 
@@ -124,21 +114,21 @@ class ENSAMSegmentLogic(SegmentFollower):
 
     def jump_to(self, row: PromptRow) -> None:
         """Centre the slice views on a prompt."""
-        slicer.vtkMRMLSliceNode.JumpAllSlices(self._scene, *row.position_ras)
+        slicer.vtkMRMLSliceNode.JumpAllSlices(
+            self._scene, *row.position_ras, slicer.vtkMRMLSliceNode.CenteredJumpSlice
+        )
 
     def save_prompts(self, path: str | Path) -> None:
-        """Write the prompts of all segments as JSON, as `ensam segment --prompts` reads them.
+        """Write the prompts of all segments as JSON, as `ensam segment --prompts` reads them: without those
+        that it would refuse, for want of a box or a foreground point.
 
         Raises InputError if there are none or two segments have one name, and OutputError.
         """
         target = self._target
-        with self._watch.own_edit():
-            segments = [
-                SegmentPrompts(
-                    prompts_name(target.segment(segment_id)), target.nodes_of(segment_id).prompts()
-                )
-                for segment_id in self._segments_with_prompts()
-            ]
+        segments = [
+            SegmentPrompts(prompts_name(target.segment(segment_id)), prompts)
+            for segment_id, prompts in self._usable_prompts().items()
+        ]
         if not segments:
             raise InputError(_("There are no prompts to save: draw a box or click first."))
         write_prompts(path, segments)
@@ -148,7 +138,10 @@ class ENSAMSegmentLogic(SegmentFollower):
 
         Raises PromptError for a file that can't be used, and InputError if no volume is selected.
         """
-        for one in read_prompts(path):
+        prompts = read_prompts(path)
+        if self.volume is None:
+            raise no_image()
+        for one in prompts:
             names = {prompts_name(self._target.segment(s)): s for s in self._target.segment_ids}
             if one.name in names:
                 self.select(segment_id=names[one.name])
@@ -212,6 +205,7 @@ class ENSAMSegmentLogic(SegmentFollower):
         """For good."""
         self.deactivate()
         self.changed = lambda: None
+        self._scene.RemoveObserver(self._closing_tag)
         self._editor_logic.SetSegmentEditorNode(None)
         self._editor_logic.SetMRMLScene(None)
 

@@ -17,11 +17,11 @@ from ensam.errors import PromptError
 from ensam.prompts import Box, Point, PromptSet, Vector
 
 from .markups import muted_from_nodes, prompts_from_nodes, set_box
+from .prompt_style import BACKGROUND, BOX, FOREGROUND, KINDS, node_name, style
 from .scene_nodes import remove
 from .translation import tr as _
 from .volumes import array_from_matrix, matrix_from_array, transform_between, transform_points
 
-BOX, FOREGROUND, BACKGROUND = KINDS = ("box", "foreground", "background")
 _REFERENCE = "ENSAM.Segmentation"
 _KIND = "ENSAM.Kind"
 _SEGMENT = "ENSAM.Segment"
@@ -32,14 +32,7 @@ _CLASSES = {
     FOREGROUND: "vtkMRMLMarkupsFiducialNode",
     BACKGROUND: "vtkMRMLMarkupsFiducialNode",
 }
-_COLORS = {BOX: (1.0, 0.8, 0.2), FOREGROUND: (0.2, 0.9, 0.3), BACKGROUND: (0.95, 0.25, 0.25)}
-_MUTED_COLOR = (0.7, 0.7, 0.7)
 _SAME_MM = 1e-4
-_DISPLAY = slicer.vtkMRMLMarkupsDisplayNode
-_GLYPHS = {BOX: _DISPLAY.Sphere3D, FOREGROUND: _DISPLAY.ThickCross2D, BACKGROUND: _DISPLAY.Dash2D}
-# Of the view's size. The box's glyph is its middle, which is no click.
-_GLYPH_PERCENT = {BOX: 1.0, FOREGROUND: 5.0, BACKGROUND: 5.0}
-_HANDLE_PERCENT = 2.0
 
 
 @dataclass(frozen=True)
@@ -85,23 +78,19 @@ class PromptNodes:
         draft.SetAttribute(_DRAFT, "1")
         return draft
 
-    def finish_box(self) -> bool:
-        """The box that was drawn becomes the segment's; one that has no size is given up.
-
-        Returns whether there is a new box.
-        """
+    def finish_box(self) -> None:
+        """The box that was drawn becomes the segment's; one that has no size is given up."""
         draft = self._draft()
         if draft is None:
-            return False
+            return
         if draft.GetNumberOfDefinedControlPoints() == 0 or min(draft.GetSize()) <= 0:
             self.drop_draft()
-            return False
+            return
         old = self.find(BOX)
         if old is not None:
             remove(old)
         draft.SetAttribute(_KIND, BOX)
         draft.SetAttribute(_DRAFT, None)
-        return True
 
     def drop_draft(self) -> None:
         """Give up a box that was begun and not finished."""
@@ -114,6 +103,7 @@ class PromptNodes:
         draft = self._draft()
         if draft is not None:
             draft.SetAttribute(_SEGMENT, other.segment_id)
+            draft.SetName(other._name(BOX))
 
     def prompts(self) -> PromptSet:
         """The prompts that count, in the volume's RAS. Raises PromptError, see `prompts_from_nodes`."""
@@ -199,6 +189,7 @@ class PromptNodes:
 
     def follow_volume(self, matrix_before: bytes | None) -> None:
         """Go under the transform that the volume has come under, so that the prompts go on meaning the same.
+        Those of the segmentation's other segments go along.
 
         matrix_before: `volume_matrix` as it was, None where that isn't known. If the volume's own place has
         changed, its transform was hardened, and the prompts are right where they are.
@@ -208,7 +199,7 @@ class PromptNodes:
             return
         if matrix_before is not None and matrix_before != self.volume_matrix():
             return
-        for node in self.all():
+        for node in prompt_nodes(self.segmentation):
             if node.GetAttribute(_PARENT) == (node.GetTransformNodeID() or ""):
                 node.SetAndObserveTransformNodeID(parent)
                 node.SetAttribute(_PARENT, parent or "")
@@ -268,9 +259,12 @@ class PromptNodes:
             if node.GetAttribute(_SEGMENT) == self.segment_id:
                 yield node
 
+    def _name(self, kind: str) -> str:
+        segment = self.segmentation.GetSegmentation().GetSegment(self.segment_id)
+        return node_name(segment.GetName(), kind)
+
     def _add(self, kind: str) -> slicer.vtkMRMLMarkupsNode:
-        name = self.segmentation.GetSegmentation().GetSegment(self.segment_id).GetName()
-        node = self.volume.GetScene().AddNewNodeByClass(_CLASSES[kind], _node_name(name, kind))
+        node = self.volume.GetScene().AddNewNodeByClass(_CLASSES[kind], self._name(kind))
         node.SetAttribute(_KIND, kind)
         node.SetAttribute(_SEGMENT, self.segment_id)
         node.SetNodeReferenceID(_REFERENCE, self.segmentation.GetID())
@@ -279,7 +273,7 @@ class PromptNodes:
         node.SetAttribute(_PARENT, self.volume.GetTransformNodeID() or "")
         node.SetControlPointLabelFormat("")
         node.CreateDefaultDisplayNodes()
-        _style(node.GetDisplayNode(), kind)
+        style(node.GetDisplayNode(), kind)
         return node
 
 
@@ -296,37 +290,16 @@ def prompt_nodes(segmentation: slicer.vtkMRMLSegmentationNode) -> tuple[slicer.v
     return tuple(n for n in found if n.GetNodeReferenceID(_REFERENCE) == segmentation.GetID())
 
 
+def follow_names(segmentation: slicer.vtkMRMLSegmentationNode) -> None:
+    """Call all these nodes as their segments are called by now."""
+    for node in prompt_nodes(segmentation):
+        segment = segmentation.GetSegmentation().GetSegment(segment_of(node))
+        if segment is not None:
+            name = node_name(segment.GetName(), node.GetAttribute(_KIND) or BOX)
+            if node.GetName() != name:
+                node.SetName(name)
+
+
 def segment_of(node: slicer.vtkMRMLMarkupsNode) -> str:
     """The ID of the segment whose prompts the node holds."""
     return node.GetAttribute(_SEGMENT) or ""
-
-
-def _node_name(segment: str, kind: str) -> str:
-    if kind == BOX:
-        return _("{segment} box").format(segment=segment)
-    if kind == FOREGROUND:
-        return _("{segment} foreground").format(segment=segment)
-    return _("{segment} background").format(segment=segment)
-
-
-def _style(display: slicer.vtkMRMLMarkupsDisplayNode, kind: str) -> None:
-    # Slicer draws selected points in the selected colour: here those are the prompts that count.
-    display.SetSelectedColor(*_COLORS[kind])
-    display.SetColor(*_MUTED_COLOR)
-    # Under the mouse and while it is placed a prompt keeps its hue: Slicer's green would say foreground.
-    display.SetActiveColor(*((1 + c) / 2 for c in _COLORS[kind]))
-    display.SetPropertiesLabelVisibility(False)
-    display.SetPointLabelsVisibility(False)
-    display.SetUseGlyphScale(True)
-    display.SetGlyphScale(_GLYPH_PERCENT[kind])
-    # Plus and minus: muted points are grey, not everyone tells red from green, and Slicer's handles are red
-    # and green dots. They leave what lies under them to be seen.
-    display.SetGlyphType(_GLYPHS[kind])
-    if kind == BOX:
-        # With Slicer's own handles: faces, edges and the middle. Its rings for turning would fill the view.
-        display.SetFillVisibility(False)
-        display.SetInteractionHandleScale(_HANDLE_PERCENT)
-    else:
-        # Points lie inside of what they mark: in 3D they shine through.
-        display.SetOccludedVisibility(True)
-        display.SetOccludedOpacity(0.5)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from ensam.planning import Preview, along_axes
 from ensam.worker import Job
 
 from .target import Target
 from .translation import tr as _
-
-if TYPE_CHECKING:
-    from ensam.planning import Preview
-
 
 # Neighbours that touch always differ about a few voxels.
 WORTH_SAYING = 0.1
@@ -58,20 +55,29 @@ def working(job: Job) -> Status:
 
 
 def done(job: Job | None, held_back: float) -> Status:
-    """What there is to say of an update beside its measures: where memory ran out and what was done then, and
-    that other segments kept a good share of the new mask, from 0 to 1."""
-    notes = [n for r in job.results for n in r.notes if "emory" in n] if job else []
+    """What there is to say of an update beside its measures: what the answer had to make do with, that other
+    segments kept a good share of the new mask, from 0 to 1, and behind it the window and the grey values."""
+    results = job.results if job else ()
+    notes = [warning for result in results for warning in result.warnings]
     if held_back > WORTH_SAYING:
         text = _("Other segments kept {percent} % of it: to overwrite them untick 'Other segments keep ...'.")
         notes.append(text.format(percent=round(100 * held_back)))
     text = " ".join([_("Done."), *dict.fromkeys(notes)])
-    return Status("done", text, _describe(job.preview) if job else "")
+    if job is None:
+        return Status("done", text)
+    # A wrong guess of the grey values is to be seen, and mended by choosing others.
+    grey_values = dict.fromkeys(result.grey_values for result in results)
+    detail = _("{window} Seen with {reason}.").format(
+        window=_describe(job.preview), reason="; ".join(grey_values)
+    )
+    return Status("done", text, detail)
 
 
 def _describe(preview: Preview) -> str:
-    voxels = " x ".join(str(n) for n in reversed(preview.window_voxels))
-    sizes = " x ".join(f"{s:.2g}" for s in reversed(preview.voxel_mm))
     memory = preview.memory_bytes / 2**20
     return _("Window of {voxels} voxels of {sizes} mm on {device}, about {memory} MB of memory.").format(
-        voxels=voxels, sizes=sizes, device=preview.device, memory=f"{memory:.0f}"
+        voxels=along_axes(preview.window_voxels),
+        sizes=along_axes(preview.voxel_mm),
+        device=preview.device,
+        memory=f"{memory:.0f}",
     )

@@ -47,10 +47,6 @@ class Target(NamedTuple):
     def segment(self, segment_id: str) -> slicer.vtkSegment | None:
         return self.segmentation.GetSegmentation().GetSegment(segment_id)
 
-    def name(self, segment_id: str = "") -> str:
-        """A segment's name, by default that of the selected one."""
-        return self.segment(segment_id or self.segment_id).GetName()
-
     def state(self, segment_id: str) -> SegmentState | None:
         """What ENSAM remembers with a segment. Raises PromptError if that is damaged."""
         return read_state(self.segment(segment_id))

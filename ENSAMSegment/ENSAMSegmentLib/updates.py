@@ -12,6 +12,7 @@ from ensam.worker import Settings
 from . import status
 from .answers import Answers, Asking
 from .change_display import ChangeDisplay
+from .labelmaps import labelmap_of
 from .status import Status
 from .target import Target
 from .translation import tr as _
@@ -25,7 +26,8 @@ POLL_S = 0.01  # between two looks at a running job
 class Updates:
     """Questions on their way. A newer one about the same segment replaces the older.
 
-    status: what the user reads. measures, last_change: of the segment measured_id, which was written last.
+    status: what the user reads. missed: segments whose last question came to nothing, given up or failed.
+    measures, last_change: of the segment measured_id, which was written last.
     """
 
     def __init__(self, answers: Answers, watch: SceneWatch, changed: Callable[[], None]) -> None:
@@ -34,6 +36,8 @@ class Updates:
         self.measures: Measures | None = None
         self.last_change: Change | None = None
         self.measured_id = ""
+        self.missed: set[str] = set()
+        self._measured: _Voxels | None = None
         self._watch, self._changed = watch, changed
         self._tint = ChangeDisplay()
         self._askings: list[Asking] = []  # in the worker's order
@@ -60,34 +64,44 @@ class Updates:
         """No update is due."""
         self._due = None
 
-    def start(self, target: Target, segment_ids: Sequence[str], together: bool, settings: Settings) -> None:
+    def start(self, target: Target, segment_ids: Sequence[str], settings: Settings) -> None:
         """Ask for these segments now. Raises InputError for what can't be read or written."""
         self._due = None
         self.withdraw(segment_ids)
-        asking = self.answers.ask(target, segment_ids, together, settings)
+        self.missed.update(segment_ids)
+        asking = self.answers.ask(target, segment_ids, settings)
         if asking.job is None:
             self._write(asking)
         else:
             self._askings.append(asking)
+            self.missed.difference_update(segment_ids)
             self.say(status.working(self._askings[0].job))
 
     def withdraw(self, segment_ids: Iterable[str]) -> None:
-        """Give up what was asked about these segments."""
+        """Give up what was asked about these segments, for good."""
         for asking in [a for a in self._askings if not set(segment_ids).isdisjoint(a.segment_ids)]:
             asking.job.cancel()
             self._askings.remove(asking)
+            self.missed.update(asking.segment_ids)  # those that shared it and aren't meant
+        self.missed.difference_update(segment_ids)
 
     def stop(self) -> None:
         """Give up all that runs and is planned."""
         self._due = None
         for asking in self._askings:
             asking.job.cancel()
+            self.missed.update(asking.segment_ids)
         self._askings.clear()
 
     def forget_change(self) -> None:
         """There is nothing to show any more of what was done last."""
         self._tint.hide()
-        self._tint_until = self.measures = self.last_change = None
+        self._tint_until = self.measures = self.last_change = self._measured = None
+
+    def forget_old_change(self) -> None:
+        """As `forget_change`, if the segment that was written last has other voxels by now."""
+        if self._measured is None or not self._measured.is_up_to_date():
+            self.forget_change()
 
     def say(self, new: Status) -> None:
         if new != self.status:
@@ -120,6 +134,7 @@ class Updates:
         """What was asked has its answer: write it, unless the question no longer holds."""
         error = asking.job.error
         if error is not None:
+            self.missed.update(asking.segment_ids)
             if not isinstance(error, InputError):
                 # The user learns of it here, and a developer from the traceback.
                 text = _("ENSAM failed, and the segment is as it was: {error}").format(error=error)
@@ -130,17 +145,37 @@ class Updates:
         if self.answers.is_unchanged(asking):
             self._write(asking)
         else:
-            self.start(asking.target, asking.segment_ids, asking.together, asking.settings)
+            self.start(asking.target, asking.segment_ids, asking.settings)
 
     def _write(self, asking: Asking) -> None:
+        self.missed.update(asking.segment_ids)
         with self._watch.own_edit():
             written, held_back = self.answers.write(asking)
+        self.missed.difference_update(asking.segment_ids)
         target, grid = asking.target, asking.volume.grid
         # Of several segments the selected one is told of.
         shown = target.segment_id if target.segment_id in written else next(iter(written))
         self.measured_id = shown
         self.measures = measure(written[shown].after, grid)
         self.last_change = change(written[shown].before, written[shown].after, grid)
+        self._measured = _Voxels(target, shown)
         self._tint.show(target.volume, self.last_change)
         self._tint_until = time.monotonic() + TINT_S
         self.say(status.done(asking.job, held_back))
+
+
+class _Voxels:
+    """Tells whether a segment's voxels may have changed since. A name or a colour is none of them."""
+
+    def __init__(self, target: Target, segment_id: str) -> None:
+        self._target, self._segment_id = target, segment_id
+        self._state = self._now()
+
+    def is_up_to_date(self) -> bool:
+        return self._state == self._now()
+
+    def _now(self) -> tuple[object, ...] | None:
+        segment = self._target.segment(self._segment_id)
+        labelmap = segment and labelmap_of(segment)
+        # A labelmap that others share changes with them too.
+        return labelmap and (labelmap.GetAddressAsString(""), labelmap.GetMTime(), segment.GetLabelValue())

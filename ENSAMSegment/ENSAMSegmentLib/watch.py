@@ -29,12 +29,11 @@ class SceneWatch:
         on_selection: Callable[[], None],
         on_segments: Callable[[], None],
         on_prompts: Callable[[], None],
-        on_closing: Callable[[], None],
     ) -> None:
         self.touched = self._grabbed = False
         self._last_touch = 0.0
         self._on_selection, self._on_segments = on_selection, on_segments
-        self._on_prompts, self._on_closing = on_prompts, on_closing
+        self._on_prompts = on_prompts
         self._own_edits = 0
         self._scene_events: _Events = []
         self._segment_events: _Events = []
@@ -48,6 +47,11 @@ class SceneWatch:
         # Slicer doesn't tell the end of every movement: one that rests counts as over.
         return self._grabbed and time.monotonic() - self._last_touch < REST_S
 
+    @property
+    def is_own_edit(self) -> bool:
+        """Whether what happens now is our own doing."""
+        return self._own_edits > 0
+
     @contextmanager
     def own_edit(self) -> Iterator[None]:
         """What happens within is our own doing, and isn't noted."""
@@ -60,7 +64,7 @@ class SceneWatch:
     def follow_scene(
         self, editor: slicer.vtkMRMLSegmentEditorNode, interaction: slicer.vtkMRMLInteractionNode
     ) -> None:
-        """Hear of another selection, of nodes that go, of the end of place mode, and of the scene's end."""
+        """Hear of another selection, of nodes that go, and of the end of place mode."""
         node, scene = slicer.vtkMRMLNode, slicer.vtkMRMLScene
         for source, *events in (
             (editor, vtk.vtkCommand.ModifiedEvent),
@@ -69,9 +73,6 @@ class SceneWatch:
             (interaction, vtk.vtkCommand.ModifiedEvent),
         ):
             self._observe(self._scene_events, source, events, self._on_selection)
-        # Whatever is being edited, the scene's end is always heard of.
-        tag = editor.GetScene().AddObserver(scene.StartCloseEvent, lambda *_ignored: self._on_closing())
-        self._scene_events.append((editor.GetScene(), tag))
 
     def follow_segments(self, segmentation: slicer.vtkMRMLSegmentationNode | None) -> None:
         """Hear of changes to this segmentation, no longer of the one before."""
@@ -139,12 +140,24 @@ class SceneWatch:
     def _observe(
         self, kept: _Events, source: vtk.vtkObject, events: Iterable[int | str], note: Callable[[], None]
     ) -> None:
-        def on_event(*_ignored: object) -> None:
-            if not self._own_edits:
-                note()
+        listener = _Listener(self, note)
+        kept += [(source, source.AddObserver(event, listener.hear)) for event in events]
 
+
+class _Listener:
+    """Passes on that something happened, unless it was our own doing.
+
+    A method, and no function with what it needs around it: garbage collection may empty that before the scene
+    that goes with it calls it for the last time, and VTK doesn't survive the call.
+    """
+
+    def __init__(self, watch: SceneWatch, note: Callable[[], None]) -> None:
+        self._watch, self._note = watch, note
+
+    def hear(self, *_ignored: object) -> None:
         # Events of batches say nothing about what changed: all is always read anew.
-        kept += [(source, source.AddObserver(event, on_event)) for event in events]
+        if not self._watch.is_own_edit:
+            self._note()
 
 
 def _forget(kept: _Events) -> None:

@@ -18,9 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     # torch takes seconds to import: a wrong argument is answered before.
-    from ensam import commands
+    from ensam import batch, commands
 
-    return getattr(commands, options.command.replace("-", "_"))(options)
+    command = options.command.replace("-", "_")
+    return getattr(batch if command == "batch" else commands, command)(options)
 
 
 def _parser() -> argparse.ArgumentParser:

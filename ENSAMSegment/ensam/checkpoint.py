@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ensam.checkpoint_store import STARTER
 from ensam.errors import CheckpointError
 from ensam.files import not_written, replacing
 from ensam.network import ENSAM, NetworkConfig
@@ -22,7 +23,6 @@ from ensam.network import ENSAM, NetworkConfig
 FORMAT = "ensam-1"
 LARGEST_SIZE = 4096  # of a width or a count in a card: what it asks for is built before it is checked
 _NUMBERS = {"F16", "BF16", "F32", "F64"}
-STARTER = Path(__file__).resolve().parent.parent / "Resources" / "Models" / "ensam-starter.safetensors"
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The folder of the checkpoints that a user has installed beside the shipped one."""
+"""The shipped checkpoint, and the folder of those that a user has installed beside it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from ensam.errors import CheckpointError, OutputError
 from ensam.files import not_written, replacing
 
+STARTER = Path(__file__).resolve().parent.parent / "Resources" / "Models" / "ensam-starter.safetensors"
 _SUFFIX = ".safetensors"
 
 

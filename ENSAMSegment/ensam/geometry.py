@@ -72,10 +72,6 @@ class Grid:
         x, y, z = np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
         return float(z), float(y), float(x)
 
-    def transformed(self, parent_to_ras: np.ndarray) -> Grid:
-        """This grid below a linear parent transform, a (4, 4) matrix in RAS mm."""
-        return Grid(self.shape, np.asarray(parent_to_ras, dtype=np.float64) @ self.ijk_to_ras)
-
     def ras_to_zyx(self, points_ras: np.ndarray) -> np.ndarray:
         """Continuous voxel coordinates (z, y, x) of points in RAS mm; (N, 3) or (3,), the shape is kept."""
         return _apply(self._ras_to_ijk, points_ras)[..., ::-1]

@@ -119,3 +119,6 @@ class MaskCrop:
             tuple(slice(int(a), int(b)) for a, b in zip(first - offset, end - offset, strict=True))
             for offset in (self.offset, other.offset)
         )
+
+
+EMPTY = MaskCrop(np.zeros((0, 0, 0), bool), (0, 0, 0))

@@ -62,13 +62,13 @@ def measure(mask: MaskCrop, grid: Grid) -> Measures:
         length, across = _diameters(ends, plane)
         if longest < length * _EQUAL:
             longest, perpendicular, at = length, across, index
-    return Measures(_millilitres(mask, grid), longest, perpendicular, mask.offset[0] + at)
+    return Measures(millilitres(mask, grid), longest, perpendicular, mask.offset[0] + at)
 
 
 def change(before: MaskCrop, after: MaskCrop, grid: Grid) -> Change:
     """From one mask to the next on the same grid."""
     added, removed = after.without(before).trimmed(), before.without(after).trimmed()
-    return Change(added, removed, _millilitres(added, grid), _millilitres(removed, grid))
+    return Change(added, removed, millilitres(added, grid), millilitres(removed, grid))
 
 
 def fingerprint(mask: MaskCrop) -> str:
@@ -81,7 +81,8 @@ def fingerprint(mask: MaskCrop) -> str:
     return digest.hexdigest()
 
 
-def _millilitres(mask: MaskCrop, grid: Grid) -> float:
+def millilitres(mask: MaskCrop, grid: Grid) -> float:
+    """The volume of a mask's voxels."""
     voxel_mm3 = abs(float(np.linalg.det(grid.ijk_to_ras[:3, :3])))
     return int(np.count_nonzero(mask.mask)) * voxel_mm3 / 1000
 

@@ -203,6 +203,11 @@ def active_region(
     return [(max(0, int(a)), min(n, int(b))) for a, b, n in zip(lower, upper, shape, strict=True)]
 
 
+def along_axes(values: Sequence[float]) -> str:
+    """Counts or sizes (z, y, x) as people read them, x first: "96 x 96 x 64"."""
+    return " x ".join(f"{v:.2g}" if isinstance(v, float) else str(v) for v in reversed(values))
+
+
 def voxel_mm(window: Window, volume: Volume) -> tuple[float, float, float]:
     """Size of the voxels that the network sees, (z, y, x)."""
     z, y, x = np.multiply(volume.grid.spacing_zyx, np.divide(window.size, window.shape))

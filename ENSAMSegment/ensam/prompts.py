@@ -114,24 +114,12 @@ class PromptSet:
     @property
     def foreground_ras(self) -> np.ndarray:
         """Positions of the foreground points in mm, (N, 3) float64."""
-        return self._positions(foreground=True)
-
-    @property
-    def background_ras(self) -> np.ndarray:
-        """Positions of the background points in mm, (N, 3) float64."""
-        return self._positions(foreground=False)
+        chosen = [point.position_ras for point in self.points if point.foreground]
+        return np.array(chosen, dtype=np.float64).reshape(-1, 3)
 
     def with_point(self, point: Point) -> PromptSet:
         """The same prompts and one point more."""
         return replace(self, points=(*self.points, point))
-
-    def without_point(self, point: Point) -> PromptSet:
-        """The same prompts without a point."""
-        return replace(self, points=tuple(one for one in self.points if one != point))
-
-    def _positions(self, foreground: bool) -> np.ndarray:
-        chosen = [point.position_ras for point in self.points if point.foreground == foreground]
-        return np.array(chosen, dtype=np.float64).reshape(-1, 3)
 
 
 @dataclass(frozen=True)

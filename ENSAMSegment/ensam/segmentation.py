@@ -23,11 +23,19 @@ class Timings:
 class Segmentation(MaskCrop):
     """The answer for one object: a mask on the volume's grid, cut to the window that was looked at.
 
-    logits: float32, of the mask's shape; encoder_ran: whether this prompt paid for the encoder;
-    notes: what was decided on the way, in words for the user.
+    logits: float32, of the mask's shape; encoder_ran: whether this prompt paid for the encoder. In words for
+    the user: grey_values, which of them were told apart and why; window, what was looked at; warnings, where
+    the answer had to make do with less memory or another device than it was meant for.
     """
 
     logits: NDArray[np.float32]
     timings: Timings
     encoder_ran: bool
-    notes: tuple[str, ...]
+    grey_values: str
+    window: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that was decided on the way, the most important first."""
+        return (*self.warnings, self.grey_values, self.window)

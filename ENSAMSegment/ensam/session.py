@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from ensam.planning import (
     ObjectPrompts,
     Plan,
     Preview,
+    along_axes,
     estimate_memory,
     exclude_clicks,
     group_objects,
@@ -67,12 +69,27 @@ class InteractiveSession:
         self.cache = FeatureCache(cache_bytes)
         self.volume: Volume | None = None
         self._lock = threading.RLock()
-        self._move_to(choose_device(device))
+        self._chosen = choose_device(device)
+        self._too_large = ""  # fingerprint of the volume for which the chosen device had too little memory
+        self.device = self._chosen
+        self._move_to(self._chosen)
 
-    def set_volume(self, volume: Volume) -> None:
-        """The volume to segment from now on. Features of others stay, within the memory bound."""
+    def set_volume(self, volume: Volume | None) -> None:
+        """The volume to segment from now on, None to give it back. Features stay, within the memory bound.
+
+        Where an answer had to go to the CPU for want of memory, another volume gets the chosen device again.
+        """
         with self._lock:
             self.volume = volume
+            if volume is not None and self._too_large and self._too_large != volume.fingerprint:
+                self._move_to(self._chosen)
+                self._too_large = ""
+
+    def forget(self) -> None:
+        """Give the volume and all features back."""
+        with self._lock:
+            self.volume = None
+            self.cache.clear()
 
     def segment(
         self,
@@ -174,14 +191,14 @@ class InteractiveSession:
         begun = time.perf_counter()
         logits = self._decode(features, plan.window, objects, cancelled)
         decode_s = time.perf_counter() - begun
-        notes = (plan.intensity.reason, self._describe(plan.window, volume))
+        words = plan.intensity.reason, self._describe(plan.window, volume)
         answers = []
         for one, own in zip(objects, logits, strict=True):
             own = obey_clicks(own, *_in_crop(one, plan.window))
             region = own_region(one, plan.window)
             own = own if region is None else ensure_voxel(own, region)
             timings = Timings(encode_s, decode_s, time.perf_counter() - started)
-            answers.append(Segmentation(own > 0, plan.window.lower, own, timings, encode_s > 0, notes))
+            answers.append(Segmentation(own > 0, plan.window.lower, own, timings, encode_s > 0, *words))
         return answers
 
     def _key(self, volume: Volume, plan: Plan) -> Hashable:
@@ -224,32 +241,55 @@ class InteractiveSession:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _with_memory(self, answer: Callable[[int], list[Segmentation]]) -> list[Segmentation]:
-        """The answer with the checkpoint's voxel budget, or with less if memory runs out, and says so."""
-        budget, notes = self.checkpoint.voxel_budget, []
+        """The answer with the checkpoint's voxel budget, or with less if memory runs out, and says so.
+
+        Where PyTorch lacks a part of the network for the device, it is the CPU's from then on.
+        """
+        budget, warnings, tried_again = self.checkpoint.voxel_budget, [], False
         while True:
+            has_features = self.cache.nbytes > 0
             try:
-                return [_with_notes(result, notes) for result in answer(budget)]
+                return [replace(result, warnings=tuple(warnings)) for result in answer(budget)]
+            except NotImplementedError:
+                if self.device.type == "cpu":
+                    raise
+                is_missing = True
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 self.cache.clear()
-                if budget // 2 >= SMALLEST_BUDGET:
-                    budget //= 2
-                    notes.append(f"Memory ran out: the window was reduced to {budget:,} voxels.")
-                elif self.device.type != "cpu":
-                    budget = self.checkpoint.voxel_budget
-                    notes.append(f"The memory of {self.device.type} is too small: ENSAM went on on the CPU.")
-                    self._move_to(torch.device("cpu"))
-                else:
+                is_missing, frees_enough = False, has_features and not tried_again
+                is_last = budget // 2 < SMALLEST_BUDGET and self.device.type == "cpu"
+                if is_last and not frees_enough:
                     raise InputError(
                         "There is too little free memory to segment: close other programs."
                     ) from error
+            # Not before the error is gone: with it goes what the attempt held.
+            device = self.device.type
+            if is_missing:
+                self._chosen = torch.device("cpu")
+                warnings.append(f"This PyTorch can't run ENSAM on {device}: it went on on the CPU.")
+                self._move_to(self._chosen)
+            elif frees_enough:
+                tried_again = True
+                _free_memory(device)
+            elif budget // 2 >= SMALLEST_BUDGET:
+                budget //= 2
+                warnings.append(f"Memory ran out: the window was reduced to {budget:,} voxels.")
+            else:
+                budget = self.checkpoint.voxel_budget
+                warnings.append(f"The memory of {device} is too small: ENSAM went on on the CPU.")
+                self._too_large = self._current().fingerprint
+                self._move_to(torch.device("cpu"))
 
     def _move_to(self, device: torch.device) -> None:
-        self.device = device
-        self.network = self.checkpoint.network().to(device)
-        for part in (self.network.image_encoder, self.network.mask_decoder):
+        network = self.checkpoint.network().to(device)
+        for part in (network.image_encoder, network.mask_decoder):
             part.to(memory_format=layout(device))
+        left, self.device, self.network = self.device, device, network
+        if left.type != device.type:
+            self.cache.clear()
+            _free_memory(left.type)
 
     def _synchronise(self) -> None:
         if self.device.type == "cuda":
@@ -258,15 +298,16 @@ class InteractiveSession:
             torch.mps.synchronize()
 
     def _describe(self, window: Window, volume: Volume) -> str:
-        counts = " x ".join(str(n) for n in reversed(window.shape))
-        sizes = " x ".join(f"{s:.2g}" for s in reversed(voxel_mm(window, volume)))
+        counts, sizes = along_axes(window.shape), along_axes(voxel_mm(window, volume))
         return f"window of {counts} voxels of {sizes} mm on {self.device.type}"
 
 
-def _with_notes(result: Segmentation, notes: Sequence[str]) -> Segmentation:
-    return Segmentation(
-        result.mask, result.offset, result.logits, result.timings, result.encoder_ran, (*notes, *result.notes)
-    )
+def _free_memory(device: str) -> None:
+    """Let others have the memory that PyTorch keeps for itself."""
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    elif device == "mps":
+        torch.mps.empty_cache()
 
 
 def _as_tensors(objects: Sequence[ObjectPrompts], window: Window) -> PromptTensors:

@@ -41,7 +41,6 @@ class Request:
     volume: Volume
     prompts: tuple[PromptSet, ...]
     previous: tuple[MaskCrop | None, ...]
-    together: bool
     settings: Settings
 
 
@@ -75,14 +74,10 @@ class Job:
         self.stopped.set()
         self._future.cancel()
 
-    @property
-    def done(self) -> bool:
-        return self._future.done()
-
     def wait(self, seconds: float) -> bool:
         """Whether it is done within so many seconds. Meanwhile the worker has Python to itself."""
         futures.wait([self._future], seconds)
-        return self.done
+        return self._future.done()
 
     @property
     def error(self) -> BaseException | None:
@@ -112,6 +107,11 @@ class Worker:
         job._future = self._executor.submit(self._run, job)
         return job
 
+    def forget(self) -> None:
+        """Give back what is kept of images, after the jobs that are on their way."""
+        if self._executor is not None:
+            self._executor.submit(lambda: self._opened and self._opened[1].forget())
+
     def close(self) -> None:
         """Ends the thread after the job that runs now and gives the memory back."""
         if self._executor is not None:
@@ -125,11 +125,17 @@ class Worker:
         job.opens_session = self._key(request.settings) != (self._opened and self._opened[0])
         session = self._session(request.settings)
         session.set_volume(request.volume)
-        job.preview = session.preview_all(request.prompts, request.previous)
-        if job.preview.runs_encoder and job.preview.device in self.encode_rates:
-            job.expected_s = self.encode_rates[job.preview.device] * prod(job.preview.window_voxels)
-        job.started = time.monotonic()
-        results = self._answers(session, request, job.stopped.is_set)
+        try:
+            job.preview = session.preview_all(request.prompts, request.previous)
+            if job.preview.runs_encoder and job.preview.device in self.encode_rates:
+                job.expected_s = self.encode_rates[job.preview.device] * prod(job.preview.window_voxels)
+            job.started = time.monotonic()
+            results = session.segment_all(
+                request.prompts, request.previous, job.stopped.is_set, clicks_exclude=True
+            )
+        finally:
+            # The network stays loaded; the image is the asker's.
+            session.set_volume(None)
         self._learn(job.preview, results)
         return results
 
@@ -147,16 +153,8 @@ class Worker:
         session.intensity = settings.intensity
         return session
 
-    @staticmethod
-    def _answers(
-        session: InteractiveSession, request: Request, cancelled: Callable[[], bool]
-    ) -> tuple[Segmentation, ...]:
-        if request.together:
-            return session.segment_all(request.prompts, request.previous, cancelled, clicks_exclude=True)
-        pairs = zip(request.prompts, request.previous, strict=True)
-        return tuple(session.segment(prompts, previous, cancelled=cancelled) for prompts, previous in pairs)
-
     def _learn(self, preview: Preview, results: Sequence[Segmentation]) -> None:
         seconds = max((r.timings.encode_s for r in results), default=0.0)
-        if seconds:
+        # What ended on another device, or with a smaller window, tells nothing of the one that was foreseen.
+        if seconds and not any(r.warnings for r in results):
             self.encode_rates[preview.device] = seconds / prod(preview.window_voxels)

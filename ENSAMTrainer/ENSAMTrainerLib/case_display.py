@@ -120,7 +120,7 @@ class CaseDisplay:
         return node
 
     def _look_at(self, volume: slicer.vtkMRMLScalarVolumeNode, mask: MaskCrop) -> None:
-        """The whole image in all slice views, at the middle of a mask."""
+        """All slice views as wide as the image, with the middle of a mask in theirs."""
         for view in self._nodes("vtkMRMLSliceCompositeNode"):
             view.SetBackgroundVolumeID(volume.GetID())
         bounds = [0.0] * 6
@@ -134,4 +134,5 @@ class CaseDisplay:
         if trimmed.mask.size:
             middle = np.add(trimmed.offset, np.divide(trimmed.mask.shape, 2)) - 0.5
             position = grid_from_node(volume).zyx_to_ras(middle)
-            slicer.vtkMRMLSliceNode.JumpAllSlices(self._scene, *position.tolist())
+            centred = slicer.vtkMRMLSliceNode.CenteredJumpSlice
+            slicer.vtkMRMLSliceNode.JumpAllSlices(self._scene, *position.tolist(), centred)

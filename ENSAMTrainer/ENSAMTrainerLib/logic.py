@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 import slicer
-from ensam.checkpoint_store import CheckpointStore, KnownCheckpoint
+from ensam.checkpoint_store import STARTER, CheckpointStore, KnownCheckpoint
 from ensam.errors import InputError
 from ensam_training.recipe import Recipe, unfinished
-from ENSAMSegmentLib.cards import SHIPPED, card_text
+from ENSAMSegmentLib.cards import card_text
 from ENSAMSegmentLib.status import Status
 from ENSAMSegmentLib.translation import tr as _
 
@@ -357,7 +357,7 @@ class ENSAMTrainerLogic:
     @property
     def _base(self) -> Path:
         """The chosen base's file. Raises InputError when it is gone."""
-        path = Path(self.choice.base) if self.choice.base else SHIPPED
+        path = Path(self.choice.base) if self.choice.base else STARTER
         if not path.is_file():
             text = _("There is no checkpoint '{name}' any more: choose what to start from.")
             raise InputError(text.format(name=path.name))

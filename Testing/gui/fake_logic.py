@@ -44,12 +44,14 @@ class FakeLogic:
         self.intensity = "auto"
         self.device = "auto"
         self.checkpoint = ""
+        self.waits = False
+        self.shows_prompts = True
         self.polls = []  # what the next calls of poll give
         self.refusal = ""  # what the next action is refused with
 
     @property
     def offers_update(self):
-        return not self.auto_update
+        return not self.auto_update or self.waits
 
     def say(self, **what):
         for name, value in what.items():

@@ -182,6 +182,19 @@ def test_in_slicers_own_tests_an_unforeseen_error_keeps_its_words(a_panel, an_ap
     assert any("disk on fire" in mistake for mistake in an_application.mistakes())
 
 
+def test_the_eye_hides_the_prompts_and_follows_the_logic(a_panel):
+    button = a_panel.ui.showPromptsButton
+    assert button.checked
+    button.click()
+    assert not a_panel.logic.shows_prompts
+    button.click()
+    assert a_panel.logic.shows_prompts
+    a_panel.logic.say(shows_prompts=False)
+    assert not button.checked
+    a_panel.logic.say(shows_prompts=True)
+    assert button.checked
+
+
 def test_the_table_lists_the_prompts(a_panel):
     import qt
 
@@ -236,7 +249,11 @@ def test_the_selected_row_stays_while_prompts_move(a_panel, rows):
     assert a_panel.ui.promptTable.item(1, 1).text() == "R 0.0, A 0.0, S 0.0"
 
 
-def test_update_button_is_there_only_without_automatic_update(a_panel):
+def test_update_button_is_there_where_nothing_updates_by_itself(a_panel):
+    assert not a_panel.ui.updateButton.visible
+    a_panel.logic.say(waits=True)
+    assert a_panel.ui.updateButton.visible
+    a_panel.logic.say(waits=False)
     assert not a_panel.ui.updateButton.visible
     a_panel.logic.say(auto_update=False)
     assert a_panel.ui.updateButton.visible
@@ -301,6 +318,7 @@ def test_keys_live_between_enter_and_exit(a_panel, a_main_window):
     assert keys() == []
     a_panel.panel.enter()
     assert keys() == ["B", "D", "F", "N"]
+    assert not any(s.autoRepeat for s in a_main_window.findChildren(qt.QShortcut))
     assert [call[0] for call in pressed()].count("add_segment") == 1
     a_panel.panel.exit()
     assert keys() == []
@@ -429,6 +447,8 @@ def test_another_file_shows_its_path_and_persists(a_panel, an_application, rows)
     assert a_panel.logic.checkpoint == ""
     ui.checkpointPathLineEdit.currentPath = "/data/my.safetensors "
     assert a_panel.logic.checkpoint == "/data/my.safetensors"
+    ui.checkpointPathLineEdit.currentPath = ""
+    assert a_panel.logic.checkpoint == "/data/my.safetensors"
     second = Panel(an_application, rows)
     assert second.logic.checkpoint == "/data/my.safetensors"
     assert second.ui.checkpointComboBox.currentText == "Other file..."
@@ -482,13 +502,31 @@ def test_prompts_are_saved_and_loaded_where_the_user_says(a_panel, monkeypatch, 
     )
     monkeypatch.setattr(advanced, "qt", SimpleNamespace(QFileDialog=fake))
     a_panel.ui.savePromptsButton.click()
-    assert a_panel.calls.made[-1] == ("save_prompts", tmp_path / "follow-up.json")
+    assert a_panel.calls.made[-1] == ("save_prompts", str(tmp_path / "follow-up.json"))
     a_panel.ui.loadPromptsButton.click()
     assert a_panel.calls.made[-1] == ("load_prompts", str(tmp_path / "follow-up.json"))
     made = len(a_panel.calls.made)
     a_panel.ui.savePromptsButton.click()
     a_panel.ui.loadPromptsButton.click()
     assert len(a_panel.calls.made) == made
+
+
+def test_a_name_that_gets_its_ending_replaces_no_file_unasked(a_panel, monkeypatch, tmp_path):
+    from ENSAMSegmentGUI import advanced
+
+    fake = SimpleNamespace(getSaveFileName=lambda *arguments: str(tmp_path / "case.v2"))
+    monkeypatch.setattr(advanced, "qt", SimpleNamespace(QFileDialog=fake))
+    (tmp_path / "case.json").touch()
+    a_panel.ui.savePromptsButton.click()
+    assert a_panel.calls.made[-1] == ("save_prompts", str(tmp_path / "case.v2.json"))
+    assert a_panel.dialogs.questions == []
+    (tmp_path / "case.v2.json").touch()
+    for answer in (False, True):
+        made = a_panel.calls.names().count("save_prompts")
+        a_panel.dialogs.answer = answer
+        a_panel.ui.savePromptsButton.click()
+        assert a_panel.calls.names().count("save_prompts") == made + answer
+    assert a_panel.dialogs.questions == ["'case.v2.json' is there already. Replace it?"] * 2
 
 
 # Installing

@@ -6,6 +6,7 @@ import builtins
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 MODULE = Path(__file__).resolve().parents[2] / "ENSAMSegment" / "ENSAMSegment.py"
@@ -178,6 +179,50 @@ def test_the_selection_is_shared_with_the_segment_editor(an_entered_module, a_vo
     a_module.parent.exit()
     assert node.GetSegmentationNode() is ours
     assert node.GetSelectedSegmentID() == our_segment
+
+
+def test_a_scene_that_is_added_changes_no_selection(an_entered_module, an_application, a_volume, tmp_path):
+    from ENSAMSegmentLib.segments import add_segmentation
+    from mrml.nodes import add_segment_editor
+
+    scene, logic = an_application.scene, an_entered_module.logic
+    an_entered_module.panel.ui.newSegmentButton.click()
+    ours, our_segment = logic.segmentation, logic.segment_id
+    stale = add_segmentation(a_volume, "organs")
+    stale.GetSegmentation().AddEmptySegment("liver", "liver")
+    node = add_segment_editor(scene).GetSegmentEditorNode()
+    node.SetAndObserveSegmentationNode(stale)
+    node.SetAndObserveSourceVolumeNode(a_volume)
+    node.SetSelectedSegmentID("liver")
+    path = tmp_path / "scene.mrml"
+    path.write_text('<MRML version="Slicer4"></MRML>')
+    scene.SetURL(str(path))
+    assert scene.Import()
+    assert logic.segmentation is ours and logic.segment_id == our_segment
+
+
+def test_an_image_is_not_paired_with_the_segmentation_of_another(a_module, an_application, a_volume):
+    from ENSAMSegmentLib.segments import add_segmentation
+    from mrml.nodes import add_volume
+
+    voxels = np.arange(24_000, dtype=np.int16).reshape(20, 30, 40)
+    add_segmentation(add_volume(an_application.scene, voxels, np.eye(4), "another patient"), "theirs")
+    hidden = add_segmentation(a_volume, "hidden")
+    hidden.SetHideFromEditors(True)
+    show(a_volume)
+    a_module.parent.enter()
+    assert a_module.logic.segmentation.GetName() == "CT chest segmentation"
+    a_module.parent.exit()
+
+
+def test_an_image_is_opened_with_its_own_segmentation(a_module, an_application, a_volume):
+    from ENSAMSegmentLib.segments import add_segmentation
+
+    ours = add_segmentation(a_volume, "ours")
+    show(a_volume)
+    a_module.parent.enter()
+    assert a_module.logic.segmentation is ours
+    a_module.parent.exit()
 
 
 def test_an_image_loaded_while_the_module_is_shown_is_found(a_module, a_volume):

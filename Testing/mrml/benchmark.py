@@ -15,7 +15,8 @@ import slicer
 import vtk
 from ensam.masks import MaskCrop
 from ENSAMSegmentLib.markups import prompts_from_nodes
-from ENSAMSegmentLib.segments import SegmentWriter, add_segment, add_segmentation, read_segment
+from ENSAMSegmentLib.segment_writer import SegmentWriter
+from ENSAMSegmentLib.segments import add_segment, add_segmentation, read_segment
 from vtk.util.numpy_support import numpy_to_vtk
 
 from .nodes import add_points, add_roi, add_segment_editor, add_volume

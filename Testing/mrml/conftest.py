@@ -11,7 +11,8 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 import vtk
 from ensam.worker import Worker
 from ENSAMSegmentLib.logic import ENSAMSegmentLogic
-from ENSAMSegmentLib.segments import SegmentWriter, add_segmentation
+from ENSAMSegmentLib.segment_writer import SegmentWriter
+from ENSAMSegmentLib.segments import add_segmentation
 
 from .geometries import axes
 from .nodes import add_segment_editor, add_transform, add_volume

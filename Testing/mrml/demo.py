@@ -22,7 +22,8 @@ from ensam.prompts import Box, PromptSet, SegmentPrompts, write_prompts
 from ensam.volume import Volume
 from ensam_training.interaction import bounds, simulate_click
 from ENSAMSegmentLib.markups import prompts_from_nodes
-from ENSAMSegmentLib.segments import SegmentWriter, add_segmentation, read_segment
+from ENSAMSegmentLib.segment_writer import SegmentWriter
+from ENSAMSegmentLib.segments import add_segmentation, read_segment
 from ENSAMSegmentLib.volumes import volume_from_node
 
 from .nodes import add_points, add_roi, add_segment_editor, load_volume, save

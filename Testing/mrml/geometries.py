@@ -17,7 +17,8 @@ import vtk
 from ensam.geometry import Grid
 from ensam.masks import MaskCrop
 from ENSAMSegmentLib.markups import prompts_from_nodes
-from ENSAMSegmentLib.segments import SegmentWriter, add_segment, add_segmentation, read_segment
+from ENSAMSegmentLib.segment_writer import SegmentWriter
+from ENSAMSegmentLib.segments import add_segment, add_segmentation, read_segment
 from ENSAMSegmentLib.volumes import array_from_matrix
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 

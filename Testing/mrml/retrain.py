@@ -19,7 +19,8 @@ from ensam.prompts import Box, PromptSet
 from ensam_training.cases import load
 from ensam_training.discovery import find_cases
 from ENSAMSegmentLib.segment_state import SegmentState, write_state
-from ENSAMSegmentLib.segments import SegmentWriter, add_segment, add_segmentation
+from ENSAMSegmentLib.segment_writer import SegmentWriter
+from ENSAMSegmentLib.segments import add_segment, add_segmentation
 from ENSAMTrainerLib.logic import ENSAMTrainerLogic
 from ENSAMTrainerLib.values import TrainingChoice
 

@@ -19,6 +19,7 @@ class StubSession:
 
     intensity: str = "auto"
     volume: object = None
+    seen: object = None  # the last volume
     calls: list = field(default_factory=list)
     gate: Event = field(default_factory=Event)
     error: Exception | None = None
@@ -28,6 +29,10 @@ class StubSession:
 
     def set_volume(self, volume):
         self.volume = volume
+        self.seen = volume or self.seen
+
+    def forget(self):
+        self.volume = self.seen = None
 
     def preview_all(self, prompts, previous=None):
         return Preview((32, 32, 32), (1.0, 1.0, 1.0), True, 300 << 20, "cpu")
@@ -58,13 +63,15 @@ class StubSession:
         if one is not None and one.box is not None:
             middle, half = one.box.mean(axis=0), (one.box[1] - one.box[0]) / 2
             mask |= (((voxels - middle) / half) ** 2).sum(axis=3) <= 1
-        for points, value in ((prompts.foreground_ras, True), (prompts.background_ras, False)):
-            for point in points:
-                offset = (voxels - grid.ras_to_zyx(point)) * grid.spacing_zyx
+        for value in (True, False):
+            for point in (point for point in prompts.points if point.foreground == value):
+                offset = (voxels - grid.ras_to_zyx(point.position_ras)) * grid.spacing_zyx
                 mask[(offset**2).sum(axis=3) <= RADIUS_MM**2] = value
         return mask
 
     @staticmethod
     def _segmentation(mask):
         logits = np.where(mask, 1, -1).astype(np.float32)
-        return Segmentation(mask, (0, 0, 0), logits, Timings(0.01, 0.0, 0.01), True, ("note",))
+        return Segmentation(
+            mask, (0, 0, 0), logits, Timings(0.01, 0.0, 0.01), True, "grey values 0 to 1", "window"
+        )

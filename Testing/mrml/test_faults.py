@@ -9,6 +9,7 @@ import pytest
 import torch
 from ensam.errors import InputError
 from ensam.worker import Worker
+from ENSAMSegmentLib.answers import bases
 from ENSAMSegmentLib.logic import ENSAMSegmentLogic
 from ENSAMSegmentLib.prompt_nodes import BOX
 from ENSAMSegmentLib.segments import add_segmentation, read_segment
@@ -202,10 +203,10 @@ def registered_observers(*objects):
 
 def test_boxes_and_clicks_that_come_and_go_leave_nothing_behind(a_logic, an_mrml_scene):
     def held():
-        answers, watch = a_logic._updates.answers, a_logic._watch
+        watch = a_logic._watch
         return (
             an_mrml_scene.GetNumberOfNodes(),
-            len(answers._bases),
+            len(bases),
             len(a_logic._updates._askings),
             sum(len(events) for events in (watch._scene_events, watch._segment_events, watch._prompt_events)),
             registered_observers(

@@ -9,8 +9,10 @@ import pytest
 import slicer
 from ensam.errors import InputError
 from ensam.prompts import read_prompts
+from ENSAMSegmentLib.answers import bases
 from ENSAMSegmentLib.logic import ENSAMSegmentLogic
 from ENSAMSegmentLib.prompt_nodes import BACKGROUND, BOX, FOREGROUND
+from ENSAMSegmentLib.segment_state import seen_tags
 
 from .conftest import SHAPE
 from .nodes import load_segmentation, save
@@ -119,6 +121,41 @@ def test_a_transform_that_moves_all_changes_nothing(a_logic, a_session, an_mrml_
     a_logic.wait()
     assert len(a_session.calls) == asked
     assert np.array_equal(voxels_of(a_logic), mask)
+
+
+def test_the_prompts_of_all_segments_follow_the_volume_under_another_transform(a_logic, an_mrml_scene):
+    draw_box(a_logic)
+    a_logic.add_segment("kidney")
+    click(a_logic)
+    transform = an_mrml_scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    for transform_id in (transform.GetID(), None):
+        a_logic.volume.SetAndObserveTransformNodeID(transform_id)
+        assert [node.GetTransformNodeID() for node in slicer_nodes(a_logic)] == [transform_id] * 2
+
+
+def test_a_jump_to_a_prompt_centres_the_views_on_it(a_logic, an_mrml_scene):
+    view = an_mrml_scene.AddNode(slicer.vtkMRMLSliceNode())
+    view.SetFieldOfView(100, 100, 1)
+    a_logic.add_point(CENTRE, True)
+    a_logic.jump_to(a_logic.prompt_rows()[0])
+    assert [view.GetSliceToRAS().GetElement(row, 3) for row in range(3)] == pytest.approx(CENTRE)
+
+
+def test_a_new_name_or_colour_is_no_other_mask(a_logic):
+    draw_box(a_logic)
+    measures, segment = (
+        a_logic.measures,
+        a_logic.segmentation.GetSegmentation().GetSegment(a_logic.segment_id),
+    )
+    segment.SetName("left liver")
+    segment.SetColor(0.1, 0.2, 0.3)
+    assert measures is not None and a_logic.measures is measures
+    paint(a_logic, np.ones(SHAPE, bool))
+    assert a_logic.measures is None
+    click(a_logic)
+    assert a_logic.measures is not None
+    a_logic.undo()
+    assert a_logic.measures is None
 
 
 def test_with_updates_off_nothing_runs_until_it_is_asked_for(a_logic, a_session):
@@ -292,6 +329,29 @@ def test_prompts_travel_as_json_and_run_only_when_asked(a_logic, a_session, tmp_
     assert np.array_equal(voxels_of(a_logic), mask)
 
 
+def test_segments_that_could_not_be_segmented_from_a_file_are_not_saved(a_logic, tmp_path):
+    path = tmp_path / "prompts.json"
+    with pytest.raises(InputError, match="no prompts to save"):
+        a_logic.save_prompts(path)
+    click(a_logic)
+    a_logic.add_segment("kidney")
+    a_logic.add_segment("spleen")
+    mask = np.zeros(SHAPE, bool)
+    mask[2:4, 2:4, 2:4] = True
+    paint(a_logic, mask)
+    click(a_logic, CENTRE, foreground=False)
+    a_logic.save_prompts(path)
+    assert [one.name for one in read_prompts(path)] == ["liver"]
+
+
+def test_prompts_need_an_image_to_be_loaded_for(a_logic, tmp_path):
+    click(a_logic)
+    a_logic.save_prompts(tmp_path / "prompts.json")
+    a_logic._editor.SetAndObserveSourceVolumeNode(None)
+    with pytest.raises(InputError, match="choose it as the source volume"):
+        a_logic.load_prompts(tmp_path / "prompts.json")
+
+
 def test_prompts_of_two_segments_of_one_name_are_not_saved_where_they_could_not_be_told_apart(
     a_logic, tmp_path
 ):
@@ -342,7 +402,7 @@ def test_a_segment_that_was_left_still_gets_its_answer(a_logic, a_session):
     a_session.gate.set()
     a_logic.wait()
     assert voxels_of(a_logic, first).any() and voxels_of(a_logic).any()
-    assert a_logic._target.name() == "kidney"
+    assert name_of(a_logic) == "kidney"
 
 
 def test_cancel_leaves_the_segment_as_it_was(a_logic, a_session):
@@ -353,6 +413,104 @@ def test_cancel_leaves_the_segment_as_it_was(a_logic, a_session):
     assert not voxels_of(a_logic).any()
     assert a_logic.status.kind == "ready"
     assert a_logic.poll() is None
+
+
+@pytest.fixture
+def what_is_offered(a_logic):
+    """Whether an update was offered each time that the panel was told to show what there is."""
+    offered = []
+    a_logic.changed = lambda: offered.append(a_logic.offers_update)
+    return offered
+
+
+def test_what_was_cancelled_can_be_asked_for_again(a_logic, a_session, what_is_offered):
+    started(a_logic, a_session)
+    assert what_is_offered[-1] is a_logic.offers_update is False
+    a_logic.cancel()
+    assert what_is_offered[-1] is a_logic.offers_update is True
+    a_session.gate.set()
+    a_logic.run()
+    a_logic.wait()
+    assert voxels_of(a_logic).any()
+    assert what_is_offered[-1] is a_logic.offers_update is False
+
+
+@pytest.mark.parametrize(
+    "error", [InputError("There is too little free memory."), ZeroDivisionError("a defect")]
+)
+def test_what_failed_can_be_asked_for_again(a_logic, a_session, what_is_offered, error):
+    a_session.error = error
+    with pytest.raises(type(error)):
+        draw_box(a_logic)
+    assert what_is_offered[-1] is a_logic.offers_update is True
+    a_session.error = None
+    a_logic.run()
+    a_logic.wait()
+    assert voxels_of(a_logic).any()
+    assert what_is_offered[-1] is a_logic.offers_update is False
+
+
+def test_after_undo_nothing_is_left_to_ask_for(a_logic, a_session):
+    draw_box(a_logic)
+    click(a_logic)
+    a_session.error = InputError("There is too little free memory.")
+    with pytest.raises(InputError):
+        click(a_logic, CENTRE + ALONG_X)
+    assert a_logic.offers_update
+    a_logic.undo()
+    assert not a_logic.offers_update
+
+
+def test_what_could_not_even_be_asked_can_be_asked_for_again(a_logic):
+    image = a_logic.volume.GetImageData()
+    a_logic.volume.SetAndObserveImageData(None)
+    with pytest.raises(InputError, match="no image"):
+        draw_box(a_logic)
+    a_logic.volume.SetAndObserveImageData(image)
+    assert a_logic.offers_update
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"),
+    [
+        ("intensity", "lung"),
+        ("device", "cpu"),
+        ("checkpoint", "other"),
+        ("together", True),
+        ("keep_others", False),
+    ],
+)
+def test_another_choice_offers_an_update_where_there_are_prompts(a_logic, name, choice):
+    told = []
+    a_logic.changed = lambda: told.append(a_logic.offers_update)
+    before = getattr(a_logic, name)
+    setattr(a_logic, name, choice)
+    assert told == [False]
+    draw_box(a_logic)
+    assert not a_logic.offers_update
+    setattr(a_logic, name, before)
+    assert told[-1] and a_logic.offers_update
+    setattr(a_logic, name, choice)
+    assert not a_logic.offers_update
+    setattr(a_logic, name, before)
+    a_logic.run()
+    a_logic.wait()
+    assert not a_logic.offers_update
+
+
+def test_the_grey_values_that_were_seen_are_told_behind_the_answer(a_logic):
+    draw_box(a_logic)
+    assert a_logic.status.text == "Done."
+    assert a_logic.status.detail.endswith("MB of memory. Seen with grey values 0 to 1.")
+
+
+def test_the_image_and_its_features_are_given_back(a_logic, a_session, an_mrml_scene):
+    draw_box(a_logic)
+    assert a_session.volume is None and a_session.seen is not None
+    an_mrml_scene.Clear(False)
+    a_logic._worker._executor.submit(lambda: None).result(5)
+    assert a_session.seen is None
+    assert a_logic._updates._measured is None
 
 
 def test_an_answer_for_a_closed_scene_is_dropped(a_logic, a_session, an_mrml_scene):
@@ -387,7 +545,7 @@ def test_a_changed_image_is_segmented_anew(a_logic, a_session):
     a_logic.volume.GetImageData().Modified()
     a_session.gate.set()
     a_logic.wait()
-    assert a_session.volume.array.max() == 9
+    assert a_session.seen.array.max() == 9
     assert voxels_of(a_logic).any()
 
 
@@ -427,6 +585,14 @@ def test_an_unforeseen_failure_reaches_user_and_developer(a_logic, a_session):
 # Several objects
 
 
+def name_of(logic):
+    return logic._target.segment(logic.segment_id).GetName()
+
+
+def names_of(logic):
+    return [logic._target.segment(segment_id).GetName() for segment_id in logic._target.segment_ids]
+
+
 def test_in_lesion_mode_each_box_is_a_segment_of_its_own(a_logic):
     a_logic.lesion_mode = True
     for step in range(3):
@@ -435,10 +601,21 @@ def test_in_lesion_mode_each_box_is_a_segment_of_its_own(a_logic):
         roi.SetSize(8, 8, 8)
         a_logic.stop_placing()
         a_logic.wait()
-    names = [a_logic._target.name(s) for s in a_logic._target.segment_ids]
+    names = names_of(a_logic)
     assert names == ["liver", "Lesion 2", "Lesion 3"]
     counts = [voxels_of(a_logic, s).sum() for s in a_logic._target.segment_ids]
     assert min(counts) > 0
+
+
+def test_a_new_segment_gets_a_name_that_no_other_has(a_logic):
+    a_logic.lesion_mode = True
+    second = a_logic.add_segment()
+    a_logic.add_segment()
+    a_logic.segmentation.GetSegmentation().RemoveSegment(second)
+    a_logic.add_segment()
+    a_logic.add_segment()
+    names = names_of(a_logic)
+    assert names == ["liver", "Lesion 3", "Lesion 4", "Lesion 5"]
 
 
 def test_in_lesion_mode_a_click_in_a_box_belongs_to_it_and_one_outside_begins_a_lesion(a_logic):
@@ -452,7 +629,7 @@ def test_in_lesion_mode_a_click_in_a_box_belongs_to_it_and_one_outside_begins_a_
     assert a_logic.placing == FOREGROUND
     assert [kind for kind, _, _ in prompts_of(a_logic)] == [FOREGROUND]
     click(a_logic, np.add(CENTRE, (1, 0, 0)))
-    assert a_logic._target.name() == "liver"
+    assert name_of(a_logic) == "liver"
     assert [kind for kind, _, _ in prompts_of(a_logic)] == [BOX, FOREGROUND, FOREGROUND]
 
 
@@ -466,6 +643,24 @@ def test_segments_that_share_out_the_voxels_are_answered_together(a_logic, a_ses
     assert both[0].any() and both[1].any() and not (both[0] & both[1]).any()
     a_logic.undo()
     assert not voxels_of(a_logic).any()
+
+
+def test_the_names_of_the_prompts_follow_their_segments(a_logic):
+    draw_box(a_logic)
+    click(a_logic)
+    a_logic.segmentation.GetSegmentation().GetSegment(a_logic.segment_id).SetName("left liver")
+    assert {node.GetName() for node in slicer_nodes(a_logic)} == {"left liver box", "left liver foreground"}
+
+
+def test_a_box_that_becomes_another_lesions_is_called_after_it(a_logic):
+    a_logic.lesion_mode = True
+    draw_box(a_logic)
+    roi = a_logic.start_placing(BOX)
+    roi.SetCenterWorld(*np.add(CENTRE, (12, 0, 0)))
+    roi.SetSize(8, 8, 8)
+    a_logic.stop_placing()
+    a_logic.wait()
+    assert roi.GetName() == "Lesion 2 box"
 
 
 # Placing
@@ -482,11 +677,55 @@ def test_a_box_that_is_not_finished_does_not_replace_the_old_one(a_logic):
     assert len(slicer_nodes(a_logic)) == 1
 
 
+def test_prompts_can_be_hidden_to_judge_the_mask_until_a_tool_is_begun(a_logic, a_session):
+    draw_box(a_logic)
+    click(a_logic)
+    first, asked, mask = a_logic.segment_id, len(a_session.calls), voxels_of(a_logic)
+    a_logic.shows_prompts = False
+    assert visible(a_logic) == set()
+    a_logic.wait()
+    assert len(a_session.calls) == asked and np.array_equal(voxels_of(a_logic), mask)
+    click(a_logic, CENTRE + ALONG_X, foreground=False)
+    a_logic.undo()
+    a_logic.add_segment("kidney")
+    a_logic.select(segment_id=first)
+    assert visible(a_logic) == set() and len(a_logic.prompt_rows()) == 2
+    a_logic.start_placing(FOREGROUND)
+    assert a_logic.shows_prompts
+    assert {"liver box", "liver foreground"} <= visible(a_logic)
+    a_logic.shows_prompts = False
+    assert a_logic.placing == ""
+
+
 def test_placing_ends_with_the_mode_of_the_scene(a_logic):
     a_logic.start_placing(FOREGROUND)
     assert a_logic.placing == FOREGROUND
     slicer.mrmlScene.GetSingletonNode("Singleton", "vtkMRMLInteractionNode").SwitchToViewTransformMode()
     assert a_logic.placing == ""
+
+
+def test_what_is_remembered_of_a_scene_ends_with_it_also_while_another_module_is_used(a_logic, an_mrml_scene):
+    mask = np.zeros(SHAPE, bool)
+    mask[5:15, 10:20, 10:30] = True
+    paint(a_logic, mask)
+    click(a_logic, CENTRE, foreground=False)
+    assert len(bases) and seen_tags._tags
+    a_logic.deactivate()
+    an_mrml_scene.Clear(False)
+    assert not len(bases) and not seen_tags._tags
+
+
+def test_module_and_effect_go_on_from_the_same_edited_mask(a_logic, a_session, a_worker_of_it):
+    mask = np.zeros(SHAPE, bool)
+    mask[5:15, 10:20, 10:30] = True
+    paint(a_logic, mask)
+    click(a_logic, CENTRE, foreground=False)
+    a_logic.deactivate()
+    other = ENSAMSegmentLogic(a_logic._editor, worker=a_worker_of_it)
+    other.remove(other.prompt_rows()[0])
+    other.wait()
+    assert np.array_equal(voxels_of(other), mask)
+    other.cleanup()
 
 
 def test_a_logic_that_is_put_away_shows_and_follows_nothing(a_logic, a_session):

@@ -5,7 +5,7 @@ import pytest
 import slicer
 import vtk
 from ensam.errors import InputError, PromptError
-from ensam.prompts import Box
+from ensam.prompts import Box, Point
 from ENSAMSegmentLib.markups import muted_from_nodes, prompts_from_nodes, set_box
 from ENSAMSegmentLib.volumes import points_to_world
 
@@ -81,8 +81,7 @@ def test_the_list_says_which_points_are_background(an_mrml_scene, a_straight_vol
         background=add_points(an_mrml_scene, [(2, 2, 2)]),
     )
 
-    np.testing.assert_array_equal(prompts.foreground_ras, [(1, 1, 1)])
-    np.testing.assert_array_equal(prompts.background_ras, [(2, 2, 2)])
+    assert prompts.points == (Point((1, 1, 1), True), Point((2, 2, 2), False))
 
 
 def test_points_that_are_not_placed_are_left_out(an_mrml_scene, a_straight_volume_node):
@@ -137,10 +136,8 @@ def test_a_muted_point_is_left_out_and_kept(an_mrml_scene, a_straight_volume_nod
     prompts = prompts_from_nodes(a_straight_volume_node, None, on, beside)
     muted = muted_from_nodes(a_straight_volume_node, None, on, beside)
 
-    np.testing.assert_array_equal(prompts.foreground_ras, [(2, 2, 2)])
-    np.testing.assert_array_equal(prompts.background_ras, [(3, 3, 3)])
-    np.testing.assert_array_equal(muted.foreground_ras, [(1, 1, 1)])
-    np.testing.assert_array_equal(muted.background_ras, [(4, 4, 4)])
+    assert prompts.points == (Point((2, 2, 2), True), Point((3, 3, 3), False))
+    assert muted.points == (Point((1, 1, 1), True), Point((4, 4, 4), False))
 
 
 def test_a_muted_box_is_left_out_and_kept(an_mrml_scene, a_straight_volume_node):

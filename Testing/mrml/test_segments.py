@@ -8,7 +8,8 @@ import slicer
 import slicer.util
 from ensam.errors import InputError
 from ensam.masks import MaskCrop
-from ENSAMSegmentLib.segments import SegmentWriter, add_segment, add_segmentation, read_segment
+from ENSAMSegmentLib.segment_writer import SegmentWriter
+from ENSAMSegmentLib.segments import add_segment, add_segmentation, read_segment
 
 from .conftest import KIDNEY, LIVER, OBLIQUE, SHAPE, affine, ball
 from .nodes import add_segment_editor, add_volume, load_segmentation, save

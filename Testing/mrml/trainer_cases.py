@@ -10,7 +10,8 @@ from ensam.checkpoint_store import CheckpointStore
 from ensam.masks import MaskCrop
 from ensam.prompts import Box, Point, PromptSet
 from ENSAMSegmentLib.segment_state import SegmentState, write_state
-from ENSAMSegmentLib.segments import SegmentWriter, add_segment, add_segmentation
+from ENSAMSegmentLib.segment_writer import SegmentWriter
+from ENSAMSegmentLib.segments import add_segment, add_segmentation
 from ENSAMTrainerLib.logic import ENSAMTrainerLogic
 
 from .nodes import add_segment_editor, add_volume

@@ -109,8 +109,8 @@ def test_boxes_and_clicks_of_an_object_come_together():
     first, second = case.prompt_sets()
     assert first.box is not None and second.box is not None
     assert case.grid.ras_to_zyx(first.foreground_ras).tolist() == [[2, 3, 4]]
-    assert len(first.background_ras) == 0
-    assert case.grid.ras_to_zyx(second.background_ras).tolist() == [[0, 0, 0], [1, 1, 1]]
+    assert len(first.points) == 1 and not any(point.foreground for point in second.points)
+    assert case.grid.ras_to_zyx([p.position_ras for p in second.points]).tolist() == [[0, 0, 0], [1, 1, 1]]
 
 
 @pytest.mark.parametrize("boxes", [None, ()])

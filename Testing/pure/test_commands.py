@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from ensam import __version__, commands
+from ensam import __version__, batch
 from ensam.__main__ import main
 from ensam.challenge import boxes_from_labels, write_case
 from ensam.checkpoint import load_checkpoint, save_checkpoint
@@ -204,11 +204,31 @@ def test_a_batch_started_again_does_only_what_is_missing(files, monkeypatch):
     run_batch(files, manifest)
     (files.folder / "none.nrrd").write_bytes(files.volume.read_bytes())
     read = []
-    original = commands.read_volume
-    monkeypatch.setattr(commands, "read_volume", lambda path: read.append(path.name) or original(path))
+    original = batch.read_volume
+    monkeypatch.setattr(batch, "read_volume", lambda path: read.append(path.name) or original(path))
     code, folder, rows = run_batch(files, manifest)
     assert code == 0 and read == ["none.nrrd"]
     assert len(rows) == 4 and (folder / "prompts.seg.nrrd").is_file()
+
+
+def test_a_case_that_fails_for_a_reason_nobody_foresaw_is_recorded_and_the_others_go_on(files, monkeypatch):
+    (files.folder / "second.json").write_bytes(files.prompts.read_bytes())
+    (files.folder / "broken.nrrd").write_bytes(files.volume.read_bytes())
+    lines = [("broken.nrrd", "prompts.json"), ("blob.nrrd", "second.json"), ("none.nrrd", "third.json")]
+    original = batch.read_volume
+
+    def failing(path):
+        if path.name == "broken.nrrd":
+            raise RuntimeError("CUDA error: the device was lost")
+        return original(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "read_volume", failing)
+        code, folder, rows = run_batch(files, write_manifest(files, lines))
+    assert code == 1 and (folder / "second.seg.nrrd").is_file()
+    assert rows[0]["error"] == "RuntimeError: CUDA error: the device was lost"
+    assert "third.json" in rows[-1]["error"]
+    assert run_batch(files, files.folder / "manifest.csv")[0] == 2
 
 
 @pytest.mark.parametrize("head", ["image,prompts", "volume;prompts"])
@@ -282,8 +302,8 @@ def test_the_image_and_the_cases_are_never_replaced(files, capsys):
 
 def test_a_batch_repeats_a_case_whose_prompts_changed_or_whose_volume_is_another(files, monkeypatch):
     read = []
-    original = commands.read_volume
-    monkeypatch.setattr(commands, "read_volume", lambda path: read.append(path.name) or original(path))
+    original = batch.read_volume
+    monkeypatch.setattr(batch, "read_volume", lambda path: read.append(path.name) or original(path))
     manifest = write_manifest(files, [("blob.nrrd", "prompts.json")])
     _, folder, _ = run_batch(files, manifest)
     run_batch(files, manifest)
@@ -307,11 +327,11 @@ def test_an_interrupted_batch_forgets_nothing(files, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "read_volume", interrupted)
+        patch.setattr(batch, "read_volume", interrupted)
         assert run_batch(files, files.folder / "manifest.csv")[0] == 1
     read = []
-    original = commands.read_volume
-    monkeypatch.setattr(commands, "read_volume", lambda path: read.append(path.name) or original(path))
+    original = batch.read_volume
+    monkeypatch.setattr(batch, "read_volume", lambda path: read.append(path.name) or original(path))
     assert run_batch(files, files.folder / "manifest.csv")[0] == 0
     assert read == ["none.nrrd"]
 

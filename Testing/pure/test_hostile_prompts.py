@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 import pytest
-from ensam import commands, files
+from ensam import batch, files
 from ensam.errors import InputError, PromptError
 from ensam.prompts import Box, PromptSet, from_json, read_prompts
 from ensam.session import InteractiveSession
@@ -89,7 +89,7 @@ def test_texts_larger_than_any_and_pipes_are_not_read(tmp_path, monkeypatch):
         with pytest.raises(PromptError, match="can't be opened"):
             read_prompts(tmp_path / name)
         with pytest.raises(InputError, match="can't be read"):
-            commands._read_manifest(tmp_path / name)
+            batch._read_manifest(tmp_path / name)
 
 
 @inputs(40)

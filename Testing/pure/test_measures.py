@@ -129,7 +129,7 @@ def test_the_perpendicular_is_the_shorter_one_and_turning_the_patient_changes_ne
     grid = Grid(SHAPE, matrix)
     turn = np.eye(4)
     turn[:3, :3] = Rotation.from_euler("xyz", (0.3, -1, 2)).as_matrix()
-    result, turned = measure(crop, grid), measure(crop, grid.transformed(turn))
+    result, turned = measure(crop, grid), measure(crop, Grid(SHAPE, turn @ matrix))
     assert 0 <= result.perpendicular_mm <= result.longest_mm + 1e-9
     assert (result.perpendicular_mm > 0) == crop.mask.any()
     assert math.isclose(result.longest_mm, turned.longest_mm, abs_tol=1e-6)

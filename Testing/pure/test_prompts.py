@@ -72,10 +72,9 @@ def test_negative_zero_is_zero():
     assert math.copysign(1, Point((-0.0, 0, 0), True).position_ras[0]) == 1
 
 
-def test_foreground_and_background_points_are_told_apart():
+def test_foreground_points_are_told_apart():
     prompts = PromptSet(points=(Point((4, 5, 6), False), Point((1, 2, 3), True), Point((0, 2, 3), True)))
     assert prompts.foreground_ras.tolist() == [[0, 2, 3], [1, 2, 3]]
-    assert prompts.background_ras.tolist() == [[4, 5, 6]]
     assert PromptSet().foreground_ras.shape == (0, 3)
 
 

@@ -104,7 +104,7 @@ def test_the_answer_is_on_the_volumes_grid(a_session, a_volume, a_box):
 def test_a_transformed_volume_gives_the_same_mask_for_prompts_moved_with_it(a_session, a_volume, a_box):
     turn = np.array([[0.0, -1, 0, 5], [1, 0, 0, -7], [0, 0, 1, 3], [0, 0, 0, 1]])
     plain = a_session.segment(PromptSet(a_box, (point_at(a_volume, (20, 24, 28)),)))
-    moved = Volume(a_volume.array, a_volume.grid.transformed(turn), "moved")
+    moved = Volume(a_volume.array, Grid(a_volume.grid.shape, turn @ a_volume.grid.ijk_to_ras), "moved")
     axes = np.array(a_box.axes_ras) @ turn[:3, :3].T
     centre = turn[:3, :3] @ np.array(a_box.center_ras) + turn[:3, 3]
     box = Box(tuple(centre), a_box.size_mm, tuple(map(tuple, axes)))
@@ -226,6 +226,65 @@ def test_out_of_memory_falls_back_to_a_smaller_window_and_says_so(a_checkpoint, 
     monkeypatch.setattr(ENSAM, "encode", hungry)
     result = session.segment(PromptSet(box_of(a_volume, (2, 2, 2), (38, 46, 54))))
     assert result.notes[0].startswith("Memory ran out") and result.mask.any()
+
+
+def test_memory_that_features_of_other_windows_held_is_given_back_before_the_window_shrinks(
+    a_session, a_volume, a_box, monkeypatch
+):
+    a_session.segment(PromptSet(box_of(a_volume, (2, 2, 2), (10, 10, 10))))
+    encode = ENSAM.encode
+
+    def hungry(self, image, spacing):
+        if a_session.cache.nbytes:
+            raise torch.OutOfMemoryError("out of memory")
+        return encode(self, image, spacing)
+
+    monkeypatch.setattr(ENSAM, "encode", hungry)
+    result = a_session.segment(PromptSet(a_box))
+    assert not result.warnings
+    monkeypatch.undo()
+    a_session.cache.clear()
+    assert np.array_equal(result.logits, a_session.segment(PromptSet(a_box)).logits)
+
+
+def on_other_device(session, monkeypatch, error):
+    """The session as if it had been opened on a device where the encoder fails."""
+    encode = ENSAM.encode
+
+    def failing(self, image, spacing):
+        if image.is_meta:
+            raise error
+        return encode(self, image, spacing)
+
+    monkeypatch.setattr(ENSAM, "encode", failing)
+    session._chosen = torch.device("meta")
+    session._move_to(session._chosen)
+
+
+def test_a_device_with_too_little_memory_gets_its_chance_with_another_volume(
+    a_session, a_box, a_volume, monkeypatch
+):
+    on_other_device(a_session, monkeypatch, torch.OutOfMemoryError("out of memory"))
+    first = a_session.segment(PromptSet(a_box))
+    assert "The memory of meta is too small" in first.warnings[-1] and "on cpu" in first.window
+    a_session.set_volume(None)
+    a_session.set_volume(a_volume)
+    assert not a_session.segment(PromptSet(a_box)).warnings and a_session.device.type == "cpu"
+    a_session.set_volume(blob_volume(seed=1))
+    assert a_session.device.type == "meta"
+
+
+def test_where_pytorch_lacks_a_part_of_the_network_the_cpu_runs_it_for_good(a_session, a_box, monkeypatch):
+    error = NotImplementedError("The operator 'aten::linalg_matrix_exp' is not implemented for the device")
+    on_other_device(a_session, monkeypatch, error)
+    first = a_session.segment(PromptSet(a_box))
+    assert first.warnings == ("This PyTorch can't run ENSAM on meta: it went on on the CPU.",)
+    a_session.set_volume(blob_volume(seed=1))
+    assert a_session.device.type == "cpu" and not a_session.segment(PromptSet(a_box)).warnings
+    monkeypatch.setattr(ENSAM, "encode", lambda *_given: (_ for _ in ()).throw(error))
+    a_session.cache.clear()
+    with pytest.raises(NotImplementedError):
+        a_session.segment(PromptSet(a_box))
 
 
 def test_out_of_memory_without_end_is_one_clear_sentence(a_session, a_box, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,13 +31,13 @@ class SlowSession:
     def preview_all(self, prompts, previous):
         return Preview((8, 8, 8), (1.0, 1.0, 1.0), False, 0, "cpu")
 
-    def segment(self, prompts, previous=None, cancelled=None):
+    def segment_all(self, prompts, previous=None, cancelled=None, clicks_exclude=False):
         self.calls += 1
         self.asked.set()
         while not self.gate.wait(0.005):
             if cancelled():
                 raise Cancelled
-        return FakeResult(threading.current_thread().name)
+        return (FakeResult(threading.current_thread().name),)
 
 
 class FakeResult:
@@ -45,9 +46,8 @@ class FakeResult:
         self.timings = type("Timings", (), {"encode_s": 0.0})
 
 
-def request_for(volume, prompts=BOX, together=False, **settings):
-    count = 2 if together else 1
-    return Request(volume, (prompts,) * count, (None,) * count, together, Settings(**settings))
+def request_for(volume, prompts=BOX, **settings):
+    return Request(volume, (prompts,), (None,), Settings(**settings))
 
 
 @pytest.fixture
@@ -117,6 +117,34 @@ def test_the_answer_is_the_sessions_and_the_second_estimate_comes_from_the_first
     session = InteractiveSession(checkpoint, "cpu")
     session.set_volume(a_volume)
     assert np.array_equal(first.results[0].mask, session.segment(BOX).mask)
+    worker.close()
+
+
+def test_after_a_job_the_worker_holds_no_image_and_after_the_scene_no_features(a_volume, tmp_path):
+    session = InteractiveSession(tiny_checkpoint(tmp_path), "cpu")
+    worker = Worker(lambda settings: session)
+    job = worker.submit(request_for(a_volume))
+    assert job.wait(60) and job.error is None
+    assert session.volume is None and session.cache.nbytes
+    worker.forget()
+    last = worker.submit(request_for(a_volume, PromptSet(Box.from_bounds_ras((900,) * 3, (901,) * 3))))
+    assert last.wait(60) and isinstance(last.error, InputError)
+    assert session.volume is None and not session.cache.nbytes
+    worker.close()
+
+
+def test_seconds_on_another_device_than_foreseen_are_no_estimate(a_volume, tmp_path, monkeypatch):
+    session = InteractiveSession(tiny_checkpoint(tmp_path), "cpu")
+    answer = session.segment_all
+
+    def on_the_cpu(*given, **named):
+        return tuple(replace(one, warnings=("It went on on the CPU.",)) for one in answer(*given, **named))
+
+    monkeypatch.setattr(session, "segment_all", on_the_cpu)
+    worker = Worker(lambda settings: session)
+    job = worker.submit(request_for(a_volume))
+    assert job.wait(60) and job.results[0].encoder_ran
+    assert worker.encode_rates == {}
     worker.close()
 
 

@@ -1,0 +1,293 @@
+"""Masks into segments. Nothing else of ENSAM writes to a segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+import vtk
+from ensam.errors import InputError
+from ensam.masks import MaskCrop
+
+from .labelmaps import image_of, labelmap_of, matrix_of_image, moved, rewritten, voxels_near, voxels_of
+from .segments import get_segment, reference_geometry
+from .translation import tr as _
+from .volumes import grid_from_node, transform_between
+
+
+@dataclass(frozen=True)
+class _Write:
+    """One segment's new voxels, ready to be handed to Slicer.
+
+    overwrites: Whether another segment that may be overwritten has voxels there.
+    held_back: How many voxels were left to other segments.
+    """
+
+    segment_id: str
+    modifier: slicer.vtkOrientedImageData
+    overwrites: bool
+    held_back: int
+
+
+class SegmentWriter:
+    """Writes masks through Slicer's segment editor logic, so as painting does.
+
+    Editable area, intensity mask and overwrite mode are those of the logic's segment editor node, and the
+    undo stack is the editor's. Undo belongs to the segmentation that the node has selected: a write to
+    another one is done without an undo state, and leaves the states of the selected one alone.
+
+    Example::
+
+        writer = SegmentWriter(editor_logic)
+        writer.write(segmentation, volume, {segment_id: MaskCrop(result.mask, result.offset)})
+        editor_logic.Undo()  # takes the whole write back
+
+    Attributes:
+        keep_others: True keeps every voxel of every segment that isn't written. Where the overwrite mode
+            would let it be overwritten the written segment gains no voxel from it; elsewhere the two overlap,
+            and where they overlap already they may go on. False leaves it to the overwrite mode alone.
+    """
+
+    def __init__(
+        self,
+        logic: slicer.vtkSlicerSegmentEditorLogic,
+        save_state: Callable[[], object] | None = None,
+    ) -> None:
+        """Take the logic to write through and what saves an undo state.
+
+        Args:
+            logic: Its segment editor node must be set.
+            save_state: Called before the first change of each write; the logic's own undo stack by default.
+                The application's editor has a stack of its own: give its `saveStateForUndo` there.
+        """
+        self.keep_others = True
+        self._logic = logic
+        self._save_state = logic.SaveStateForUndo if save_state is None else save_state
+        self._errors: list[str] = []
+        # Without it the logic returns in silence where it can't write.
+        logic.SetVerbose(True)
+        logic.AddObserver(vtk.vtkCommand.ErrorEvent, self._on_error)
+
+    def write(
+        self,
+        segmentation: slicer.vtkMRMLSegmentationNode,
+        volume: slicer.vtkMRMLScalarVolumeNode,
+        masks: Mapping[str, MaskCrop],
+    ) -> int:
+        """Make each segment be its mask, all in one undo state. The node's settings stay as they are.
+
+        Only what differs from what `read_segment` gives is written: voxels outside the volume stay, and so
+        do details that are finer than its grid, except next to a change.
+
+        Args:
+            segmentation: The segmentation that has the segments.
+            volume: The volume on whose grid the masks lie.
+            masks: A crop of the volume's grid for each segment id; in the rest of the volume the segment is
+                cleared. Where two of them meet, the later one wins unless segments may overlap, or both
+                segments have the voxel already.
+
+        Returns:
+            How many voxels of the masks were not written because other segments keep them, or get them as
+            the later ones; counted on the segments' grids.
+
+        Raises:
+            InputError: A segment is gone or not kept as a labelmap, or the editable area can't be applied.
+                Nothing is changed then and no undo state is saved. Or Slicer refuses one of the writes: then
+                those before it are done, and the undo state that was saved takes them back.
+            VolumeError: The volume has no image, or a warp can't be inverted at a mask or a segment.
+                Nothing is changed, likewise.
+        """
+        editor = self._logic.GetSegmentEditorNode()
+        _ensure_reference_geometry(segmentation, volume)
+        writes = self._prepared(segmentation, volume, masks)
+        self._check_editable_area(segmentation, volume, writes)
+        if editor.GetSegmentationNode() is segmentation:
+            self._save_state()
+        self._errors.clear()
+        with self._settings_kept():
+            editor.SetAndObserveSegmentationNode(segmentation)
+            # Slicer keeps apart what it must not overwrite, and doesn't search where it may not. To overwrite
+            # it goes through each other segment, and enlarges it to hold this one while it does.
+            if not any(write.overwrites for write in writes):
+                editor.SetOverwriteMode(editor.OverwriteNone)
+            # The intensity range belongs to the volume that the user chose with it.
+            if editor.GetSourceVolumeIntensityMask() and editor.GetSourceVolumeNode() is None:
+                editor.SetAndObserveSourceVolumeNode(volume)
+            for write in writes:
+                editor.SetSelectedSegmentID(write.segment_id)
+                self._logic.ModifySegmentByLabelmap(
+                    segmentation,
+                    write.segment_id,
+                    write.modifier,
+                    self._logic.ModificationModeSet,
+                    True,
+                    False,
+                )
+        if self._errors:
+            raise InputError(
+                _("Slicer could not write to '{segmentation}': {error}.").format(
+                    segmentation=segmentation.GetName(), error=self._errors[0]
+                )
+            )
+        return sum(write.held_back for write in writes)
+
+    def _prepared(
+        self,
+        segmentation: slicer.vtkMRMLSegmentationNode,
+        volume: slicer.vtkMRMLScalarVolumeNode,
+        masks: Mapping[str, MaskCrop],
+    ) -> list[_Write]:
+        """The segments' new voxels on their own grids, without what others hold and keep."""
+        rivals, wanted = self._rivals(segmentation), _wanted(segmentation, volume, masks)
+        later = list(masks)
+        writes = []
+        for segment_id, (voxels, matrix) in wanted.items():
+            segment = get_segment(segmentation, segment_id)
+            overwrites, held_back = False, 0
+            later.remove(segment_id)
+            for rival_id in rivals:
+                if rival_id in masks and rival_id not in later:
+                    continue
+                rival = get_segment(segmentation, rival_id)
+                if rival_id in later:
+                    held = moved(*wanted[rival_id], matrix, vtk.vtkGeneralTransform())
+                else:
+                    held = voxels_near(rival, matrix, voxels)
+                contested = voxels.common(held).trimmed()
+                if not contested.mask.size:
+                    continue
+                if not self.keep_others:
+                    overwrites = True
+                    continue
+                # An organ in a body, or a copy: what both have already belongs to both.
+                lost = contested.without(
+                    voxels_near(segment, matrix, contested).common(voxels_near(rival, matrix, contested))
+                )
+                held_back += int(lost.mask.sum())
+                voxels = voxels.without(lost)
+            if self._is_masked():
+                # Where editing is restricted the logic keeps old voxels only within the modifier's extent.
+                voxels = voxels.padded_to(voxels_of(segment))
+            writes.append(_Write(segment_id, image_of(voxels, matrix), overwrites, held_back))
+        return writes
+
+    def _rivals(self, segmentation: slicer.vtkMRMLSegmentationNode) -> list[str]:
+        """The segments that the overwrite mode lets a written one overwrite."""
+        editor = self._logic.GetSegmentEditorNode()
+        segments = list(segmentation.GetSegmentation().GetSegmentIDs())
+        if editor.GetOverwriteMode() == editor.OverwriteNone:
+            return []
+        if editor.GetOverwriteMode() == editor.OverwriteVisibleSegments:
+            display = segmentation.GetDisplayNode()
+            return [one for one in segments if display is not None and display.GetSegmentVisibility(one)]
+        return segments
+
+    def _is_masked(self) -> bool:
+        editor = self._logic.GetSegmentEditorNode()
+        everywhere = slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
+        return editor.GetMaskMode() != everywhere or editor.GetSourceVolumeIntensityMask()
+
+    def _check_editable_area(
+        self,
+        segmentation: slicer.vtkMRMLSegmentationNode,
+        volume: slicer.vtkMRMLScalarVolumeNode,
+        writes: list[_Write],
+    ) -> None:
+        """Refuse what the logic would refuse or ignore half-way."""
+        if not self._is_masked():
+            return
+        editor, node = self._logic.GetSegmentEditorNode(), slicer.vtkMRMLSegmentationNode
+        name = segmentation.GetName()
+        reference = reference_geometry(segmentation)
+        for write in writes:
+            if not slicer.vtkOrientedImageDataResample.DoGeometriesMatch(write.modifier, reference):
+                segment = segmentation.GetSegmentation().GetSegment(write.segment_id).GetName()
+                raise InputError(
+                    _(
+                        "The segment '{segment}' has another grid than its segmentation '{segmentation}', so "
+                        "the editable area can't be applied: set the segmentation's geometry anew in the "
+                        "Segment Editor, or allow editing everywhere."
+                    ).format(segment=segment, segmentation=name)
+                )
+        by_visibility = (node.EditAllowedInsideVisibleSegments, node.EditAllowedOutsideVisibleSegments)
+        if editor.GetMaskMode() in by_visibility and segmentation.GetDisplayNode() is None:
+            raise InputError(
+                _(
+                    "The segmentation '{segmentation}' isn't displayed, so no segment is visible: "
+                    "choose another editable area."
+                ).format(segmentation=name)
+            )
+        if editor.GetMaskMode() == node.EditAllowedInsideSingleSegment:
+            mask_id = editor.GetMaskSegmentID()
+            if not mask_id or segmentation.GetSegmentation().GetSegment(mask_id) is None:
+                raise InputError(
+                    _(
+                        "The segment that limits the editable area isn't in '{segmentation}': "
+                        "choose another one."
+                    ).format(segmentation=name)
+                )
+        source = editor.GetSourceVolumeNode() or volume
+        if editor.GetSourceVolumeIntensityMask():
+            grid_from_node(source)
+
+    @contextmanager
+    def _settings_kept(self) -> Iterator[None]:
+        """Put the segment editor node's settings back at the end, before anyone hears of a change.
+
+        The editor drops its undo states when it hears that another segmentation is selected.
+        """
+        editor = self._logic.GetSegmentEditorNode()
+        segmentation, volume = editor.GetSegmentationNode(), editor.GetSourceVolumeNode()
+        segment_id, mode = editor.GetSelectedSegmentID(), editor.GetOverwriteMode()
+        was_modifying = editor.StartModify()
+        try:
+            yield
+        finally:
+            editor.SetAndObserveSegmentationNode(segmentation)
+            editor.SetAndObserveSourceVolumeNode(volume)
+            editor.SetSelectedSegmentID(segment_id)
+            editor.SetOverwriteMode(mode)
+            editor.EndModify(was_modifying)
+
+    @vtk.calldata_type(vtk.VTK_STRING)
+    def _on_error(self, _logic: slicer.vtkSlicerSegmentEditorLogic, _event: str, message: str) -> None:
+        # The last thing the logic does is to tidy the subject hierarchy; the segment is written by then.
+        if "Subject hierarchy" not in message:
+            # VTK puts the class, the object's address and the method before what it has to say.
+            self._errors.append(message.strip().rpartition(": ")[2])
+
+
+def _wanted(
+    segmentation: slicer.vtkMRMLSegmentationNode,
+    volume: slicer.vtkMRMLScalarVolumeNode,
+    masks: Mapping[str, MaskCrop],
+) -> dict[str, tuple[MaskCrop, np.ndarray]]:
+    """The voxels that each segment gets if no other holds them, and the matrix of their grid."""
+    of_volume, of_segmentation = volume.GetParentTransformNode(), segmentation.GetParentTransformNode()
+    to_segmentation = transform_between(of_volume, of_segmentation)
+    to_volume = transform_between(of_segmentation, of_volume)
+    grid = grid_from_node(volume)
+    wanted = {}
+    for segment_id, mask in masks.items():
+        segment = get_segment(segmentation, segment_id)
+        labelmap = labelmap_of(segment)
+        if labelmap.IsEmpty():
+            matrix = matrix_of_image(reference_geometry(segmentation))
+            voxels = moved(mask.trimmed(), grid.ijk_to_ras, matrix, to_segmentation).trimmed()
+        else:
+            matrix = matrix_of_image(labelmap)
+            voxels = rewritten(segment, mask, grid, to_segmentation, to_volume)
+        wanted[segment_id] = voxels, matrix
+    return wanted
+
+
+def _ensure_reference_geometry(
+    segmentation: slicer.vtkMRMLSegmentationNode, volume: slicer.vtkMRMLScalarVolumeNode
+) -> None:
+    # The logic would take the source volume's grid, but there may be no source volume.
+    logic = slicer.vtkSlicerSegmentEditorLogic
+    if not logic.GetReferenceImageGeometryStringFromSegmentation(segmentation.GetSegmentation()):
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
