@@ -14,9 +14,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ensam.commands import answer, is_same_place, label_image, make_folder, open_session
+from ensam.commands import answer, is_same_place, label_image, open_session
 from ensam.errors import InputError, OutputError
-from ensam.files import read_text, remove_unfinished, replacing
+from ensam.files import make_folder, read_text, remove_unfinished, replacing
 from ensam.measures import millilitres
 from ensam.prompts import read_prompts
 from ensam.session import InteractiveSession

@@ -16,7 +16,7 @@ from ensam.benchmark import count_gflop, measure_click
 from ensam.challenge import read_case, write_segmentation
 from ensam.checkpoint import load_checkpoint
 from ensam.errors import InputError, OutputError
-from ensam.files import not_written, replacing
+from ensam.files import make_folder, replacing
 from ensam.masks import EMPTY, MaskCrop
 from ensam.measures import millilitres
 from ensam.prompts import Box, Point, PromptSet, SegmentPrompts, read_prompts
@@ -174,14 +174,6 @@ def label_image(results: Sequence[MaskCrop], shape: tuple[int, int, int]) -> np.
     for index, result in enumerate(results, start=1):
         labels[result.slices][result.mask] = index
     return labels
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder for results where there is none. Raises OutputError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_written(path, error.strerror) from error
 
 
 def is_same_place(path: Path, other: Path) -> bool:

@@ -20,6 +20,7 @@ from ensam.preprocessing import (
     Window,
     cut_window,
     default_margin,
+    fit_to_budget,
     intensity_range,
 )
 from ensam.prompts import PromptSet
@@ -144,8 +145,9 @@ def group_objects(
     ranges = [_intensity(volume, one, choice) for one in objects]
 
     def coarseness(members: Sequence[ObjectPrompts]) -> float:
-        window = _window(volume, members, budget)
-        return float(np.max(np.divide(window.size, window.shape)))
+        # By the budget alone: rounding to whole strides would part what lies close.
+        size = _window(volume, members, budget).size
+        return float(np.max(np.divide(size, fit_to_budget(size, volume.grid.spacing_zyx, budget))))
 
     own = [coarseness([one]) for one in objects]
     groups: list[list[int]] = []

@@ -188,9 +188,18 @@ def cut_window(
     last = np.clip(np.ceil(upper + 0.5 - ROUNDING), first + 1, volume_shape).astype(int)
     length = np.minimum(last - first + (first - last) % _STRIDE, volume_shape)
     first = np.clip(first - (length - (last - first)) // 2, 0, volume_shape - length)
-    shape = fit_to_budget(length, spacing, budget)
-    return Window(
-        tuple(int(v) for v in first),
-        tuple(int(v) for v in first + length),
-        tuple(n if n < 2 * _STRIDE else n // _STRIDE * _STRIDE for n in shape),
-    )
+    shape = _whole_strides(fit_to_budget(length, spacing, budget), length, budget)
+    return Window(tuple(int(v) for v in first), tuple(int(v) for v in first + length), shape)
+
+
+def _whole_strides(shape: Sequence[int], size: Sequence[int], budget: int) -> tuple[int, int, int]:
+    """The shape (z, y, x) in multiples of the stride; axes of less than two strides stay.
+
+    Axes that lose most by that get a stride more, as far as `size` and the budget allow.
+    """
+    whole = np.array([n if n < 2 * _STRIDE else n // _STRIDE * _STRIDE for n in shape])
+    for axis in np.argsort(whole / shape, kind="stable"):
+        more = whole + _STRIDE * (np.arange(3) == axis)
+        if whole[axis] < shape[axis] and more[axis] <= size[axis] and math.prod(more.tolist()) <= budget:
+            whole = more
+    return tuple(int(n) for n in whole)

@@ -227,7 +227,10 @@ class InteractiveSession:
         objects: Sequence[ObjectPrompts],
         cancelled: Callable[[], bool] | None,
     ) -> NDArray[np.float32]:
-        """Logits (N, Z, Y, X) on the volume's voxels in the window."""
+        """Logits (N, Z, Y, X) on the volume's voxels in the window.
+
+        Raises InputError where they are no numbers: that would read as an empty mask.
+        """
         # The features serve any number of objects; the memory of their logits is bounded.
         chunk = _objects_at_once(window)
         parts = []
@@ -238,7 +241,12 @@ class InteractiveSession:
                 with autocast(self.device, window.shape):
                     logits = self.network.decode(features, tensors)
                 parts.append(enlarge(logits.float(), window.size)[:, 0].cpu().numpy())
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        logits = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if not np.isfinite(logits).all():
+            raise InputError(
+                f"These weights give no numbers on {self.device.type}: choose the CPU or other weights."
+            )
+        return logits
 
     def _with_memory(self, answer: Callable[[int], list[Segmentation]]) -> list[Segmentation]:
         """The answer with the checkpoint's voxel budget, or with less if memory runs out, and says so.

@@ -52,40 +52,6 @@ def shift(points, by):
     return [tuple(np.add(p, by).tolist()) for p in points]
 
 
-class OnMps(torch.Tensor):
-    """A tensor that says it lies on Apple's graphics."""
-
-    @property
-    def device(self):
-        return torch.device("mps")
-
-    def cpu(self):
-        return self.as_subclass(torch.Tensor)
-
-
-def test_the_matrix_exponential_of_mps_is_taken_on_the_cpu(monkeypatch):
-    lie = generators(0)
-    expected = lie(torch.ones(3))
-    einsum, exponential, moved = torch.einsum, torch.matrix_exp, []
-
-    class Result:
-        def __init__(self, value):
-            self.value = value
-
-        def to(self, device):
-            moved.append(device.type)
-            return self.value
-
-    def on_cpu(tensor):
-        assert type(tensor) is torch.Tensor
-        return Result(exponential(tensor))
-
-    monkeypatch.setattr(torch, "einsum", lambda *given: einsum(*given).detach().as_subclass(OnMps))
-    monkeypatch.setattr(torch, "matrix_exp", on_cpu)
-    assert torch.equal(lie(torch.ones(3)), expected)
-    assert moved == ["mps"]
-
-
 @fast
 @given(seeds, st.floats(0, 50))
 def test_the_exponential_is_the_exponential(seed, norm):

@@ -120,7 +120,7 @@ def test_an_existing_mask_is_gone_on_from_and_stays_in_the_window(a_session, a_v
     far_off = MaskCrop(painted, (0, 0, 0))
     alone = a_session.segment(PromptSet(a_box))
     result = a_session.segment(PromptSet(a_box), far_off)
-    assert result.offset == (1, 1, 2)
+    assert np.all(np.less_equal(result.offset, (1, 1, 2)))
     assert result.encoder_ran
     near = MaskCrop(np.ones((4, 4, 4), bool), (20, 22, 24))
     assert not np.array_equal(a_session.segment(PromptSet(a_box), near).logits, alone.logits)
@@ -596,3 +596,10 @@ def test_the_network_is_told_the_size_of_the_voxels_it_sees(a_session, a_box, mo
     preview = a_session.preview(PromptSet(a_box))
     a_session.segment(PromptSet(a_box))
     assert told == [(preview.window_voxels, preview.voxel_mm)]
+
+
+def test_weights_that_give_no_numbers_are_no_empty_mask(a_session, a_box, monkeypatch):
+    decode = ENSAM.decode
+    monkeypatch.setattr(ENSAM, "decode", lambda *arguments: decode(*arguments) * float("nan"))
+    with pytest.raises(InputError, match="give no numbers on cpu: choose the CPU or other weights"):
+        a_session.segment(PromptSet(a_box))
