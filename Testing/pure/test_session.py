@@ -168,7 +168,7 @@ def test_distant_objects_get_windows_of_their_own():
     near = [(2, 2, 2), (2, 8, 8)]
     far = (20, 90, 90)
     objects = [to_voxels(volume, PromptSet(box_of(volume, at, tuple(np.add(at, 12))))) for at in (*near, far)]
-    assert group_objects(volume, objects, BUDGET) == [[0, 1], [2]]
+    assert group_objects(volume, objects, 32**3) == [[0, 1], [2]]
 
 
 def test_one_object_among_several_is_what_it_would_be_alone(a_session, a_box, a_volume):
