@@ -101,3 +101,11 @@ def test_a_pickle_is_never_opened(tmp_path):
 def test_a_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"no checkpoint '.*none\.safetensors'"):
         load_checkpoint(tmp_path / "none.safetensors")
+
+
+@torch.no_grad()
+def test_the_shipped_weights_features_fit_float16():
+    """Which Apple's and older graphics cards compute in; what does not fit would be no answer at all."""
+    image = torch.rand(1, 1, 32, 32, 32, generator=torch.manual_seed(0))
+    for level in load_checkpoint().network().image_encoder(image):
+        assert level.half().isfinite().all() and level.abs().max() < 1000
