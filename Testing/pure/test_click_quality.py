@@ -46,7 +46,7 @@ class ScriptedSession:
     def segment(self, prompts):
         self.asked.append(prompts)
         mask = self.answers.pop(0)
-        return Segmentation(mask, (0, 0, 0), mask.astype(np.float32), Timings(0, 0, 0.5), False, ())
+        return Segmentation(mask, (0, 0, 0), mask.astype(np.float32), Timings(0, 0, 0.5), False, "", "")
 
 
 OBJECT = block((4, 4, 4), (14, 20, 24))
