@@ -137,7 +137,7 @@ def fit_to_budget(size: Sequence[int], spacing: Sequence[float], budget: int) ->
     voxels, the edge of one voxel of the latent.
     """
     extent = np.multiply(size, spacing)
-    least = np.minimum(size, 8)
+    least = np.minimum(size, _STRIDE)
 
     def shape(step: float) -> tuple[int, int, int]:
         counts = np.floor(extent / np.maximum(spacing, step) + 1e-6).astype(int)

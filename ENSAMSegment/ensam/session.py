@@ -242,7 +242,8 @@ class InteractiveSession:
                     logits = self.network.decode(features, tensors)
                 parts.append(enlarge(logits.float(), window.size)[:, 0].cpu().numpy())
         logits = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        if not np.isfinite(logits).all():
+        # A few of them tell: the normalisations spread what is no number over the whole window.
+        if not np.isfinite(logits[:, ::8, ::8, ::8]).all():
             raise InputError(
                 f"These weights give no numbers on {self.device.type}: choose the CPU or other weights."
             )

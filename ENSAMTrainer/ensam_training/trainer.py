@@ -272,9 +272,10 @@ def _optimisers(network: ENSAM, config: TrainingConfig) -> list[torch.optim.Opti
     optimisers: list[torch.optim.Optimizer] = []
     rate = config.adam_lr
     if config.optimiser == "muon":
-        decay = {"weight_decay": config.muon_decay}
-        groups = [{"params": hidden, "lr": config.muon_lr, **decay}]
-        groups += [{"params": sphere, "lr": config.muon_lr * SPHERE_RATE}]
+        groups = [
+            {"params": hidden, "lr": config.muon_lr, "weight_decay": config.muon_decay},
+            {"params": sphere, "lr": config.muon_lr * SPHERE_RATE},
+        ]
         optimisers.append(Muon(groups))
         rate = config.rest_lr
     else:

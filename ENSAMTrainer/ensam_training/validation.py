@@ -37,7 +37,7 @@ def mean_over_objects(scores: Sequence[ObjectScore]) -> float:
 
 def mean_over_datasets(scores: Sequence[ObjectScore]) -> float:
     """The same of each dataset, and of these the mean: one that has most of the objects doesn't decide."""
-    datasets = {score.dataset for score in scores}
+    datasets = sorted({score.dataset for score in scores})  # sums in one order
     return float(np.mean([mean_over_objects([s for s in scores if s.dataset == name]) for name in datasets]))
 
 

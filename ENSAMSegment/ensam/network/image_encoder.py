@@ -22,8 +22,9 @@ class ImageEncoder(nn.Module):
         self.levels = nn.ModuleList()
         previous = None
         for width, count in zip(config.widths, config.blocks, strict=True):
-            layers = [] if previous is None else [convolution(previous, width, stride=2)]
-            layers += [] if previous is None else [GroupNorm(width, config.groups)]
+            layers: list[nn.Module] = []
+            if previous is not None:
+                layers = [convolution(previous, width, stride=2), GroupNorm(width, config.groups)]
             layers += [ResidualBlock(width, config.groups) for _ in range(count)]
             self.levels.append(nn.Sequential(*layers))
             previous = width
