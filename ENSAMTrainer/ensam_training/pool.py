@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +29,18 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def end_with_parent(_worker: int = 0) -> None:
+def serve_parent(_worker: int) -> None:
+    """Called in a worker process of torch: it goes on until its parent ends.
+
+    Ctrl+C and a cluster's SIGTERM reach all processes of a run, which ends between two steps and for which a
+    dead worker is an error. The second SIGTERM is the parent's own.
+    """
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _frame: signal.signal(number, signal.SIG_DFL))
+
+
+def end_with_parent() -> None:
     """Called in a worker process: it ends when its parent is killed. torch's workers would stay for ever,
     waiting to hand over a window that nobody takes."""
     parent = multiprocessing.parent_process()

@@ -19,12 +19,13 @@ from ensam.network import ENSAM, NetworkConfig
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from ensam_training.allocator import keep_freed_memory
 from ensam_training.cases import Case
 from ensam_training.configuration import TrainingConfig
 from ensam_training.curves import RunLog
 from ensam_training.dead_layers import SETTLED, hardly_learning
 from ensam_training.distributed import Alone, Team
-from ensam_training.pool import end_with_parent, processors
+from ensam_training.pool import processors, serve_parent
 from ensam_training.sampling import EDGES, Sample, WindowSampler
 from ensam_training.state import load_state, try_to_save
 from ensam_training.stopping import StopRequest
@@ -115,6 +116,7 @@ class Run:
         saved = folder / "state.pt"
         if start is not None and not saved.is_file():
             network_config = architecture_of(start)
+        keep_freed_memory()
         torch.manual_seed(config.seed)
         stopwatch = Stopwatch(self.team.device, self.options.exact_times)
         self.trainer = Trainer(ENSAM(network_config), config, self.team, stopwatch)
@@ -207,7 +209,7 @@ class Run:
             prefetch_factor=8 if workers else None,
             # Forked workers share the cases' memory; elsewhere than on Linux forking is not safe.
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
-            worker_init_fn=end_with_parent if workers else None,
+            worker_init_fn=serve_parent if workers else None,
         )
         return iter(loader)
 
