@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from ensam.errors import InputError
 
+DEEP_WEIGHT = 0.3  # of deep supervision, where it is used
 Unit = Literal["minutes", "cpu-minutes", "steps"]
 
 
@@ -45,6 +46,8 @@ class TrainingConfig:
     it. Both after a warm-up of `warmup_steps`.
     accumulate: windows a step (paper: 4), over all processes together. A batch holds one window (paper),
     since windows differ in shape.
+    deep_weight: of the loss of what each coarser level of the decoder, and the latent, tell by a linear layer
+    that only training has (deep supervision; ours). 0, the paper's: there are none.
     ema: decay of the averaged weights. validate_every: in the limit's unit, a tenth of it by default.
     patience: validations without a better result after which the run ends early.
     """
@@ -60,6 +63,7 @@ class TrainingConfig:
     schedule: Literal["linear", "halving"] = "linear"
     warmup_steps: int = 100
     accumulate: int = 1
+    deep_weight: float = 0.0
     ema: float = 0.999
     synthetic_share: float = 0.2
     validate_every: float | None = None

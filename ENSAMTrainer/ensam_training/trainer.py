@@ -15,6 +15,7 @@ from ensam.device import autocast, layout
 from ensam.errors import InputError
 from ensam.network import ENSAM, NetworkConfig, renormalise_
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ensam_training.configuration import TrainingConfig
 from ensam_training.distributed import Alone, Team
@@ -34,11 +35,23 @@ class RoundsLoss(nn.Module):
     """What a window costs: the mean loss over the rounds that carry gradient.
 
     A module of its own, so that several processes can share its gradients in the usual way.
+    deep_weight: see TrainingConfig. `heads` are the linear layers that this takes, coarser from one to the
+    next and the latent's last; they start at zero, so that they learn before the network follows them.
     """
 
-    def __init__(self, network: ENSAM) -> None:
+    def __init__(self, network: ENSAM, deep_weight: float = 0.0) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.deep_weight = network, deep_weight
+        widths = network.config.widths[1:] if deep_weight else ()
+        self.heads = nn.ModuleList(nn.Conv3d(width, 1, 1) for width in widths)
+        for head in self.heads:
+            nn.init.zeros_(head.weight)
+        self._coarse: list[Tensor] = []  # what the last decoding gave on the way, the latent first
+        if deep_weight:
+            decoder = network.mask_decoder
+            decoder.register_forward_pre_hook(lambda _, given: self._begin(given[0]))
+            for level in decoder.levels[1:]:
+                level.register_forward_hook(lambda _, _given, x: self._coarse.append(x))
 
     def forward(
         self, image: Tensor, targets: Tensor, user: SimulatedUser, spacing: Sequence[float] | None
@@ -50,14 +63,28 @@ class RoundsLoss(nn.Module):
             features = self.network.encode(image.to(memory_format=layout(device)), spacing)
             logits = self.network.decode(features, user.prompts(device))
             losses = [segmentation_loss(logits, targets)]
+            deep = [self._deep_loss(targets)]
             for silent in range(user.silent_rounds(), -1, -1):
                 user.correct(logits)
                 previous = logits.detach() if user.continues() else None
                 with torch.set_grad_enabled(silent == 0):
                     logits = self.network.decode(features, user.prompts(device, previous))
             losses.append(segmentation_loss(logits, targets))
+            deep.append(self._deep_loss(targets))
+        self._coarse = []  # nothing of a step is held until the next one
         rounds = torch.stack(losses)
-        return rounds.mean(), rounds.detach()
+        return rounds.mean() + self.deep_weight * sum(deep) / len(deep), rounds.detach()
+
+    def _begin(self, latent: Tensor) -> None:
+        self._coarse = [latent]
+
+    def _deep_loss(self, targets: Tensor) -> Tensor | float:
+        """The sum over the coarser levels of the last decoding."""
+        loss, shares = 0.0, targets
+        for head, x in zip(self.heads, reversed(self._coarse), strict=False):
+            shares = F.avg_pool3d(shares, 2)
+            loss = loss + segmentation_loss(head(x).float(), shares)
+        return loss
 
 
 def precision(device: torch.device, shape: tuple[int, ...]) -> AbstractContextManager:
@@ -85,8 +112,10 @@ class Trainer:
         self.network = _laid_out(network.to(self.device), self.device)
         self.stopwatch = stopwatch or Stopwatch(self.device)
         renormalise_(network)
-        self.loss = self.team.wrap(RoundsLoss(network))
+        loss = RoundsLoss(network, config.deep_weight).to(self.device)
+        self.heads, self.loss = loss.heads, self.team.wrap(loss)
         self.optimisers = _optimisers(network, config)
+        self.of_heads = [_adam(list(self.heads.parameters()), config.rest_lr)] if self.heads else []
         # float16 has too few exponents for gradients; bfloat16 and float32 need no scaling.
         half = self.device.type == "cuda" and not torch.cuda.is_bf16_supported()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
@@ -127,7 +156,7 @@ class Trainer:
             with self.stopwatch.part("optimiser"):
                 self._learn()
         finally:
-            for optimiser in self.optimisers:
+            for optimiser in self._all_optimisers():
                 optimiser.zero_grad(set_to_none=True)
         self.drawn += self.config.accumulate
         self.seconds += time.perf_counter() - started
@@ -147,7 +176,7 @@ class Trainer:
 
     def _learn(self) -> None:
         if self.scaler.is_enabled():
-            for optimiser in self.optimisers:
+            for optimiser in self._all_optimisers():
                 self.scaler.unscale_(optimiser)
         if self._gradients_are_finite():
             self._update()
@@ -169,7 +198,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.optimisers[-1].param_groups[0]["params"], 1.0)
         # By the clock the processes differ in how far they are.
         factor = self.team.agree(self.rate())
-        for optimiser in self.optimisers:
+        for optimiser in self._all_optimisers():
             for group in optimiser.param_groups:
                 group["lr"] = group["initial_lr"] * factor
             optimiser.step()
@@ -178,6 +207,9 @@ class Trainer:
         with torch.no_grad():
             for name, parameter in self.network.named_parameters():
                 self.average[name].lerp_(parameter, 1 - decay)
+
+    def _all_optimisers(self) -> list[torch.optim.Optimizer]:
+        return [*self.optimisers, *self.of_heads]
 
     def averaged(self) -> ENSAM:
         """The network with the averaged weights, back on the sphere."""
@@ -192,6 +224,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "average": self.average,
             "optimisers": [o.state_dict() for o in self.optimisers],
+            "heads": [self.heads.state_dict(), *(o.state_dict() for o in self.of_heads)],
             "scaler": self.scaler.state_dict(),
             "architecture": self.network.config.to_dict(),
             "training": self.config.to_dict(),
@@ -216,6 +249,10 @@ class Trainer:
         self.average = {name: tensor.to(self.device) for name, tensor in state["average"].items()}
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             _take_momenta(optimiser, saved)
+        # A state without them begins with new ones.
+        if self.of_heads and len(state.get("heads", [])) == 2:
+            self.heads.load_state_dict(state["heads"][0])
+            _take_momenta(self.of_heads[0], state["heads"][1])
         if state.get("scaler"):
             self.scaler.load_state_dict(state["scaler"])
         self.step_count, self.seconds = state["step"], state["seconds"]
@@ -276,15 +313,16 @@ def _optimisers(network: ENSAM, config: TrainingConfig) -> list[torch.optim.Opti
             {"params": hidden, "lr": config.muon_lr, "weight_decay": config.muon_decay},
             {"params": sphere, "lr": config.muon_lr * SPHERE_RATE},
         ]
-        optimisers.append(Muon(groups))
+        optimisers.append(Muon([{**group, "initial_lr": group["lr"]} for group in groups]))
         rate = config.rest_lr
     else:
         rest = hidden + sphere + rest
-    optimisers.append(torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0))
-    for optimiser in optimisers:
-        for group in optimiser.param_groups:
-            group["initial_lr"] = group["lr"]
-    return optimisers
+    return [*optimisers, _adam(rest, rate)]
+
+
+def _adam(parameters: Sequence[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+    group = {"params": parameters, "initial_lr": rate}
+    return torch.optim.AdamW([group], lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
 
 
 def _laid_out(network: ENSAM, device: torch.device) -> ENSAM:

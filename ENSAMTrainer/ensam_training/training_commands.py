@@ -19,7 +19,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     _add_training(run, default_minutes=60)
     run.add_argument("-o", "--output", type=Path, required=True, help="state, best weights and logs; resumes")
     run.add_argument("--start", type=Path, help="a state.pt or .safetensors whose weights to go on from")
-    run.add_argument("--paper", action="store_true", help="the paper's network, without dense prompt maps")
+    run.add_argument(
+        "--paper",
+        action="store_true",
+        help="the paper's network, without dense prompt maps and deep supervision",
+    )
     run.add_argument("--optimiser", choices=("muon", "adam"), default="muon")
     _add_rates(run)
     run.add_argument(
@@ -92,6 +96,7 @@ def _train(options: argparse.Namespace) -> int:
     import torch
     from ensam.network import NetworkConfig
 
+    from ensam_training.configuration import DEEP_WEIGHT
     from ensam_training.distributed import team
     from ensam_training.training import RunOptions, train
     from ensam_training.training_data import describe
@@ -99,7 +104,8 @@ def _train(options: argparse.Namespace) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     network = NetworkConfig.paper() if options.paper else NetworkConfig()
-    config = _config(options, optimiser=options.optimiser, schedule=options.schedule)
+    deep_weight = 0.0 if options.paper else DEEP_WEIGHT
+    config = _config(options, optimiser=options.optimiser, schedule=options.schedule, deep_weight=deep_weight)
     together = team(options.device)
     data = _data(options, prepare=together.rank == 0)
     together.wait()  # the others find the cache ready

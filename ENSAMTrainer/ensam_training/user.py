@@ -13,6 +13,7 @@ from torch import Tensor
 from ensam_training.interaction import Click, simulate_box, simulate_click
 
 _REAL = 0.5  # how often a real box and real clicks are begun with, where there are any
+_IDLE = 0.15  # how often a click is on what is right already: such clicks must move no edge
 
 
 class SimulatedUser:
@@ -51,12 +52,15 @@ class SimulatedUser:
         return bool(self.rng.random() < 0.5)
 
     def correct(self, logits: Tensor) -> None:
-        """Adds one or two clicks an object on its largest error regions."""
+        """Adds one or two clicks an object, most of them on its largest error regions."""
         answers = logits.detach()[:, 0].gt(0).cpu().numpy()
         count = int(self.rng.integers(1, 3))
         for index, answer in enumerate(answers):
             for rank in range(count):
-                self._click(index, answer, rank)
+                if self.rng.random() < _IDLE:
+                    self._click_on_what_is_right(index, answer)
+                else:
+                    self._click(index, answer, rank)
 
     def _begin_with(self, index: int, given: ObjectPrompts) -> None:
         """The real box, and some of the real clicks, of which only those count that the mask still agrees
@@ -81,6 +85,14 @@ class SimulatedUser:
         click = simulate_click(self.masks[index], answer, hand, rank)
         if click is not None:
             self.clicks[index].append(click)
+
+    def _click_on_what_is_right(self, index: int, answer: np.ndarray) -> None:
+        mask = self.masks[index]
+        foreground = bool(self.rng.random() < 0.5)
+        right = np.flatnonzero((mask == foreground) & (answer == foreground))
+        if len(right):
+            voxel = np.unravel_index(int(self.rng.choice(right)), mask.shape)
+            self.clicks[index].append((tuple(int(i) for i in voxel), foreground))
 
     def prompts(self, device: torch.device, previous: Tensor | None = None) -> PromptTensors:
         return PromptTensors.of_objects(self.boxes, self.clicks, previous).to(device)

@@ -199,6 +199,19 @@ def test_corrections_add_one_or_two_clicks_on_what_is_wrong():
     assert all(foreground == bool(a_ball()[voxel]) for voxel, foreground in added)
 
 
+def test_a_few_clicks_are_on_what_is_right_already():
+    ball = a_ball()
+    right = torch.from_numpy(np.where(ball, 1.0, -1.0))[None, None]
+    user = SimulatedUser([ball], np.random.default_rng(2))
+    before = len(user.clicks[0])
+    for _ in range(200):
+        user.correct(right)
+    added = user.clicks[0][before:]
+    assert 0.1 < len(added) / 300 < 0.2  # of one or two in each of 200 rounds
+    assert all(foreground == bool(ball[voxel]) for voxel, foreground in added)
+    assert {foreground for _, foreground in added} == {True, False}
+
+
 def test_half_of_the_answers_go_on_from_the_last_and_some_rounds_are_only_looked_at():
     user = SimulatedUser([a_ball()], np.random.default_rng(0))
     assert 0.4 < np.mean([user.continues() for _ in range(400)]) < 0.6
@@ -296,6 +309,23 @@ def test_the_gradients_of_accumulated_windows_are_averaged(a_sample, monkeypatch
     for name in both:
         mean = (one.get(name, 0) + other.get(name, 0)) / 2
         assert torch.allclose(both[name], mean, atol=1e-5), name
+
+
+def test_deep_supervision_begins_with_its_own_layers_and_then_moves_the_network(a_sample):
+    plain, deep = trainer_of(), trainer_of(deep_weight=0.3)
+    assert plain.step([a_sample]) == deep.step([a_sample])
+    assert same(weights(plain.network), weights(deep.network))
+    assert len(deep.heads) == len(plain.network.config.widths) - 1
+    assert all(head.weight.any() and head.bias.any() for head in deep.heads)
+    for trainer in (plain, deep):
+        trainer.step([a_sample])
+    level, latent = deep.network.mask_decoder.levels[1], deep.network.image_encoder.norm
+    for one, other in (
+        (level, plain.network.mask_decoder.levels[1]),
+        (latent, plain.network.image_encoder.norm),
+    ):
+        assert not same(weights(one), weights(other))
+    assert not list(deep.averaged().mask_decoder._forward_pre_hooks)
 
 
 def gradients_of(network):

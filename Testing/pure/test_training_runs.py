@@ -53,9 +53,9 @@ def a_case():
 
 @pytest.fixture(scope="module")
 def a_whole_run(tmp_path_factory):
-    """Six steps of two windows at once."""
+    """Six steps of two windows at once, with deep supervision."""
     folder = tmp_path_factory.mktemp("whole")
-    config = TrainingConfig(**{**STEPS.__dict__, "accumulate": 2})
+    config = TrainingConfig(**{**STEPS.__dict__, "accumulate": 2, "deep_weight": 0.3})
     return folder, config, run(folder, config)
 
 
@@ -79,6 +79,8 @@ def test_three_steps_and_three_more_after_resuming_equal_six_at_once(a_whole_run
     one, other = state_of(folder), state_of(tmp_path)
     for part in ("network", "average"):
         assert all(torch.equal(one[part][name], other[part][name]) for name in one[part])
+    assert all(torch.equal(one["heads"][0][name], other["heads"][0][name]) for name in one["heads"][0])
+    assert one["heads"][0]["0.weight"].any()
     for name in ("step", "drawn", "skipped", "budget", "training"):
         assert one[name] == other[name]
 
@@ -148,6 +150,14 @@ def test_a_state_whose_optimiser_had_other_groups_is_not_resumed(a_whole_run, tm
     torch.save(state, tmp_path / "old.pt")
     with pytest.raises(InputError, match="another optimiser"):
         run(tmp_path / "run", config, start=tmp_path / "old.pt")
+
+
+def test_deep_supervision_may_begin_or_end_with_a_state(a_whole_run, tmp_path):
+    folder, config, _ = a_whole_run
+    without = TrainingConfig(**{**config.__dict__, "deep_weight": 0.0})
+    assert run(tmp_path / "a", without, start=folder / "state.pt").step_count == 12
+    begun = run(tmp_path / "b", config, start=tmp_path / "a" / "state.pt", stop_at=12)
+    assert not begun.heads[0].weight.any()
 
 
 def test_a_run_starts_from_a_checkpoint_whose_architecture_counts(tmp_path):

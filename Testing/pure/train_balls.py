@@ -19,7 +19,9 @@ from ensam_training.distributed import team
 
 from .tiny_network import TINY, BallWindows
 
-CONFIG = TrainingConfig(limit=Limit(3, "steps"), budget=(16**3, 16**3), accumulate=4, warmup_steps=1)
+CONFIG = TrainingConfig(
+    limit=Limit(3, "steps"), budget=(16**3, 16**3), accumulate=4, deep_weight=0.3, warmup_steps=1
+)
 
 
 def train_balls(folder: Path, steps: int = 3) -> None:
