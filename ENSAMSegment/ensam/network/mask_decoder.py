@@ -80,13 +80,13 @@ class DecoderLevel(nn.Module):
         up = slabs.empty(tuple(prepared.shape), prepared.dtype, x.device)
         depth = prepared.shape[2]
         for first, last in slabs.slabs_of(prepared.shape):
-            part = slabs.upsampled(x, first, last)
+            place = up[:, :, first:last]
+            place.copy_(slabs.upsampled(x, first, last))
             if self.draw is not None and draw is not None:
                 # A plane more on both sides where there is one, since the convolution looks at it.
                 lower, upper = max(first - 1, 0), min(last + 1, depth)
                 drawn = slabs.convolve(draw(lower, upper), self.draw, self.draw.padding)
-                part += drawn[:, :, first - lower : last - lower]
-            up[:, :, first:last] = part
+                place += drawn[:, :, first - lower : last - lower]
         return up
 
 
@@ -121,9 +121,11 @@ class MaskDecoder(nn.Module):
         x = self._coarse(latent, prepared, maps)
         if slabs.worthwhile(prepared[0]):
             return self._finest(x, prepared[0], maps, slabs.Moments())
-        x = self.levels[0](x, prepared[0], None if maps is None else partial(maps.draw, 0))
-        logits = self.head(self.norm(x)).float()
-        return logits if maps is None else logits + self._start(maps.draw(0))
+        if maps is None:
+            return self.head(self.norm(self.levels[0](x, prepared[0], None))).float()
+        finest = maps.draw(0)
+        x = self.levels[0](x, prepared[0], lambda: finest)
+        return self.head(self.norm(x)).float() + self._start(finest)
 
     def whole(self, latent: Tensor, prepared: list[Tensor], maps: PromptMaps | None) -> Base:
         """One object's logits, with what `part` needs to answer for other clicks in a part of the window."""
@@ -167,13 +169,16 @@ class MaskDecoder(nn.Module):
 
     def _finest(self, x: Tensor, prepared: Tensor, maps: PromptMaps | None, moments: slabs.Moments) -> Tensor:
         """The finest level and the logits of one object, in slabs."""
-        x = self.levels[0].in_slabs(x, prepared, None if maps is None else partial(maps.draw, 0), moments)
-        logits = slabs.empty((1, 1, *x.shape[2:]), torch.float32, x.device)
-        if maps is None:
-            return slabs.norm_relu_conv(x, self.norm, self.head, out=logits, moments=moments)
-        for first, last in slabs.slabs_of(x.shape):
-            logits[:, :, first:last] = self._start(maps.draw(0, first, last))
-        return slabs.norm_relu_conv(x, self.norm, self.head, plus=logits, out=logits, moments=moments)
+        logits = slabs.empty((1, 1, *prepared.shape[2:]), torch.float32, x.device)
+
+        def draw(first: int, last: int) -> Tensor:
+            drawn = maps.draw(0, first, last)
+            logits[:, :, first:last] = self._start(drawn)
+            return drawn
+
+        x = self.levels[0].in_slabs(x, prepared, None if maps is None else draw, moments)
+        plus = None if maps is None else logits
+        return slabs.norm_relu_conv(x, self.norm, self.head, plus=plus, out=logits, moments=moments)
 
     def _start(self, maps: Tensor) -> Tensor:
         """The logits that the maps (N, len(MAPS), Z, Y, X) alone give, (N, 1, Z, Y, X)."""
