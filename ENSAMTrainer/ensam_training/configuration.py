@@ -59,7 +59,7 @@ class TrainingConfig:
     muon_lr: float = 0.01
     muon_decay: float = 0.02
     adam_lr: float = 1e-3
-    rest_lr: float = 1e-3
+    rest_lr: float = 3e-3
     schedule: Literal["linear", "halving"] = "linear"
     warmup_steps: int = 100
     accumulate: int = 1

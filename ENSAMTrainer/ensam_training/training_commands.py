@@ -88,7 +88,7 @@ def _add_training(run: argparse.ArgumentParser, default_minutes: float) -> None:
 
 def _add_rates(run: argparse.ArgumentParser) -> None:
     run.add_argument("--muon-lr", type=float, default=0.01, help="of Muon (%(default)s)")
-    run.add_argument("--rest-lr", type=float, default=1e-3, help="of AdamW beside Muon (%(default)s)")
+    run.add_argument("--rest-lr", type=float, default=3e-3, help="of AdamW beside Muon (%(default)s)")
     run.add_argument("--adam-lr", type=float, default=1e-3, help="of AdamW for all (%(default)s)")
 
 
