@@ -81,7 +81,7 @@ class RoundsLoss(nn.Module):
     def _deep_loss(self, targets: Tensor) -> Tensor | float:
         """The sum over the coarser levels of the last decoding."""
         loss, shares = 0.0, targets
-        for head, x in zip(self.heads, reversed(self._coarse), strict=False):
+        for head, x in zip(self.heads, reversed(self._coarse), strict=True):
             shares = F.avg_pool3d(shares, 2)
             loss = loss + segmentation_loss(head(x).float(), shares)
         return loss
