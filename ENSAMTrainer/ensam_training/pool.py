@@ -19,6 +19,7 @@ from tqdm import tqdm
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _WATCH_SECONDS = 1.0
+_GRACE_SECONDS = 5.0  # enough to hand over the windows of a step that is begun
 _WORTH_A_PROCESS = 8  # items; starting a process costs about as much as reading a few volumes
 
 
@@ -30,14 +31,15 @@ def processors() -> int:
 
 
 def serve_parent(_worker: int) -> None:
-    """Called in a worker process of torch: it goes on until its parent ends.
+    """Called in a worker process of torch: signals that end its parent politely leave it time for that.
 
-    Ctrl+C and a cluster's SIGTERM reach all processes of a run, which ends between two steps and for which a
-    dead worker is an error. The second SIGTERM is the parent's own.
+    Ctrl+C and a cluster's SIGTERM reach all processes of a run, which ends between two steps. To torch a
+    worker that dies of a signal is an error; one that leaves by itself, once the windows of the step are
+    handed over, is not. It has to leave: at the end of a run that failed its parent waits for it.
     """
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, _frame: signal.signal(number, signal.SIG_DFL))
+    signal.signal(signal.SIGTERM, lambda *_: threading.Timer(_GRACE_SECONDS, os._exit, (0,)).start())
 
 
 def end_with_parent() -> None:

@@ -335,6 +335,21 @@ def test_memory_of_a_step_is_kept_for_the_next():
         assert subprocess.check_output(command, env=environment, text=True).strip() == kept
 
 
+def test_a_run_that_fails_does_not_wait_for_its_workers_for_ever():
+    code = """if True:
+        from torch.utils.data import DataLoader
+        from ensam_training import pool
+        pool._GRACE_SECONDS = 0.1
+        # The error holds the loader until the interpreter's end, which stops the workers by a signal.
+        loader = iter(DataLoader(range(1000), None, num_workers=2, worker_init_fn=pool.serve_parent))
+        next(loader)
+        raise ValueError("unforeseen")
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60)
+    assert b"unforeseen" in done.stderr
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_that_is_told_to_stop_saves_and_goes_on_later(a_whole_run, tmp_path, monkeypatch, workers):
     folder, config, _ = a_whole_run
