@@ -163,7 +163,7 @@ class Answers:
         masks = {q.segment_id: q.answer(results.get(q.segment_id), grid) for q in asking.questions}
         held_back = self.writer.write(target.segmentation, target.volume, masks)
         written = {q.segment_id: self._remember(target, q) for q in asking.questions}
-        return written, held_back / max(1, sum(int(mask.mask.sum()) for mask in masks.values()))
+        return written, held_back / max(1, sum(mask.count for mask in masks.values()))
 
     def _remember(self, target: Target, question: Question) -> Written:
         # Masking and the other segments may have kept voxels back: what counts is what is there.

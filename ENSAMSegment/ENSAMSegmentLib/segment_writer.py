@@ -166,7 +166,7 @@ class SegmentWriter:
                 lost = contested.without(
                     voxels_near(segment, matrix, contested).common(voxels_near(rival, matrix, contested))
                 )
-                held_back += int(lost.mask.sum())
+                held_back += lost.count
                 voxels = voxels.without(lost)
             if self._is_masked():
                 # Where editing is restricted the logic keeps old voxels only within the modifier's extent.

@@ -48,6 +48,11 @@ class MaskCrop:
         return whole
 
     @property
+    def count(self) -> int:
+        """The number of voxels in the mask."""
+        return int(np.count_nonzero(self.mask))
+
+    @property
     def slices(self) -> tuple[slice, slice, slice]:
         """Where the crop lies in the volume."""
         return tuple(slice(at, at + size) for at, size in zip(self.offset, self.mask.shape, strict=True))

@@ -12,9 +12,9 @@ from scipy.spatial import ConvexHull
 from ensam.geometry import Grid
 from ensam.masks import MaskCrop
 
-DIRECTIONS = (
-    16  # in which every slice is gauged before the few that may hold the longest diameter are measured
-)
+# In so many directions the slices are gauged, in more those that are left, before the few that may still hold
+# the longest diameter are measured.
+DIRECTIONS = (16, 64)
 _EQUAL = 1 - 1e-9  # lengths this close differ by rounding alone
 # The middles of a voxel's four edges in its slice, (y, x).
 _EDGES = np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5)])
@@ -84,35 +84,46 @@ def fingerprint(mask: MaskCrop) -> str:
 def millilitres(mask: MaskCrop, grid: Grid) -> float:
     """The volume of a mask's voxels."""
     voxel_mm3 = abs(float(np.linalg.det(grid.ijk_to_ras[:3, :3])))
-    return int(np.count_nonzero(mask.mask)) * voxel_mm3 / 1000
+    return mask.count * voxel_mm3 / 1000
 
 
 def _promising_slices(mask: np.ndarray, plane: np.ndarray) -> list[tuple[int, np.ndarray]]:
     """The slices that may hold the longest diameter: index and the ends of its rows, (N, 2) voxels (y, x).
 
-    The width in a direction is never more than the diameter, and in the nearest of DIRECTIONS hardly less.
+    The width in a direction is never more than the diameter, and in the nearest of many hardly less.
     """
     k, y = np.nonzero(mask.any(axis=2))
     rows = mask[k, y]
     first, last = rows.argmax(axis=1), rows.shape[1] - 1 - rows[:, ::-1].argmax(axis=1)
     ends = np.stack((y, first), axis=1), np.stack((y, last), axis=1)
+    for directions in DIRECTIONS:
+        kept = _of_slices_that_may_be_longest(k, ends, plane, directions)
+        k, ends = k[kept], tuple(side[kept] for side in ends)
+    promising = {}
     slices, starts = np.unique(k, return_index=True)
-    angles = np.arange(DIRECTIONS) * math.pi / DIRECTIONS
+    for index, *sides in zip(slices, *(np.split(side, starts[1:]) for side in ends), strict=True):
+        own = np.concatenate(sides)
+        # Of slices with the same ends, a painted cylinder's, the first one speaks for all.
+        promising.setdefault(own.tobytes(), (int(index), own))
+    return list(promising.values())
+
+
+def _of_slices_that_may_be_longest(
+    k: np.ndarray, ends: tuple[np.ndarray, np.ndarray], plane: np.ndarray, directions: int
+) -> np.ndarray:
+    """Which rows are of slices whose widths in so many directions allow them the longest diameter.
+
+    k: the slice of each row, ascending; ends: the voxels (y, x) at a row's ends, (N, 2) each.
+    """
+    _, starts, counts = np.unique(k, return_index=True, return_counts=True)
+    angles = np.arange(directions) * math.pi / directions
     steps = plane @ (np.cos(angles), np.sin(angles))  # of one voxel, along each direction
     along = [side @ steps for side in ends]
-    low, high = (
-        np.minimum.reduceat(np.minimum(*along), starts),
-        np.maximum.reduceat(np.maximum(*along), starts),
-    )
+    low = np.minimum.reduceat(np.minimum(*along), starts)
+    high = np.maximum.reduceat(np.maximum(*along), starts)
     widest = (high - low + np.abs(steps).max(axis=0)).max(axis=1)
-    limit = widest.max() * math.cos(math.pi / (2 * DIRECTIONS)) * _EQUAL
-    promising = {}
-    for index in np.flatnonzero(widest >= limit):
-        part = slice(starts[index], starts[index + 1] if index + 1 < len(starts) else None)
-        own = np.concatenate([side[part] for side in ends])
-        # Of slices with the same ends, a painted cylinder's, the first one speaks for all.
-        promising.setdefault(own.tobytes(), (int(slices[index]), own))
-    return list(promising.values())
+    promising = widest >= widest.max() * math.cos(math.pi / (2 * directions)) * _EQUAL
+    return np.repeat(promising, counts)
 
 
 def _diameters(ends: np.ndarray, plane: np.ndarray) -> tuple[float, float]:
