@@ -2,8 +2,9 @@
 
 torchrun starts the processes:
 
-    torchrun --nproc-per-node 4 -m ensam_training train DATA -o STATE --accumulate 4
+    torchrun --nproc-per-node 4 -m -- ensam_training train DATA -o STATE --accumulate 4
 
+(Without the -- it takes --start for an option of its own.)
 Each takes its share of the step's windows, whose number --accumulate is for all together. With a limit in
 steps the result does not depend on how many there are but for rounding. With one in minutes it does: the same
 windows follow one another and all processes take the same rate at a step, that of process 0's clock, but how

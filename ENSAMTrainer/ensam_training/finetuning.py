@@ -71,7 +71,8 @@ def divide(cases: Sequence[Case], share: float, seed: int, test: Sequence[Case] 
     training = [_with_objects(c, [n for n in c.objects if (i, n) in kept]) for i, c in enumerate(cases)]
     validation = [_with_objects(c, [n for n in c.objects if (i, n) not in kept]) for i, c in enumerate(cases)]
     divided = held_out(_not_empty(training), _not_empty(validation), test)
-    warning = "All cases are of one patient: other objects of it are held out, but no other patient."
+    # Cases of one saved scene count as one patient's, whose they may not all be.
+    warning = "All cases count as one patient's: other objects of them are held out, but no other patient."
     return FinetuningData(divided.training, divided.validation, divided.test, warning)
 
 

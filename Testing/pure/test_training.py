@@ -7,6 +7,7 @@ import pytest
 import torch
 from ensam.errors import InputError
 from ensam.network import ENSAM, NetworkConfig
+from ensam_training import rounds
 from ensam_training import trainer as trainer_module
 from ensam_training.configuration import Limit, TrainingConfig
 from ensam_training.dead_layers import hardly_learning
@@ -269,7 +270,7 @@ def trainer_of(seed=0, **changes):
 
 @pytest.fixture(autouse=True)
 def in_single_precision(monkeypatch):
-    monkeypatch.setattr(trainer_module, "precision", lambda device, shape: nullcontext())
+    monkeypatch.setattr(rounds, "precision", lambda device, shape: nullcontext())
 
 
 def test_the_loss_falls_on_a_window_seen_again_and_again(a_sample):
@@ -380,7 +381,7 @@ def no_gradient_is_finite(monkeypatch):
     def lost(logits, target):
         return (logits * float("nan")).mean()
 
-    monkeypatch.setattr(trainer_module, "segmentation_loss", lost)
+    monkeypatch.setattr(rounds, "segmentation_loss", lost)
 
 
 def test_a_step_whose_gradients_are_not_finite_leaves_the_weights_alone(a_sample, no_gradient_is_finite):

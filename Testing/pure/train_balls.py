@@ -12,7 +12,7 @@ from unittest import mock
 
 import torch
 from ensam.network import NetworkConfig
-from ensam_training import trainer as trainer_module
+from ensam_training import rounds
 from ensam_training import training as training_module
 from ensam_training.configuration import Limit, TrainingConfig
 from ensam_training.distributed import team
@@ -28,7 +28,7 @@ def train_balls(folder: Path, steps: int = 3) -> None:
     torch.set_num_threads(1)
     with (
         mock.patch.object(training_module, "WindowSampler", BallWindows),
-        mock.patch.object(trainer_module, "precision", lambda device, shape: nullcontext()),
+        mock.patch.object(rounds, "precision", lambda device, shape: nullcontext()),
     ):
         training_module.train(
             NetworkConfig(**TINY),
