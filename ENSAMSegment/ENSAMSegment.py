@@ -121,6 +121,8 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._effects = slicer.qSlicerSegmentEditorEffectFactory.instance()
         self._effects.connect("effectRegistered(QString)", self.onEffectRegistered)
         self.initializeParameterNode()
+        if self.parent.isEntered:  # reloaded: nobody enters then
+            self.enter()
 
     def cleanup(self) -> None:
         """The module is unloaded or reloaded."""

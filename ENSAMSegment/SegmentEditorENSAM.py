@@ -23,7 +23,7 @@ class SegmentEditorENSAM(ScriptedLoadableModule):
         parent.hidden = True
         parent.helpText = _("This hidden module registers the Segment Editor effect ENSAM.")
         parent.helpText += self.getDefaultModuleDocumentationLink()
-        parent.acknowledgementText = ""
+        parent.acknowledgementText = _("See the module ENSAM Segment, whose panel the effect shows.")
         slicer.app.connect("startupCompleted()", self.registerEditorEffect)
 
     def registerEditorEffect(self) -> None:

@@ -74,6 +74,8 @@ class ENSAMTrainerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = self._makeLogic()
         self.panel = TrainerPanel(self.logic, installer())
         self.layout.addWidget(self.panel.widget)
+        if self.parent.isEntered:  # reloaded: nobody enters then
+            self.enter()
 
     def cleanup(self) -> None:
         """The module is unloaded or reloaded."""

@@ -36,8 +36,8 @@ class Shortcuts:
         """Turn the keys off."""
         for shortcut, action in self._installed:
             shortcut.disconnect("activated()", action)
-            # It is deleted later, and until then would take the key from the next one.
+            # It is deleted later, since this may be what its key asked for, and until then would take the key
+            # from the next one. Without its parent PythonQt would delete it at once.
             shortcut.enabled = False
-            shortcut.setParent(None)
             shortcut.deleteLater()
         self._installed.clear()

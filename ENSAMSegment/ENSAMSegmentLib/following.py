@@ -215,6 +215,7 @@ class SegmentFollower(Choosing):
             is_drawing = self.placing == BOX
             if self.placing:
                 self._placement.stop()
+            self._placement.give_back()
             self._leave(is_drawing=is_drawing)
             self._active = False
             self._watch.stop()

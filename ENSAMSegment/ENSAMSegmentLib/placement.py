@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import slicer
 
 from .scene_nodes import singleton
+
+
+@contextmanager
+def place_node_kept(scene: slicer.vtkMRMLScene) -> Iterator[None]:
+    """Slicer lets the next clicks go to each new node of markups: here they go on to where they went."""
+    selection = singleton(scene, "vtkMRMLSelectionNode", "Singleton")
+    before = _place_node(selection)
+    try:
+        yield
+    finally:
+        _set_place_node(selection, *before)
 
 
 class Placement:
@@ -12,21 +26,46 @@ class Placement:
 
     def __init__(self, scene: slicer.vtkMRMLScene) -> None:
         self._selection = singleton(scene, "vtkMRMLSelectionNode", "Singleton")
+        self._own_id, self._others = "", ("", "")
         self.interaction = singleton(scene, "vtkMRMLInteractionNode", "Singleton")
 
     def start(self, node: slicer.vtkMRMLMarkupsNode, persistent: bool) -> None:
         """From now on clicks in slice and 3D views place points of this node; once, or until it is ended."""
-        self._selection.SetReferenceActivePlaceNodeClassName(node.GetClassName())
-        self._selection.SetActivePlaceNodeID(node.GetID())
+        if not self._is_own():
+            self._others = _place_node(self._selection)
+        self._own_id = node.GetID()
+        _set_place_node(self._selection, node.GetClassName(), self._own_id)
         self.interaction.SetPlaceModePersistence(persistent)
         self.interaction.SetCurrentInteractionMode(self.interaction.Place)
 
     def stop(self) -> None:
         """Clicks move the views again."""
         self.interaction.SwitchToViewTransformMode()
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Slicer's own place button places again what it placed before."""
+        if self._is_own():
+            class_name, node_id = self._others
+            still_there = self._selection.GetScene().GetNodeByID(node_id) is not None if node_id else False
+            _set_place_node(self._selection, class_name, node_id if still_there else "")
+        self._own_id = ""
 
     def node_id(self) -> str:
         """The node that clicks go to, "" outside place mode."""
         if self.interaction.GetCurrentInteractionMode() != self.interaction.Place:
             return ""
         return self._selection.GetActivePlaceNodeID() or ""
+
+    def _is_own(self) -> bool:
+        return bool(self._own_id) and self._selection.GetActivePlaceNodeID() == self._own_id
+
+
+def _place_node(selection: slicer.vtkMRMLSelectionNode) -> tuple[str, str]:
+    """The class and the ID of the node that clicks go to in place mode, "" for none."""
+    return selection.GetActivePlaceNodeClassName() or "", selection.GetActivePlaceNodeID() or ""
+
+
+def _set_place_node(selection: slicer.vtkMRMLSelectionNode, class_name: str, node_id: str) -> None:
+    selection.SetReferenceActivePlaceNodeClassName(class_name or None)
+    selection.SetActivePlaceNodeID(node_id or None)

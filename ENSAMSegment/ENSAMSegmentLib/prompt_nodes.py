@@ -17,6 +17,7 @@ from ensam.errors import PromptError
 from ensam.prompts import Box, Point, PromptSet, Vector
 
 from .markups import muted_from_nodes, prompts_from_nodes, set_box
+from .placement import place_node_kept
 from .prompt_style import BACKGROUND, BOX, FOREGROUND, KINDS, node_name, style
 from .scene_nodes import remove
 from .translation import tr as _
@@ -264,7 +265,9 @@ class PromptNodes:
         return node_name(segment.GetName(), kind)
 
     def _add(self, kind: str) -> slicer.vtkMRMLMarkupsNode:
-        node = self.volume.GetScene().AddNewNodeByClass(_CLASSES[kind], self._name(kind))
+        scene = self.volume.GetScene()
+        with place_node_kept(scene):
+            node = scene.AddNewNodeByClass(_CLASSES[kind], self._name(kind))
         node.SetAttribute(_KIND, kind)
         node.SetAttribute(_SEGMENT, self.segment_id)
         node.SetNodeReferenceID(_REFERENCE, self.segmentation.GetID())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +107,7 @@ class SegmentWriter:
         if editor.GetSegmentationNode() is segmentation:
             self._save_state()
         self._errors.clear()
-        with self._settings_kept():
+        with self._settings_kept(), _rendering_paused():
             editor.SetAndObserveSegmentationNode(segmentation)
             # Slicer keeps apart what it must not overwrite, and doesn't search where it may not. To overwrite
             # it goes through each other segment, and enlarges it to hold this one while it does.
@@ -168,7 +168,7 @@ class SegmentWriter:
                 )
                 held_back += lost.count
                 voxels = voxels.without(lost)
-            if self._is_masked():
+            if self.is_masked:
                 # Where editing is restricted the logic keeps old voxels only within the modifier's extent.
                 voxels = voxels.padded_to(voxels_of(segment))
             writes.append(_Write(segment_id, image_of(voxels, matrix), overwrites, held_back))
@@ -185,7 +185,9 @@ class SegmentWriter:
             return [one for one in segments if display is not None and display.GetSegmentVisibility(one)]
         return segments
 
-    def _is_masked(self) -> bool:
+    @property
+    def is_masked(self) -> bool:
+        """Whether the editable area, or a range of intensities, limits what is written."""
         editor = self._logic.GetSegmentEditorNode()
         everywhere = slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
         return editor.GetMaskMode() != everywhere or editor.GetSourceVolumeIntensityMask()
@@ -197,7 +199,7 @@ class SegmentWriter:
         writes: list[_Write],
     ) -> None:
         """Refuse what the logic would refuse or ignore half-way."""
-        if not self._is_masked():
+        if not self.is_masked:
             return
         editor, node = self._logic.GetSegmentEditorNode(), slicer.vtkMRMLSegmentationNode
         name = segmentation.GetName()
@@ -291,3 +293,8 @@ def _ensure_reference_geometry(
     logic = slicer.vtkSlicerSegmentEditorLogic
     if not logic.GetReferenceImageGeometryStringFromSegmentation(segmentation.GetSegmentation()):
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+
+
+def _rendering_paused() -> AbstractContextManager:
+    """No view is drawn in between: it would show half of an answer, and take its time for that."""
+    return nullcontext() if getattr(slicer, "app", None) is None else slicer.util.RenderBlocker()

@@ -54,14 +54,18 @@ def working(job: Job) -> Status:
     return Status("working", text, detail, min(0.95, seconds / job.expected_s))
 
 
-def done(job: Job | None, held_back: float) -> Status:
+def done(job: Job | None, held_back: float, is_masked: bool) -> Status:
     """What there is to say of an update beside its measures: what the answer had to make do with, that other
-    segments kept a good share of the new mask, from 0 to 1, and behind it the window and the grey values."""
+    segments kept a good share of the new mask, from 0 to 1, that the editable area limits it, and behind it
+    the window and the grey values."""
     results = job.results if job else ()
     notes = [warning for result in results for warning in result.warnings]
     if held_back > WORTH_SAYING:
         text = _("Other segments kept {percent} % of it: to overwrite them untick 'Other segments keep ...'.")
         notes.append(text.format(percent=round(100 * held_back)))
+    if is_masked:
+        # The module's panel shows no such settings unless an editing tool is in use.
+        notes.append(_("Only the editable area was written: see 'Masking', below any editing tool."))
     text = " ".join([_("Done."), *dict.fromkeys(notes)])
     if job is None:
         return Status("done", text)

@@ -161,7 +161,7 @@ class Updates:
         self._measured = _Voxels(target, shown)
         self._tint.show(target.volume, self.last_change)
         self._tint_until = time.monotonic() + TINT_S
-        self.say(status.done(asking.job, held_back))
+        self.say(status.done(asking.job, held_back, self.answers.writer.is_masked))
 
 
 class _Voxels:

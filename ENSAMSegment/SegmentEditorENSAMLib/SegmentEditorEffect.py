@@ -91,6 +91,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def updateGUIFromMRML(self) -> None:
         """The editor's node has changed."""
         if self.panel is not None:
+            # A scene that was saved without them has replaced the node's contents, and tells no one.
+            self.setMRMLDefaults()
             options = {
                 name: self.scriptedEffect.parameter(name)
                 if isinstance(default, str)

@@ -141,7 +141,7 @@ def test_another_effect_ends_placing_and_hides_the_prompts(an_editor, a_main_win
     assert {s.key.toString() for s in a_main_window.findChildren(qt.QShortcut)} == {"N", "D", "F", "B"}
     an_editor.setActiveEffect(None)
     assert interaction_node().GetCurrentInteractionMode() == interaction_node().ViewTransform
-    assert not a_main_window.findChildren(qt.QShortcut)
+    assert not any(s.enabled for s in a_main_window.findChildren(qt.QShortcut))
     assert effect.logic.placing == ""
 
 
@@ -204,6 +204,19 @@ def test_activating_again_keeps_the_logic_and_another_node_brings_another(an_edi
     assert panel.logic is effect.logic
 
 
+def test_a_scene_without_its_options_has_the_usual_ones(an_editor):
+    from ENSAMSegmentGUI.options import DEFAULT_OPTIONS
+
+    effect = activate(an_editor)
+    effect.panel.ui.togetherCheckBox.click()
+    node = an_editor.mrmlSegmentEditorNode()
+    for name in list(node.GetAttributeNames()):
+        node.RemoveAttribute(name)  # a loaded scene's node takes the place of this one's contents
+    effect.updateGUIFromMRML()
+    assert effect.panel.options() == DEFAULT_OPTIONS
+    assert effect.logic.keep_others and effect.logic.auto_update and effect.logic.intensity == "auto"
+
+
 def test_closing_the_scene_while_it_is_active(an_editor, an_application, pump):
     effect = activate(an_editor)
     effect.panel.ui.newSegmentButton.click()
@@ -223,7 +236,7 @@ def test_cleanup_leaves_nothing_connected(an_editor, a_main_window, pump):
     effect.cleanup()
     assert effect.panel is None
     assert effect.logic is None
-    assert not a_main_window.findChildren(qt.QShortcut)
+    assert not any(s.enabled for s in a_main_window.findChildren(qt.QShortcut))
     node = an_editor.mrmlSegmentEditorNode()
     before = node.GetAttribute("ENSAM.together")
     panel.ui.togetherCheckBox.checked = True

@@ -230,3 +230,12 @@ def test_the_modules_own_test_is_skipped_in_words_when_packages_are_missing(an_a
     monkeypatch.setattr(trainer_panel, "installer", lambda: missing)
     an_application.load_module(MODULE).ENSAMTrainerTest().runTest()
     assert an_application.dialogs.infos == ["Skipped: ENSAM needs MONAI."]
+
+
+def test_a_reloaded_module_hears_of_the_scene(an_entered_module, an_application, pump):
+    new = an_application.reload_module(an_entered_module)
+    before = looked(new)
+    an_application.scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    pump(lambda: looked(new) > before)
+    new.parent.exit()
+    new.cleanup()

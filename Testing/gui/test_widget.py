@@ -365,7 +365,7 @@ def test_keys_live_only_while_the_module_is_shown(a_module, a_main_window):
 
     def keys():
         shortcuts = a_main_window.findChildren(qt.QShortcut)
-        return {shortcut.key.toString() for shortcut in shortcuts} & {"N", "D", "F", "B"}
+        return {shortcut.key.toString() for shortcut in shortcuts if shortcut.enabled} & {"N", "D", "F", "B"}
 
     assert keys() == set()
     a_module.parent.enter()
@@ -422,3 +422,12 @@ def test_the_modules_own_test_is_skipped_in_words_without_torch(an_application, 
     monkeypatch.setattr(install, "describe", lambda: "ENSAM needs PyTorch.")
     an_application.load_module(MODULE).ENSAMSegmentTest().runTest()
     assert an_application.dialogs.infos == ["Skipped: ENSAM needs PyTorch."]
+
+
+def test_a_reloaded_module_works_at_once(an_entered_module, an_application, pump):
+    new = an_application.reload_module(an_entered_module)
+    new.panel.ui.newSegmentButton.click()
+    wait_for_answer(new, pump, lambda: new.logic.set_box(CENTRE, (20.0, 16.0, 20.0)))
+    assert new.logic.measures.volume_ml > 0
+    new.parent.exit()
+    new.cleanup()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
-from ENSAMSegmentLib.prompt_nodes import BACKGROUND, BOX, FOREGROUND, prompt_nodes
+from ENSAMSegmentLib.prompt_nodes import BACKGROUND, BOX, FOREGROUND, prompt_nodes, segment_of
 
 from .conftest import SHAPE
 from .nodes import add_transform
@@ -185,3 +185,81 @@ def test_the_user_learns_that_another_segment_kept_the_voxels(a_logic):
     a_logic.keep_others = False
     click(a_logic)
     assert voxels_of(a_logic).any() and a_logic.status.text == "Done."
+
+
+# Slicer lets the next clicks go to each new node of markups
+
+
+def test_a_point_that_changes_sides_leaves_the_tool_as_it_is(a_logic):
+    node = a_logic.start_placing(FOREGROUND)
+    click(a_logic)
+    a_logic.flip(next(row for row in a_logic.prompt_rows() if row.kind == FOREGROUND))
+    assert a_logic.placing == FOREGROUND and _place_node() == ("vtkMRMLMarkupsFiducialNode", node.GetID())
+
+
+def test_prompts_of_other_segments_leave_the_tool_as_it_is(a_logic, an_mrml_scene):
+    click(a_logic)
+    first = a_logic.segment_id
+    a_logic.add_segment("second")
+    for left in prompt_nodes(a_logic.segmentation):
+        an_mrml_scene.RemoveNode(left)  # as in a file that was saved without them
+    a_logic.together = True
+    node = a_logic.start_placing(FOREGROUND)
+    click(a_logic, np.add(CENTRE, (12, 0, 0)))
+    assert first in {segment_of(other) for other in prompt_nodes(a_logic.segmentation)}
+    assert a_logic.placing == FOREGROUND and _place_node()[1] == node.GetID()
+
+
+@pytest.mark.parametrize("ends", ["stop_placing", "deactivate"])
+def test_slicers_place_button_places_again_what_it_placed_before(a_logic, an_mrml_scene, ends):
+    curve = an_mrml_scene.AddNewNodeByClass("vtkMRMLMarkupsCurveNode")
+    assert _place_node() == ("vtkMRMLMarkupsCurveNode", curve.GetID())
+    a_logic.start_placing(FOREGROUND)
+    a_logic.start_placing(BACKGROUND)
+    getattr(a_logic, ends)()
+    assert _place_node() == ("vtkMRMLMarkupsCurveNode", curve.GetID())
+
+
+def test_a_node_that_is_gone_is_not_placed_again(a_logic, an_mrml_scene):
+    curve = an_mrml_scene.AddNewNodeByClass("vtkMRMLMarkupsCurveNode")
+    a_logic.start_placing(FOREGROUND)
+    an_mrml_scene.RemoveNode(curve)
+    a_logic.deactivate()
+    assert _place_node() == ("vtkMRMLMarkupsCurveNode", "")
+
+
+def _place_node():
+    selection = slicer.mrmlScene.GetSingletonNode("Singleton", "vtkMRMLSelectionNode")
+    return selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID() or ""
+
+
+def test_the_user_learns_that_the_editable_area_limits_the_mask(a_logic):
+    draw_box(a_logic)
+    assert "editable area" not in a_logic.status.text
+    a_logic._editor.SourceVolumeIntensityMaskOn()
+    a_logic._editor.SetSourceVolumeIntensityMaskRange(-10, 2000)
+    click(a_logic)
+    assert "Only the editable area was written" in a_logic.status.text
+
+
+def test_no_view_is_drawn_while_segments_are_written(a_logic, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(slicer, "app", object(), raising=False)
+    monkeypatch.setattr(
+        slicer.util, "RenderBlocker", lambda: _Blocker(drawn, lambda: voxels_of(a_logic).any())
+    )
+    draw_box(a_logic)
+    assert drawn == [("paused", False), ("goes on", True)]
+
+
+class _Blocker:
+    """Notes when drawing stops and goes on, and what there is to see then."""
+
+    def __init__(self, notes, seen):
+        self.notes, self.seen = notes, seen
+
+    def __enter__(self):
+        self.notes.append(("paused", bool(self.seen())))
+
+    def __exit__(self, *_ignored):
+        self.notes.append(("goes on", bool(self.seen())))

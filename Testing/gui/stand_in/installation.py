@@ -117,6 +117,15 @@ class Application:
         panel.python_self.setup()
         return panel.python_self
 
+    def reload_module(self, widget: Any) -> Any:
+        """Slicer's "Reload": a new Python widget in the same panel, which isn't entered anew. Returns it."""
+        panel = implementation_of(widget.parent)
+        widget.cleanup()
+        panel.python_self = type(widget)(widget.parent)
+        panel.python_self.cleanup = _once(panel.python_self.cleanup)
+        panel.python_self.setup()
+        return panel.python_self
+
     def forget_modules(self) -> None:
         """Let the next test load modules afresh."""
         for name in self._host.moduleManager().modulesNames():
