@@ -46,7 +46,8 @@ class Process:
                 )
             ) from error
         if hasattr(os, "setpriority"):
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICE)
+            # Of the group: Slicer's Python is started by a launcher.
+            os.setpriority(os.PRIO_PGRP, self._process.pid, _NICE)
 
     @property
     def exit_code(self) -> int | None:
