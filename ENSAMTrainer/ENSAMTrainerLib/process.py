@@ -47,7 +47,8 @@ class Process:
             ) from error
         if hasattr(os, "setpriority"):
             # Of the group: Slicer's Python is started by a launcher.
-            os.setpriority(os.PRIO_PGRP, self._process.pid, _NICE)
+            nice = max(_NICE, os.getpriority(os.PRIO_PROCESS, 0))  # less is not for users to ask
+            os.setpriority(os.PRIO_PGRP, self._process.pid, nice)
 
     @property
     def exit_code(self) -> int | None:

@@ -23,7 +23,7 @@ from ensam_training.__main__ import main
 from ensam_training.recipe import ARGUMENTS, unfinished
 from ensam_training.run_folder import Comparison, Outcome, Progress, Reporter
 from ENSAMTrainerLib.logic import CHECKPOINT_KEY
-from ENSAMTrainerLib.process import Process
+from ENSAMTrainerLib.process import Process, last_words
 from ENSAMTrainerLib.values import Judgement, TrainingChoice
 from pure.tiny import write_checkpoint
 
@@ -529,3 +529,19 @@ def test_a_real_process_is_killed_and_resumed_to_the_end(an_mrml_scene, tmp_path
     # Patience may end it before its 60 steps.
     assert logic.judgement.verdict and steps < logic._runs.outcome.steps <= 60
     assert len(logic.judgement.comparisons) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows takes the priority at the start")
+def test_what_a_launcher_starts_gives_way_to_the_views_too(tmp_path):
+    launcher = tmp_path / "PythonSlicer"
+    launcher.write_text("#!/bin/sh\nsleep 30 &\necho $!\nwait\n", encoding="utf-8")
+    launcher.chmod(0o755)
+    process = Process(launcher, [], tmp_path / "log.txt")
+    try:
+        deadline = time.monotonic() + 10
+        while not last_words(tmp_path / "log.txt") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, int(last_words(tmp_path / "log.txt"))) == max(5, own)
+    finally:
+        process.kill()
