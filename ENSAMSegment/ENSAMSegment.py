@@ -92,6 +92,7 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._editorNode = None
         self._parameterNode = None
         self._parameterNodeGuiTag = None
+        self._imported = None  # what is selected when a scene has been imported
 
     def setup(self) -> None:
         """Build the panel. Nothing is installed here, and nothing runs."""
@@ -114,9 +115,13 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.layout.addWidget(self.editor)
         self.panel.ui.intensityComboBox.connect("currentIndexChanged(int)", self.onIntensityChosen)
 
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneChanged)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneChanged)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneChanged)
+        # At the end of an import the editor's lists are filled anew, which loses what is selected in them, and
+        # later the editor takes over what they show (Slicer issue 4570): before the one, and after the other.
+        self.addObserver(scene, scene.EndImportEvent, self.onImported, priority=1.0)
+        self.addObserver(scene, scene.EndBatchProcessEvent, self.onImportSettled, priority=-1.0)
         # Extensions register their effects late; if this module is the first shown, so do Slicer's own.
         self._effects = slicer.qSlicerSegmentEditorEffectFactory.instance()
         self._effects.connect("effectRegistered(QString)", self.onEffectRegistered)
@@ -174,6 +179,19 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.parent.isEntered:
             self.followScene()
             self._show()
+
+    def onImported(self, caller: object, event: object) -> None:
+        """A scene was loaded, or added to this one."""
+        from ENSAMSegmentGUI.editor_node import Selection
+
+        self._imported = Selection.of(self._editorNode)
+
+    def onImportSettled(self, caller: object, event: object) -> None:
+        """The editor has done what it does after an import."""
+        selection, self._imported = self._imported, None
+        if selection is not None:
+            selection.select(self._editorNode)
+            self.onSceneChanged(caller, event)
 
     def followScene(self) -> None:
         """Take over the nodes that the scene has now."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import slicer
 from ENSAMSegmentLib.scene_nodes import singleton
 from ENSAMSegmentLib.segments import add_segmentation
@@ -14,6 +16,28 @@ _SLICERS_TAG = "SegmentEditor"
 _CLASS = "vtkMRMLSegmentEditorNode"
 
 
+class Selection(NamedTuple):
+    """What a segment editor node has selected."""
+
+    segmentation: slicer.vtkMRMLSegmentationNode | None
+    volume: slicer.vtkMRMLScalarVolumeNode | None
+    segment_id: str
+
+    @classmethod
+    def of(cls, node: slicer.vtkMRMLSegmentEditorNode) -> Selection:
+        """What this node has selected now."""
+        return cls(node.GetSegmentationNode(), node.GetSourceVolumeNode(), node.GetSelectedSegmentID() or "")
+
+    def select(self, node: slicer.vtkMRMLSegmentEditorNode) -> None:
+        """Select the same in this node; nothing without a segmentation."""
+        if self.segmentation is None or self.segmentation.GetScene() is None:
+            return
+        # In this order: an editor widget answers a new segmentation with its image and its first segment.
+        node.SetAndObserveSegmentationNode(self.segmentation)
+        node.SetAndObserveSourceVolumeNode(self.volume)
+        node.SetSelectedSegmentID(self.segment_id)
+
+
 def editor_node() -> slicer.vtkMRMLSegmentEditorNode:
     """The module's segment editor node; it is made if the scene has none."""
     return singleton(slicer.mrmlScene, _CLASS, SINGLETON_TAG)
@@ -23,14 +47,14 @@ def take_over(node: slicer.vtkMRMLSegmentEditorNode) -> None:
     """Go on with what the Segment Editor has selected."""
     theirs = slicer.mrmlScene.GetSingletonNode(_SLICERS_TAG, _CLASS)
     if theirs is not None:
-        _copy_selection(theirs, node)
+        Selection.of(theirs).select(node)
 
 
 def hand_over(node: slicer.vtkMRMLSegmentEditorNode) -> None:
     """Let the Segment Editor go on with what is selected here."""
     theirs = slicer.mrmlScene.GetSingletonNode(_SLICERS_TAG, _CLASS)
     if theirs is not None:
-        _copy_selection(node, theirs)
+        Selection.of(node).select(theirs)
 
 
 def select_what_is_shown(node: slicer.vtkMRMLSegmentEditorNode) -> None:
@@ -46,15 +70,6 @@ def select_what_is_shown(node: slicer.vtkMRMLSegmentEditorNode) -> None:
         name = _("{volume} segmentation").format(volume=volume.GetName())
         node.SetAndObserveSegmentationNode(_segmentation_of(volume) or add_segmentation(volume, name))
     node.SetAndObserveSourceVolumeNode(volume)
-
-
-def _copy_selection(source: slicer.vtkMRMLSegmentEditorNode, target: slicer.vtkMRMLSegmentEditorNode) -> None:
-    if source.GetSegmentationNode() is None:
-        return
-    # In this order: an editor widget answers a new segmentation with its image and its first segment.
-    target.SetAndObserveSegmentationNode(source.GetSegmentationNode())
-    target.SetAndObserveSourceVolumeNode(source.GetSourceVolumeNode())
-    target.SetSelectedSegmentID(source.GetSelectedSegmentID())
 
 
 def _reference_volume(

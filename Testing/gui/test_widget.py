@@ -183,22 +183,43 @@ def test_the_selection_is_shared_with_the_segment_editor(an_entered_module, a_vo
 
 def test_a_scene_that_is_added_changes_no_selection(an_entered_module, an_application, a_volume, tmp_path):
     from ENSAMSegmentLib.segments import add_segmentation
-    from mrml.nodes import add_segment_editor
 
     scene, logic = an_application.scene, an_entered_module.logic
-    an_entered_module.panel.ui.newSegmentButton.click()
-    ours, our_segment = logic.segmentation, logic.segment_id
-    stale = add_segmentation(a_volume, "organs")
-    stale.GetSegmentation().AddEmptySegment("liver", "liver")
-    node = add_segment_editor(scene).GetSegmentEditorNode()
-    node.SetAndObserveSegmentationNode(stale)
-    node.SetAndObserveSourceVolumeNode(a_volume)
-    node.SetSelectedSegmentID("liver")
+    organs = add_segmentation(a_volume, "organs")  # not the first of the image's
+    for name in ("liver", "spleen"):  # nor the first of its segments
+        organs.GetSegmentation().AddEmptySegment(name, name)
+    logic.select(segmentation=organs, segment_id="spleen")
     path = tmp_path / "scene.mrml"
     path.write_text('<MRML version="Slicer4"></MRML>')
     scene.SetURL(str(path))
     assert scene.Import()
-    assert logic.segmentation is ours and logic.segment_id == our_segment
+    assert logic.segmentation is organs and logic.segment_id == "spleen" and logic.volume is a_volume
+    assert an_entered_module.editor.segmentationNode() is organs
+    assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 2
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+@pytest.mark.parametrize("clears", [True, False])
+def test_a_loaded_scene_brings_its_selection(a_module, an_application, a_volume, tmp_path, clears, is_shown):
+    from ENSAMSegmentLib.segments import add_segmentation
+
+    scene, url = an_application.scene, str(tmp_path / "scene.mrml")
+    a_module.parent.enter()
+    add_segmentation(a_volume, "lesions")
+    a_module.logic.select(a_volume, add_segmentation(a_volume, "organs"))
+    scene.SetURL(url)
+    assert scene.Commit()
+    if not is_shown:
+        a_module.parent.exit()
+    scene.Clear(False)
+    scene.SetURL(url)
+    assert scene.Connect() if clears else scene.Import()
+    if not is_shown:
+        a_module.parent.enter()
+    logic = a_module.logic
+    assert (logic.volume.GetName(), logic.segmentation.GetName()) == (a_volume.GetName(), "organs")
+    assert a_module.editor.segmentationNode() is logic.segmentation
+    a_module.parent.exit()
 
 
 def test_an_image_is_not_paired_with_the_segmentation_of_another(a_module, an_application, a_volume):

@@ -90,13 +90,9 @@ class qMRMLNodeComboBox(QWidget):
         self._observations.clear()
         self._scene = scene
         if scene is not None:
-            for event in (
-                scene.NodeAddedEvent,
-                scene.NodeRemovedEvent,
-                scene.EndCloseEvent,
-                scene.EndImportEvent,
-            ):
+            for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent):
                 self._observations.add(scene, event, self._refresh)
+            self._observations.add(scene, scene.EndImportEvent, self._fill_anew)
         self._refresh(selects_first=True)
         self.setEnabled(scene is not None)
 
@@ -154,6 +150,11 @@ class qMRMLNodeComboBox(QWidget):
         self._combo_box.blockSignals(blocked)
         if self._combo_box.currentData() != before:
             self._emit_current()
+
+    def _fill_anew(self) -> None:
+        """After an import Slicer's model removes all rows and adds them again: the choice is lost."""
+        self._combo_box.setCurrentIndex(0 if self._none_enabled else -1)
+        self._refresh()
 
     def _emit_current(self) -> None:
         node = self.currentNode()

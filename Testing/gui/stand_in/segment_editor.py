@@ -56,7 +56,7 @@ class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
         self._of_scene = Observations()
         self._of_logic = Observations()
         self._panel = panel = SegmentEditorPanel(self)
-        panel.segmentations.currentNodeChanged[object].connect(self.setSegmentationNode)
+        panel.segmentations.currentNodeChanged[object].connect(self._on_segmentation_chosen)
         panel.volumes.currentNodeChanged[object].connect(self.setSourceVolumeNode)
         panel.segments.itemSelectionChanged.connect(self._on_selection)
         panel.add.clicked.connect(lambda: self._logic.AddEmptySegment("", 0))
@@ -84,7 +84,7 @@ class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
         if scene is not None:
             self.setInteractionNode(scene.GetNodeByID("vtkMRMLInteractionNodeSingleton"))
             self._of_scene.add(scene, scene.EndCloseEvent, self._initialize_node)
-            self._of_scene.add(scene, scene.EndBatchProcessEvent, self.updateWidgetFromMRML)
+            self._of_scene.add(scene, scene.EndBatchProcessEvent, self._on_end_of_batch)
         self.updateWidgetFromMRML()
 
     def interactionNode(self) -> Any:
@@ -142,6 +142,22 @@ class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
 
     def segmentationNode(self) -> Any:
         return self._segmentation
+
+    def _on_segmentation_chosen(self, node: Any) -> None:
+        scene = self.mrmlScene()
+        if scene is not None and not scene.IsBatchProcessing():
+            self.setSegmentationNode(node)
+
+    def _on_end_of_batch(self) -> None:
+        """Slicer's editor takes over what its selectors show then."""
+        if self.mrmlScene() is None:
+            return
+        if self._node is not None:
+            if self._node.GetSegmentationNode() is not self._panel.segmentations.currentNode():
+                self.setSegmentationNode(self._panel.segmentations.currentNode())
+            if self._node.GetSourceVolumeNode() is not self._panel.volumes.currentNode():
+                self.setSourceVolumeNode(self._panel.volumes.currentNode())
+        self.updateWidgetFromMRML()
 
     def segmentationNodeID(self) -> str:
         return self._segmentation.GetID() if self._segmentation is not None else ""
