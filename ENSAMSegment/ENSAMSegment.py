@@ -118,7 +118,7 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneChanged)
-        # At the end of an import the editor's lists are filled anew, which loses what is selected in them, and
+        # At the end of an import the editor's lists are filled anew, which loses what is selected there, and
         # later the editor takes over what they show (Slicer issue 4570): before the one, and after the other.
         self.addObserver(scene, scene.EndImportEvent, self.onImported, priority=1.0)
         self.addObserver(scene, scene.EndBatchProcessEvent, self.onImportSettled, priority=-1.0)

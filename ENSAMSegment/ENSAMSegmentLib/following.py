@@ -128,6 +128,9 @@ class SegmentFollower(Choosing):
         if segmentation is None:
             title = _("{volume} segmentation").format(volume=volume.GetName())
             segmentation = add_segmentation(volume, title)
+        elif not self._watch.is_own_edit:
+            # As Slicer's button does. A lesion that a click opens is taken back with its answer.
+            self._updates.answers.writer.save_state()
         default = _("Lesion {number}") if self.lesion_mode else _("Segment_{number}")
         kind = self.placing
         segment_id = add_segment(segmentation, name or _free_name(segmentation, default))

@@ -65,7 +65,7 @@ class SegmentWriter:
         """
         self.keep_others = True
         self._logic = logic
-        self._save_state = logic.SaveStateForUndo if save_state is None else save_state
+        self.save_state = logic.SaveStateForUndo if save_state is None else save_state
         self._errors: list[str] = []
         # Without it the logic returns in silence where it can't write.
         logic.SetVerbose(True)
@@ -105,7 +105,7 @@ class SegmentWriter:
         writes = self._prepared(segmentation, volume, masks)
         self._check_editable_area(segmentation, volume, writes)
         if editor.GetSegmentationNode() is segmentation:
-            self._save_state()
+            self.save_state()
         self._errors.clear()
         with self._settings_kept(), _rendering_paused():
             editor.SetAndObserveSegmentationNode(segmentation)

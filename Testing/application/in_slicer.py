@@ -5,8 +5,8 @@ To run it by hand::
     Slicer --testing --no-splash --no-main-window --additional-module-paths ENSAMSegment ENSAMTrainer \
         --python-script Testing/application/in_slicer.py
 
-In testing mode Slicer ends after the script, and not with success if there was any error in Python, even one
-that only an observer met.
+In testing mode Slicer ends after the script. An error in an observer or in a method that Slicer calls is only
+printed; here it fails the whole.
 """
 
 import importlib.util
@@ -80,9 +80,12 @@ class Modules(unittest.TestCase):
             # Decorators look their module up there.
             sys.modules[spec.name] = again
             self.addCleanup(sys.modules.pop, spec.name)
-            start = time.perf_counter()
-            spec.loader.exec_module(again)
-            took = time.perf_counter() - start
+            seconds = []
+            for _ in range(3):  # the least, since the computer may be busy
+                start = time.perf_counter()
+                spec.loader.exec_module(again)
+                seconds.append(time.perf_counter() - start)
+            took = min(seconds)
             logging.info(f"{name} is imported in {1000 * took:.1f} ms")
             self.assertLess(took, IMPORT_S, name)
 
@@ -190,13 +193,15 @@ class Samples(unittest.TestCase):
 class ModulesOwnTests(unittest.TestCase):
     """The test classes in the modules' files, as Slicer's developer panel runs them."""
 
+    def setUp(self):
+        reason = missing_packages()
+        if reason:
+            self.skipTest(reason)
+
     def test_segment(self):
         slicer.selfTests["ENSAMSegment"]()
 
     def test_effect(self):
-        reason = missing_packages()
-        if reason:
-            self.skipTest(reason)
         slicer.selfTests["SegmentEditorENSAM"]()
 
     def test_trainer(self):
@@ -249,10 +254,19 @@ def main():
     suite = unittest.TestSuite()
     for case in (Modules, Widget, TrainerWidget, Effect, Samples, ModulesOwnTests, Script):
         suite.addTests(unittest.TestLoader().loadTestsFromTestCase(case))
+    printed, print_error = [], sys.excepthook
+
+    def note(kind, error, traceback):
+        printed.append(error)
+        print_error(kind, error, traceback)
+
+    sys.excepthook = note
     # To standard output, where Slicer's own messages go, so that they stay in order.
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
-    if not result.wasSuccessful():
-        raise RuntimeError(f"{len(result.failures) + len(result.errors)} tests failed in Slicer")
+    sys.excepthook = print_error
+    if printed or not result.wasSuccessful():
+        failed = len(result.failures) + len(result.errors)
+        raise RuntimeError(f"{failed} tests failed in Slicer, and {len(printed)} errors were only printed")
     print("All tests passed in Slicer")
 
 

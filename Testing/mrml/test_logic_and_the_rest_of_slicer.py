@@ -187,6 +187,18 @@ def test_the_user_learns_that_another_segment_kept_the_voxels(a_logic):
     assert voxels_of(a_logic).any() and a_logic.status.text == "Done."
 
 
+def test_a_new_segment_is_taken_back_alone(a_logic):
+    draw_box(a_logic)
+    mask, prompts, first = voxels_of(a_logic), prompts_of(a_logic), a_logic.segment_id
+    a_logic.add_segment("next")
+    a_logic.undo()
+    assert list(a_logic.segmentation.GetSegmentation().GetSegmentIDs()) == [first]
+    a_logic.select(segment_id=first)
+    assert np.array_equal(voxels_of(a_logic), mask) and prompts_of(a_logic) == prompts
+    a_logic.undo()
+    assert not voxels_of(a_logic).any()
+
+
 # Slicer lets the next clicks go to each new node of markups
 
 
