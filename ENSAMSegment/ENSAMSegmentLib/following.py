@@ -347,6 +347,8 @@ class SegmentFollower(Choosing):
         return self._watch.touched and not self._is_held()
 
     def _do_what_is_due(self, wait_s: float) -> None:
+        if self._scene.IsImporting():
+            return  # Slicer shows how far it is and lets timers go on; half of the nodes may be missing still
         self._updates.poll(wait_s, self.auto_update)
         self._see_tags()
         if self._has_to_look():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import slicer
 from ENSAMSegmentLib.prompt_nodes import BACKGROUND, BOX, FOREGROUND, prompt_nodes, segment_of
+from ENSAMSegmentLib.updates import DEBOUNCE_S
 
 from .conftest import SHAPE
 from .nodes import add_transform
@@ -185,6 +188,22 @@ def test_the_user_learns_that_another_segment_kept_the_voxels(a_logic):
     a_logic.keep_others = False
     click(a_logic)
     assert voxels_of(a_logic).any() and a_logic.status.text == "Done."
+
+
+def test_nothing_runs_while_a_scene_is_read(a_logic, a_session, an_mrml_scene):
+    a_logic.add_point(CENTRE, True)
+    a_logic.run()
+    a_logic.wait()
+    asked = len(a_session.calls)
+    a_logic.add_point(tuple(np.add(CENTRE, (12, 0, 0))), True)
+    an_mrml_scene.StartState(an_mrml_scene.ImportState)
+    for _ in range(5):
+        a_logic.poll(0.05)
+        time.sleep(DEBOUNCE_S / 4)
+    assert len(a_session.calls) == asked
+    an_mrml_scene.EndState(an_mrml_scene.ImportState)
+    a_logic.wait()
+    assert len(a_session.calls) == asked + 1
 
 
 def test_a_new_segment_is_taken_back_alone(a_logic):
