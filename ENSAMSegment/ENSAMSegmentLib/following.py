@@ -132,11 +132,8 @@ class SegmentFollower(Choosing):
             # As Slicer's button does. A lesion that a click opens is taken back with its answer.
             self._updates.answers.writer.save_state()
         default = _("Lesion {number}") if self.lesion_mode else _("Segment_{number}")
-        kind = self.placing
         segment_id = add_segment(segmentation, name or _free_name(segmentation, default))
         self.select(segmentation=segmentation, segment_id=segment_id)
-        if kind in (FOREGROUND, BACKGROUND):
-            self.start_placing(kind)
         return segment_id
 
     # Prompts in the views
@@ -168,13 +165,16 @@ class SegmentFollower(Choosing):
         """
         if not self._target.is_complete:
             self.add_segment()
+        self._be_done_with_box()
         self.shows_prompts = True
+        self._show_or_hide()  # also what was hidden by Slicer's own means
         with self._watch.own_edit():
             node = self._target.nodes.start_box() if kind == BOX else self._target.nodes.get(kind)
         self._observe_prompts()
         self._placing, self._placing_id = kind, node.GetID()
-        # A box is done with two clicks.
-        self._placement.start(node, persistent and kind != BOX)
+        with self._watch.own_edit():
+            # A box is done with two clicks.
+            self._placement.start(node, persistent and kind != BOX)
         self.changed()
         return node
 
@@ -183,6 +183,27 @@ class SegmentFollower(Choosing):
         if self.placing:
             self._placement.stop()
             self._watch.touch()
+
+    def _be_done_with_box(self) -> None:
+        """A box that is half drawn is given up; one that was just drawn counts."""
+        if self.placing == BOX:
+            self._put_tool_down()
+        elif self._placing == BOX and self._target.is_complete:
+            self._finish_box()
+
+    def _put_tool_down(self) -> str:
+        """End placing, of a box with what is drawn of it, without a note; gives the kind that was placed.
+
+        Views know the point that follows the mouse by its number: no other may go while it is there.
+        """
+        kind = self.placing
+        if kind:
+            with self._watch.own_edit():
+                self._placement.stop()
+                if kind == BOX and self._target.is_complete:
+                    self._target.nodes.drop_draft()
+                    self._placing = ""
+        return kind
 
     # Asking
 
@@ -209,17 +230,14 @@ class SegmentFollower(Choosing):
         """Follow the scene and show the prompts of the selected segment."""
         if not self._active:
             self._active = True
-            self._watch.follow_scene(self._editor, self._placement.interaction)
+            self._watch.follow_scene(self._editor, self._placement.interaction, self._placement.selection)
             self._bind()
 
     def deactivate(self) -> None:
         """Leave the views: nothing is placed, shown or run."""
         if self._active:
-            is_drawing = self.placing == BOX
-            if self.placing:
-                self._placement.stop()
+            self._leave()
             self._placement.give_back()
-            self._leave(is_drawing=is_drawing)
             self._active = False
             self._watch.stop()
             self._updates.answers.forget_volume()
@@ -232,6 +250,9 @@ class SegmentFollower(Choosing):
     def _on_selection(self) -> None:
         if self._scene.IsImporting():
             return  # half of the prompts may be missing still; the end of the import comes here too
+        if not self.placing:
+            with self._watch.own_edit():
+                self._placement.give_back()
         self._bind()
         # A box may be done, or prompts deleted with their node.
         self._watch.touched = True
@@ -266,7 +287,7 @@ class SegmentFollower(Choosing):
         target = Target.of_editor(self._editor)
         if not self._active or target == self._target:
             return
-        self._leave(stays=target[:2] == self._target[:2], is_drawing=self.placing == BOX)
+        kind = self._leave(stays=target[:2] == self._target[:2])
         self._target = target
         self._watch.follow_segments(target.segmentation)
         if not self._managed(self._show_prompts):
@@ -275,15 +296,18 @@ class SegmentFollower(Choosing):
             self._updates.say(Status("ready", _("There are prompts without an answer: press 'Update now'.")))
         else:
             self._updates.say(status.ready(target, not self._known.is_empty))
+        if kind in (FOREGROUND, BACKGROUND) and target.is_complete:
+            self.start_placing(kind)
 
-    def _leave(self, stays: bool = False, is_drawing: bool = False) -> None:
-        """Be done with the segment that was selected; where the image stays, it still gets its answer."""
-        target = self._target
+    def _leave(self, stays: bool = False) -> str:
+        """Be done with the segment that was selected; where the image stays, it still gets its answer.
+
+        Gives the kind of prompt that was being placed.
+        """
+        target, kind = self._target, self._put_tool_down()
         if target.is_complete and target.segmentation.GetScene() is not None:
             with self._watch.own_edit():
-                if is_drawing:
-                    target.nodes.drop_draft()
-                elif self._placing == BOX:
+                if self._placing == BOX:
                     target.nodes.finish_box()
         if not stays:
             self._updates.stop()
@@ -299,6 +323,7 @@ class SegmentFollower(Choosing):
         self._target = Target()
         self._known = self._answered = self._muted = NO_PROMPTS
         self._placing, self._placing_id = "", ""
+        return kind
 
     def _show_prompts(self) -> None:
         """Show the prompts of the selected segment alone. Nothing runs for what is there already."""
@@ -349,7 +374,8 @@ class SegmentFollower(Choosing):
     def _do_what_is_due(self, wait_s: float) -> None:
         if self._scene.IsImporting():
             return  # Slicer shows how far it is and lets timers go on; half of the nodes may be missing still
-        self._updates.poll(wait_s, self.auto_update)
+        # Who moves a prompt and thinks better of it doesn't ask again.
+        self._updates.poll(wait_s, self.auto_update and not self._is_held())
         self._see_tags()
         if self._has_to_look():
             self._watch.touched = False
@@ -382,7 +408,7 @@ class SegmentFollower(Choosing):
         self._placing = ""
         nodes = self._target.nodes
         with self._watch.own_edit():
-            if self.lesion_mode and not self._known.is_empty:
+            if self.lesion_mode and not self._known.is_empty and nodes.is_drawn():
                 self.add_segment()
                 nodes.hand_draft_to(self._target.nodes)
             self._target.nodes.finish_box()
@@ -398,11 +424,12 @@ class SegmentFollower(Choosing):
 
     def _open_lesions(self) -> None:
         """In lesion mode a foreground click outside of all boxes is a lesion of its own."""
-        prompts, kind = self._prompts(), self.placing
+        prompts = self._prompts()
         points = new_lesions(self._known, self._muted, prompts)
         points = [point for point in points if self._target.owner_of(point) != self.segment_id]
         if not points:
             return
+        kind = self._put_tool_down()
         with self._watch.own_edit():
             nodes = self._target.nodes
             stays = tuple(point for point in prompts.points if point not in points)
@@ -427,6 +454,7 @@ class SegmentFollower(Choosing):
         changed = seen_tags.changed(target.segmentation)
         self._see_tags()
         self._updates.withdraw(changed)
+        kind = self._put_tool_down() if changed else ""
         with self._watch.own_edit():
             for segment_id in changed:
                 state = target.state(segment_id) or SegmentState()
@@ -440,6 +468,8 @@ class SegmentFollower(Choosing):
             self._see_prompts()
             self._answered = self._known
             self._updates.say(Status("ready", _("Mask and prompts are as they were then.")))
+        if kind and target.is_complete:
+            self.start_placing(kind)
 
     def _managed(self, step: Callable[[], object]) -> bool:
         """Whether a step gave anything but False; what the user can mend in it is said."""

@@ -25,16 +25,20 @@ class Placement:
     """Starts and ends placing points of one node. The mode is the scene's, shared by all modules."""
 
     def __init__(self, scene: slicer.vtkMRMLScene) -> None:
-        self._selection = singleton(scene, "vtkMRMLSelectionNode", "Singleton")
-        self._own_id, self._others = "", ("", "")
+        self.selection = singleton(scene, "vtkMRMLSelectionNode", "Singleton")
         self.interaction = singleton(scene, "vtkMRMLInteractionNode", "Singleton")
+        self._own_id = ""
+        # What was placed before, and whether one point after the other.
+        self._others, self._persistence = ("", ""), self.interaction.GetPlaceModePersistence()
 
     def start(self, node: slicer.vtkMRMLMarkupsNode, persistent: bool) -> None:
         """From now on clicks in slice and 3D views place points of this node; once, or until it is ended."""
+        if not self._own_id:
+            self._persistence = self.interaction.GetPlaceModePersistence()
         if not self._is_own():
-            self._others = _place_node(self._selection)
+            self._others = _place_node(self.selection)
         self._own_id = node.GetID()
-        _set_place_node(self._selection, node.GetClassName(), self._own_id)
+        _set_place_node(self.selection, node.GetClassName(), self._own_id)
         self.interaction.SetPlaceModePersistence(persistent)
         self.interaction.SetCurrentInteractionMode(self.interaction.Place)
 
@@ -44,21 +48,23 @@ class Placement:
         self.give_back()
 
     def give_back(self) -> None:
-        """Slicer's own place button places again what it placed before."""
+        """Slicer's own place button places again what it placed before, in the way it did."""
+        if self._own_id:
+            self.interaction.SetPlaceModePersistence(self._persistence)
         if self._is_own():
             class_name, node_id = self._others
-            still_there = self._selection.GetScene().GetNodeByID(node_id) is not None if node_id else False
-            _set_place_node(self._selection, class_name, node_id if still_there else "")
+            still_there = self.selection.GetScene().GetNodeByID(node_id) is not None if node_id else False
+            _set_place_node(self.selection, class_name, node_id if still_there else "")
         self._own_id = ""
 
     def node_id(self) -> str:
         """The node that clicks go to, "" outside place mode."""
         if self.interaction.GetCurrentInteractionMode() != self.interaction.Place:
             return ""
-        return self._selection.GetActivePlaceNodeID() or ""
+        return self.selection.GetActivePlaceNodeID() or ""
 
     def _is_own(self) -> bool:
-        return bool(self._own_id) and self._selection.GetActivePlaceNodeID() == self._own_id
+        return bool(self._own_id) and self.selection.GetActivePlaceNodeID() == self._own_id
 
 
 def _place_node(selection: slicer.vtkMRMLSelectionNode) -> tuple[str, str]:

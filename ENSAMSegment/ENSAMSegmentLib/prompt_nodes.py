@@ -79,14 +79,21 @@ class PromptNodes:
         draft.SetAttribute(_DRAFT, "1")
         return draft
 
-    def finish_box(self) -> None:
-        """The box that was drawn becomes the segment's; one that has no size is given up."""
+    def is_drawn(self) -> bool:
+        """Whether there is a box that was drawn, and has a size."""
         draft = self._draft()
         if draft is None:
-            return
-        if draft.GetNumberOfDefinedControlPoints() == 0 or min(draft.GetSize()) <= 0:
+            return False
+        # Two corners until the box is complete, and its centre then.
+        needed = max(1, draft.GetRequiredNumberOfControlPoints())
+        return draft.GetNumberOfDefinedControlPoints() >= needed and min(draft.GetSize()) > 0
+
+    def finish_box(self) -> None:
+        """The box that was drawn becomes the segment's; one that isn't complete is given up."""
+        if not self.is_drawn():
             self.drop_draft()
             return
+        draft = self._draft()
         old = self.find(BOX)
         if old is not None:
             remove(old)

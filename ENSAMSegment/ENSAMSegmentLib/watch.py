@@ -62,15 +62,19 @@ class SceneWatch:
             self._own_edits -= 1
 
     def follow_scene(
-        self, editor: slicer.vtkMRMLSegmentEditorNode, interaction: slicer.vtkMRMLInteractionNode
+        self,
+        editor: slicer.vtkMRMLSegmentEditorNode,
+        interaction: slicer.vtkMRMLInteractionNode,
+        selection: slicer.vtkMRMLSelectionNode,
     ) -> None:
-        """Hear of another selection, of nodes that go, and of the end of place mode."""
+        """Hear of another selection, of nodes that go, and of the end of placing."""
         node, scene = slicer.vtkMRMLNode, slicer.vtkMRMLScene
         for source, *events in (
             (editor, vtk.vtkCommand.ModifiedEvent),
             (editor, node.ReferenceAddedEvent, node.ReferenceModifiedEvent, node.ReferenceRemovedEvent),
             (editor.GetScene(), scene.NodeRemovedEvent, scene.EndImportEvent),
             (interaction, vtk.vtkCommand.ModifiedEvent),
+            (selection, selection.ActivePlaceNodeIDChangedEvent),
         ):
             self._observe(self._scene_events, source, events, self._on_selection)
 
