@@ -52,7 +52,7 @@ def obey_clicks(logits: NDArray[np.float32], clicks: Clicks, sigma: Sequence[flo
 def ensure_voxel(logits: NDArray[np.float32], region: tuple[slice, slice, slice]) -> NDArray[np.float32]:
     """Logits (z, y, x) of an object that has at least one voxel: without any, the logits in its region are
     raised by a constant until the highest one is just over the threshold of 0 (paper)."""
-    # A few of them tell of all but small objects, in a fiftieth of the time.
+    # A few of them tell of all but small objects, sooner.
     if logits[::4, ::4, ::4].max() > 0 or logits.max() > 0:
         return logits
     raised = logits.copy()

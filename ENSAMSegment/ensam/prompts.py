@@ -288,5 +288,5 @@ def _vector(values: Any, what: str) -> Vector:
 def _is_orthonormal(axes: np.ndarray) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         gram = axes @ axes.T
-    # A fifth of the time of allclose, at several boxes a click; what is no number is refused as well.
+    # Far sooner than allclose, for several boxes at each click; what is no number is refused as well.
     return bool(np.abs(gram - np.eye(3)).max() <= _AXES_TOLERANCE)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ensam.preprocessing import IntensityRange, Window
 
-_BAND = 16  # planes that are interpolated at once
+_BAND = 16  # planes that a processor interpolates at once
 
 
 def extract(array: NDArray, window: Window, intensity: IntensityRange) -> Tensor:
@@ -53,12 +53,14 @@ def enlarge(logits: Tensor, shape: tuple[int, int, int]) -> Tensor:
         logits = _linear_weights(height, shape[1], logits) @ logits
     if depth == shape[0]:
         return logits
-    # The last axis has by far the largest result: a band of planes needs only the few that it lies between.
+    # The last axis has by far the largest result. A band of planes needs only the few that it lies between;
+    # a graphics card would rather have one large product.
+    planes_at_once = _BAND if logits.device.type == "cpu" else shape[0]
     weights, planes = _linear_weights(depth, shape[0], logits), logits.flatten(3)
     result = logits.new_empty((*logits.shape[:2], shape[0], planes.shape[3]))
     step = depth / shape[0]
-    for first in range(0, shape[0], _BAND):
-        band = slice(first, min(first + _BAND, shape[0]))
+    for first in range(0, shape[0], planes_at_once):
+        band = slice(first, min(first + planes_at_once, shape[0]))
         lower = max(0, math.floor((band.start + 0.5) * step - 0.5))
         upper = max(0, math.floor((band.stop - 0.5) * step - 0.5)) + 2
         torch.matmul(weights[band, lower:upper], planes[:, :, lower:upper], out=result[:, :, band])
