@@ -182,15 +182,15 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onImported(self, caller: object, event: object) -> None:
         """A scene was loaded, or added to this one."""
-        from ENSAMSegmentGUI.editor_node import Selection
+        from ENSAMSegmentLib.target import Target
 
-        self._imported = Selection.of(self._editorNode)
+        self._imported = Target.of_editor(self._editorNode)
 
     def onImportSettled(self, caller: object, event: object) -> None:
         """The editor has done what it does after an import."""
         selection, self._imported = self._imported, None
         if selection is not None:
-            selection.select(self._editorNode)
+            selection.select_in(self._editorNode)
             self.onSceneChanged(caller, event)
 
     def followScene(self) -> None:

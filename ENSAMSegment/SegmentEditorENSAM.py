@@ -23,7 +23,9 @@ class SegmentEditorENSAM(ScriptedLoadableModule):
         parent.hidden = True
         parent.helpText = _("This hidden module registers the Segment Editor effect ENSAM.")
         parent.helpText += self.getDefaultModuleDocumentationLink()
-        parent.acknowledgementText = _("See the module ENSAM Segment, whose panel the effect shows.")
+        parent.acknowledgementText = _(
+            "See the module ENSAM Interactive Segmentation, whose panel the effect shows."
+        )
         slicer.app.connect("startupCompleted()", self.registerEditorEffect)
 
     def registerEditorEffect(self) -> None:

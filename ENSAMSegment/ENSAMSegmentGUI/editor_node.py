@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import slicer
 from ENSAMSegmentLib.scene_nodes import singleton
 from ENSAMSegmentLib.segments import add_segmentation
+from ENSAMSegmentLib.target import Target
 from slicer.i18n import tr as _
 
 # Not Slicer's own tag "SegmentEditor". Every editor widget follows the active effect of its node, hidden or
@@ -14,28 +13,6 @@ from slicer.i18n import tr as _
 SINGLETON_TAG = "ENSAMSegment"
 _SLICERS_TAG = "SegmentEditor"
 _CLASS = "vtkMRMLSegmentEditorNode"
-
-
-class Selection(NamedTuple):
-    """What a segment editor node has selected."""
-
-    segmentation: slicer.vtkMRMLSegmentationNode | None
-    volume: slicer.vtkMRMLScalarVolumeNode | None
-    segment_id: str
-
-    @classmethod
-    def of(cls, node: slicer.vtkMRMLSegmentEditorNode) -> Selection:
-        """What this node has selected now."""
-        return cls(node.GetSegmentationNode(), node.GetSourceVolumeNode(), node.GetSelectedSegmentID() or "")
-
-    def select(self, node: slicer.vtkMRMLSegmentEditorNode) -> None:
-        """Select the same in this node; nothing without a segmentation."""
-        if self.segmentation is None or self.segmentation.GetScene() is None:
-            return
-        # In this order: an editor widget answers a new segmentation with its image and its first segment.
-        node.SetAndObserveSegmentationNode(self.segmentation)
-        node.SetAndObserveSourceVolumeNode(self.volume)
-        node.SetSelectedSegmentID(self.segment_id)
 
 
 def editor_node() -> slicer.vtkMRMLSegmentEditorNode:
@@ -47,14 +24,14 @@ def take_over(node: slicer.vtkMRMLSegmentEditorNode) -> None:
     """Go on with what the Segment Editor has selected."""
     theirs = slicer.mrmlScene.GetSingletonNode(_SLICERS_TAG, _CLASS)
     if theirs is not None:
-        Selection.of(theirs).select(node)
+        Target.of_editor(theirs).select_in(node)
 
 
 def hand_over(node: slicer.vtkMRMLSegmentEditorNode) -> None:
     """Let the Segment Editor go on with what is selected here."""
     theirs = slicer.mrmlScene.GetSingletonNode(_SLICERS_TAG, _CLASS)
     if theirs is not None:
-        Selection.of(node).select(theirs)
+        Target.of_editor(node).select_in(theirs)
 
 
 def select_what_is_shown(node: slicer.vtkMRMLSegmentEditorNode) -> None:

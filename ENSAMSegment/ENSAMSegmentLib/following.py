@@ -166,7 +166,7 @@ class SegmentFollower(Choosing):
         if not self._target.is_complete:
             self.add_segment()
         self._be_done_with_box()
-        self.shows_prompts = True
+        self._shows_prompts = True
         self._show_or_hide()  # also what was hidden by Slicer's own means
         with self._watch.own_edit():
             node = self._target.nodes.start_box() if kind == BOX else self._target.nodes.get(kind)

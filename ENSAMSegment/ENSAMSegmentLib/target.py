@@ -27,6 +27,15 @@ class Target(NamedTuple):
             segment_id = ""
         return cls(editor.GetSourceVolumeNode(), segmentation, segment_id)
 
+    def select_in(self, editor: slicer.vtkMRMLSegmentEditorNode) -> None:
+        """Select the same in this node; nothing without a segmentation that is still there."""
+        if self.segmentation is None or self.segmentation.GetScene() is None:
+            return
+        # In this order: an editor widget answers a new segmentation with its image and its first segment.
+        editor.SetAndObserveSegmentationNode(self.segmentation)
+        editor.SetAndObserveSourceVolumeNode(self.volume)
+        editor.SetSelectedSegmentID(self.segment_id)
+
     @property
     def is_complete(self) -> bool:
         return self.volume is not None and bool(self.segment_id)
