@@ -19,7 +19,7 @@ from ensam.errors import Cancelled, InputError
 from ensam.feature_cache import FeatureCache
 from ensam.masks import MaskCrop
 from ensam.network import ImageFeatures, PromptTensors
-from ensam.network.prompt_encoder import BALL_SIGMA
+from ensam.network.prompt_maps import BALL_SIGMA
 from ensam.planning import (
     ObjectPrompts,
     Plan,

@@ -14,7 +14,7 @@ from .tiny_network import BOX, image_of, previous_of, prompts_of, tiny_network
 
 def test_the_split_convolution_equals_the_one_over_the_concatenation():
     torch.manual_seed(0)
-    level = DecoderLevel(16, 8, groups=4, dense_prompts=False)
+    level = DecoderLevel(16, 8, groups=4, maps=0)
     for norm in (level.norm_up, level.norm_skip):
         torch.nn.init.normal_(norm.weight)
         torch.nn.init.normal_(norm.bias)

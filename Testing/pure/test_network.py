@@ -23,7 +23,7 @@ def answer(network, prompts, shape=SHAPE):
 
 
 def tensors(features: ImageFeatures):
-    return [features.latent, *features.prepared, features.positions]
+    return [features.latent, *features.prepared, features.positions, *features.grey]
 
 
 @pytest.fixture(params=[True, False], ids=["dense prompts", "paper"])
@@ -223,6 +223,7 @@ def test_standard_and_normalised_attention_answer_differently_with_the_same_weig
 
 CONFIGS = [
     NetworkConfig(),
+    NetworkConfig(likeness=False),
     NetworkConfig.paper(),
     NetworkConfig.paper(position="absolute"),
     NetworkConfig(position="none", attention="standard", interaction_blocks=1),
@@ -233,6 +234,12 @@ CONFIGS = [
 @pytest.mark.parametrize("config", CONFIGS)
 def test_a_configuration_survives_a_card(config):
     assert NetworkConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_a_card_from_before_there_was_likeness_has_none():
+    before = NetworkConfig().to_dict()
+    del before["likeness"]
+    assert NetworkConfig.from_dict(before) == NetworkConfig(likeness=False)
 
 
 def test_configurations_differ_in_their_cards():
@@ -254,6 +261,7 @@ def test_an_unknown_setting_is_refused():
         {"heads": 3},
         {"position": "rope"},
         {"attention": "linear"},
+        {"dense_prompts": False},
     ],
 )
 def test_an_impossible_configuration_is_refused(wrong):

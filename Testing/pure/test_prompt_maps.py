@@ -3,20 +3,26 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
-from ensam.network.prompt_encoder import MAPS, PromptMaps
+from ensam.network.config import LIKENESS_MAPS, PROMPT_MAPS
+from ensam.network.prompt_maps import GREY_LEVELS, LIKENESS_SIGMA, PromptMaps, grey_levels
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
-from .tiny_network import BOX, previous_of, prompts_of
+from .tiny_network import BOX, image_of, previous_of, prompts_of
 
 SHAPE, LEVELS = (16, 24, 8), 4
 fast = settings(deadline=None, max_examples=40)
 voxels = st.tuples(*[st.integers(0, size - 1) for size in SHAPE])
 
 
-def draw_maps(prompts, shape, levels):
-    maps = PromptMaps(prompts, shape)
+MAPS = (*PROMPT_MAPS, *LIKENESS_MAPS)
+
+
+def draw_maps(prompts, shape, levels, image=None):
+    maps = PromptMaps(prompts, shape, () if image is None else grey_levels(image, levels))
     return [maps.draw(level) for level in range(levels)]
 
 
@@ -84,3 +90,93 @@ def test_the_last_result_is_averaged_for_the_coarser_levels():
         own = drawn[0, MAPS.index("previous")]
         assert torch.isclose(own[0, 0, 0], bounded[: 2**level, : 2**level, : 2**level].mean(), atol=1e-6)
         assert not drawn[1, MAPS.index("previous")].any()
+
+
+def likeness_of(image, values):
+    """By definition: how like each voxel is to the likest of the values."""
+    likeness = torch.zeros(image.shape)
+    for value in values:
+        likeness = torch.maximum(likeness, torch.exp(-0.5 * ((image - value) / LIKENESS_SIGMA) ** 2))
+    return likeness
+
+
+def value_round(image, voxel):
+    """The mean of the 27 voxels round a voxel, the outer ones taken again beyond the border."""
+    z, y, x = voxel
+    padded = F.pad(image[None, None], [1] * 6, mode="replicate")[0, 0]
+    return padded[z : z + 3, y : y + 3, x : x + 3].mean()
+
+
+@fast
+@given(st.lists(st.tuples(voxels, st.booleans()), max_size=6))
+def test_voxels_are_drawn_by_how_like_they_are_to_the_clicked_ones(clicks):
+    """Of two objects, so that each has its own clicks; one's are in the corners."""
+    image, corners = image_of(SHAPE), [((0, 0, 0), True), ((15, 23, 7), False)]
+    rounding = 0.61 / LIKENESS_SIGMA / GREY_LEVELS  # the curve's steepest slope, half a level on both sides
+    for level, drawn in enumerate(
+        draw_maps(prompts_of((BOX, clicks), (None, corners)), SHAPE, LEVELS, image)
+    ):
+        assert drawn.shape[:2] == (2, len(MAPS))
+        pooled = F.avg_pool3d(image, 2**level)[0, 0]
+        for own, found in zip((clicks, corners), drawn, strict=True):
+            for positive, name in zip((True, False), LIKENESS_MAPS[:2], strict=True):
+                values = [value_round(image[0, 0], voxel) for voxel, kind in own if kind == positive]
+                expected = likeness_of(pooled, values)
+                assert torch.allclose(found[MAPS.index(name)], expected, atol=rounding)
+
+
+def test_likeness_is_drawn_by_planes_and_of_a_part_as_in_the_whole():
+    image = image_of(SHAPE)
+    prompts = prompts_of((BOX, [((0, 0, 0), True), ((15, 23, 7), False)]))
+    maps = PromptMaps(prompts, SHAPE, grey_levels(image, LEVELS))
+    whole = maps.draw(0)
+    assert torch.equal(maps.draw(0, 3, 7), whole[:, :, 3:7])
+    # The clicks are outside of the part, and count in it all the same.
+    part = maps.cut((4, 8, 2), (12, 20, 6)).draw(0)
+    assert torch.allclose(part, whole[:, :, 4:12, 8:20, 2:6], atol=1e-6)
+
+
+def test_one_object_of_several_has_its_own_maps():
+    prompts = prompts_of((BOX, [((3, 4, 5), True)]), (None, [((9, 9, 2), False)]))
+    maps = PromptMaps(prompts, SHAPE, grey_levels(image_of(SHAPE), LEVELS))
+    for level in range(LEVELS):
+        both = maps.draw(level)
+        assert torch.equal(torch.cat([maps.of(n).draw(level) for n in (0, 1)]), both)
+
+
+BOX_HERE = ((3.5, 5.5, 1.5), (11.5, 17.5, 6.5))
+
+
+def like_box(image, box, level=0):
+    drawn = draw_maps(prompts_of((box, [])), image.shape[2:], level + 1, image)[level]
+    return drawn[0, MAPS.index("like box")]
+
+
+def test_grey_values_of_the_box_and_of_its_surroundings_are_told_apart():
+    """A bright box in a dark window, both with noise; what is bright elsewhere is like the box."""
+    image = 0.2 + 0.1 * image_of(SHAPE)
+    image[..., 4:12, 6:18, 2:7] += 0.5
+    image[..., 14:, 20:, 0] += 0.5
+    for level in range(3):
+        found = like_box(image, BOX_HERE, level)
+        pooled = F.avg_pool3d(image, 2**level)[0, 0]
+        assert (found[pooled > 0.7] > 0.9).all() and (found[pooled < 0.3] < -0.8).all()
+    assert found.min() >= -1
+
+
+def test_where_the_box_looks_like_its_surroundings_nothing_is_told():
+    found = like_box(0.5 + 0.001 * image_of(SHAPE), BOX_HERE)
+    assert found.abs().max() < 0.05
+
+
+@pytest.mark.parametrize("box", [None, ((3.6, 5, 1), (4.4, 6, 2)), ((-0.5,) * 3, (15.5, 23.5, 7.5))])
+def test_without_voxels_inside_or_outside_nothing_is_told(box):
+    """No box, one between the voxels' centres, and one that is all of the window."""
+    assert not like_box(image_of(SHAPE), box).any()
+
+
+def test_a_large_windows_grey_values_are_sampled():
+    image = 0.2 + 0.1 * image_of((16, 16, 200))
+    image[..., 4:12, 4:12, 50:150] += 0.5
+    found = like_box(image, ((3.5, 3.5, 49.5), (11.5, 11.5, 149.5)))
+    assert (found[image[0, 0] > 0.6] > 0.9).all() and (found[image[0, 0] < 0.3] < -0.8).all()

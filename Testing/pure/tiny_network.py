@@ -17,7 +17,8 @@ BOX = ((2.0, 3.0, 1.0), (9.0, 11.0, 8.0))
 def tiny_network(seed=0, **changes):
     """A network whose every vector has been moved, so that no part hides behind an initial zero or one."""
     torch.manual_seed(seed)
-    network = ENSAM(NetworkConfig(**{**TINY, **changes})).eval()
+    dense = changes.get("dense_prompts", True)
+    network = ENSAM(NetworkConfig(**{**TINY, "likeness": dense, **changes})).eval()
     for parameter in network.parameters():
         if parameter.ndim == 1:
             nn.init.normal_(parameter, float(parameter.detach().mean()), 0.2)

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+# The maps that are drawn into the decoder's levels, in the order of their channels. The ellipsoid that fills
+# the box is the best guess that knows no image.
+PROMPT_MAPS = ("box", "ellipsoid", "foreground", "background", "previous")
+LIKENESS_MAPS = ("like foreground", "like background", "like box")
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -21,6 +26,7 @@ class NetworkConfig:
         so that a voxel's shape counts; then the network must be told the window's voxel size.
     attention: "normalised" on the hypersphere (paper) or "standard" with pre-normalisation.
     dense_prompts: prompts and previous logits are also drawn as small maps into every decoder level (ours).
+    likeness: more such maps tell how like a voxel's grey value is to those of the clicks and the box (ours).
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128)
@@ -33,6 +39,7 @@ class NetworkConfig:
     attention: Literal["normalised", "standard"] = "normalised"
     dense_prompts: bool = True
     position_unit: Literal["window", "mm"] = "window"
+    likeness: bool = True
 
     def __post_init__(self) -> None:
         numbers = (
@@ -55,11 +62,13 @@ class NetworkConfig:
             raise ValueError(f"unknown unit of positions {self.position_unit!r}")
         if self.attention not in ("normalised", "standard"):
             raise ValueError(f"unknown attention {self.attention!r}")
+        if self.likeness and not self.dense_prompts:
+            raise ValueError("likeness is drawn as dense prompts: it needs them")
 
     @classmethod
     def paper(cls, **changes: Any) -> NetworkConfig:
         """The paper's own network: prompts reach the decoder through the latent alone."""
-        return cls(**{"dense_prompts": False, **changes})
+        return cls(**{"dense_prompts": False, "likeness": False, **changes})
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
@@ -67,10 +76,17 @@ class NetworkConfig:
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
             raise ValueError(f"unknown settings {sorted(unknown)}")
+        # What is not named is of a checkpoint from before there was a choice.
+        values = {"likeness": False, **values}
         return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
     def to_dict(self) -> dict[str, Any]:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The maps that are drawn into each level of the decoder."""
+        return (*(PROMPT_MAPS if self.dense_prompts else ()), *(LIKENESS_MAPS if self.likeness else ()))
 
     @property
     def stride(self) -> int:

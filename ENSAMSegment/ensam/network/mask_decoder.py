@@ -14,10 +14,13 @@ from ensam.network import slabs
 from ensam.network.attention import full_precision
 from ensam.network.config import NetworkConfig
 from ensam.network.layers import NormReLU, convolution, upsample
-from ensam.network.prompt_encoder import MAPS, PromptMaps
+from ensam.network.prompt_maps import PromptMaps
 
 Draw = Callable[..., Tensor]
 Region = Sequence[tuple[int, int]]  # first voxel, and one past the last, along each axis
+# The network starts from the ellipsoid that fills the box and from the last result, flipped where a click
+# asks for it, and learns what to change.
+START = {"ellipsoid": 2.0, "foreground": 4.0, "background": -4.0, "previous": 2.0}
 HALO = 4  # voxels round a region within which its own edge is felt: three convolutions and the upsampling
 
 
@@ -40,11 +43,11 @@ class DecoderLevel(nn.Module):
     conv(concat(up, skip)) = conv_up(up) + conv_skip(skip): the skip half is computed with the image features.
     """
 
-    def __init__(self, deep: int, width: int, groups: int, dense_prompts: bool) -> None:
+    def __init__(self, deep: int, width: int, groups: int, maps: int) -> None:
         super().__init__()
         # Narrowing before upsampling: afterwards the same product would cost eight times as much.
         self.narrow = convolution(deep, width, kernel=1)
-        self.draw = convolution(len(MAPS), width) if dense_prompts else None
+        self.draw = convolution(maps, width) if maps else None
         self.norm_up = NormReLU(width, groups)
         self.conv_up = convolution(width, width)
         self.norm_skip = NormReLU(width, groups)
@@ -95,17 +98,16 @@ class MaskDecoder(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        widths, dense = config.widths, config.dense_prompts
+        widths, maps = config.widths, len(config.maps)
         self.levels = nn.ModuleList(
-            DecoderLevel(deep, width, config.groups, dense) for width, deep in pairwise(widths)
+            DecoderLevel(deep, width, config.groups, maps) for width, deep in pairwise(widths)
         )
-        self.draw = convolution(len(MAPS), widths[-1]) if dense else None
+        self.draw = convolution(maps, widths[-1]) if maps else None
         self.norm = NormReLU(widths[0], config.groups)
         self.head = nn.Conv3d(widths[0], 1, 1)
-        # The network starts from the ellipsoid that fills the box and from the last result, flipped where a
-        # click asks for it, and learns what to change.
-        self.prior = nn.Parameter(torch.tensor([0.0, 2.0, 4.0, -4.0, 2.0])) if dense else None
-        if dense:
+        start = [START.get(name, 0.0) for name in config.maps]
+        self.prior = nn.Parameter(torch.tensor(start)) if maps else None
+        if maps:
             nn.init.zeros_(self.head.weight)
 
     def prepare(self, features: list[Tensor]) -> list[Tensor]:
@@ -181,6 +183,6 @@ class MaskDecoder(nn.Module):
         return slabs.norm_relu_conv(x, self.norm, self.head, plus=plus, out=logits, moments=moments)
 
     def _start(self, maps: Tensor) -> Tensor:
-        """The logits that the maps (N, len(MAPS), Z, Y, X) alone give, (N, 1, Z, Y, X)."""
+        """The logits that the maps (N, maps, Z, Y, X) alone give, (N, 1, Z, Y, X)."""
         with full_precision(maps):
             return torch.einsum("nczyx,c->nzyx", maps.float(), self.prior)[:, None]

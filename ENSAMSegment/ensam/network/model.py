@@ -13,7 +13,8 @@ from ensam.network.attention import InteractionBlock, PositionEncoding, unit
 from ensam.network.config import NetworkConfig
 from ensam.network.image_encoder import ImageEncoder
 from ensam.network.mask_decoder import Base, MaskDecoder, Region
-from ensam.network.prompt_encoder import PromptEncoder, PromptMaps, PromptTensors
+from ensam.network.prompt_encoder import PromptEncoder, PromptTensors
+from ensam.network.prompt_maps import PromptMaps, grey_levels
 
 MM_PER_UNIT = 50.0  # of positions in mm: about half the length of a usual window, whose half axis is 1
 
@@ -24,7 +25,8 @@ class ImageFeatures:
 
     latent (1, C, z, y, x); prepared: one tensor a decoder level, finest first; positions: what the attention
     needs of the latent grid (rotations or features), (1, z*y*x, ...); shape: the unpadded (Z, Y, X);
-    spacing: the window's voxel size in mm, (z, y, x), where it was told.
+    spacing: the window's voxel size in mm, (z, y, x), where it was told; grey: grey levels for the maps of
+    likeness, one tensor a level and the latent's last, of a network that draws them.
     """
 
     latent: Tensor
@@ -32,10 +34,12 @@ class ImageFeatures:
     positions: Tensor | None
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float] | None = None
+    grey: tuple[Tensor, ...] = ()
 
     @property
     def nbytes(self) -> int:
-        tensors = [self.latent, *self.prepared, *([] if self.positions is None else [self.positions])]
+        positions = () if self.positions is None else (self.positions,)
+        tensors = (self.latent, *self.prepared, *positions, *self.grey)
         return sum(t.numel() * t.element_size() for t in tensors)
 
 
@@ -67,7 +71,8 @@ class ENSAM(nn.Module):
         """
         shape = tuple(image.shape[2:])
         spacing = None if spacing is None else tuple(float(v) for v in spacing)
-        features = self.image_encoder(self._pad(image))
+        image = self._pad(image)
+        features = self.image_encoder(image)
         latent = features[-1]
         axes = (torch.arange(s, device=image.device, dtype=torch.float32) for s in latent.shape[2:])
         grid = torch.meshgrid(*axes, indexing="ij")
@@ -80,6 +85,7 @@ class ENSAM(nn.Module):
             None if positions is None else positions[None],
             shape,
             spacing,
+            grey_levels(image, len(features)) if self.config.likeness else (),
         )
 
     def decode(self, features: ImageFeatures, prompts: PromptTensors) -> Tensor:
@@ -114,7 +120,7 @@ class ENSAM(nn.Module):
         padded = tuple(s * self.config.stride for s in features.latent.shape[2:])
         if prompts.previous is not None:
             prompts = replace(prompts, previous=self._pad(prompts.previous))
-        maps = PromptMaps(prompts, padded) if self.config.dense_prompts else None
+        maps = PromptMaps(prompts, padded, features.grey) if self.config.dense_prompts else None
         return self._interact(features, prompts), list(features.prepared), maps
 
     def _interact(self, features: ImageFeatures, prompts: PromptTensors) -> Tensor:

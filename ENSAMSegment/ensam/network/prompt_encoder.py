@@ -1,23 +1,18 @@
-"""Prompts as the network takes them: tokens with positions, and (ours) small maps for the decoder."""
+"""Prompts as the network takes them, and their tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ensam.network.attention import unit
 from ensam.network.config import NetworkConfig
-
-# The channels of the dense maps. The ellipsoid that fills the box is the best guess that knows no image.
-MAPS = ("box", "ellipsoid", "foreground", "background", "previous")
-BALL_SIGMA = 1.5  # of a click's Gaussian ball, in voxels of the level it is drawn at
 
 
 @dataclass(frozen=True)
@@ -109,84 +104,3 @@ class PromptEncoder(nn.Module):
         if prompts.has_previous is not None:
             embedded = embedded * prompts.has_previous.view(-1, 1, 1, 1, 1)
         return embedded
-
-
-class PromptMaps:
-    """The dense maps (N, len(MAPS), Z, Y, X) of each level of the decoder, drawn when they are asked for.
-
-    shape: the window's (Z, Y, X). Every map is a product or a sum over the axes, so drawing costs little.
-    """
-
-    def __init__(self, prompts: PromptTensors, shape: tuple[int, int, int]) -> None:
-        self.prompts = prompts
-        self.shape = shape
-        self.previous = [prompts.previous_map()]
-
-    def of(self, index: int) -> PromptMaps:
-        """The maps of one object alone."""
-        return PromptMaps(self.prompts.of(index), self.shape)
-
-    def cut(self, lower: Sequence[int], upper: Sequence[int]) -> PromptMaps:
-        """The finest maps of a part of the window, without a last result."""
-        shift = torch.tensor(lower, dtype=torch.float32, device=self.prompts.boxes.device)
-        prompts = replace(
-            self.prompts,
-            boxes=self.prompts.boxes - shift,
-            points=self.prompts.points - shift,
-            previous=None,
-            has_previous=None,
-        )
-        return PromptMaps(prompts, tuple(b - a for a, b in zip(lower, upper, strict=True)))
-
-    def draw(self, level: int, first: int = 0, last: int | None = None) -> Tensor:
-        """The maps of a level, 0 the finest, from plane `first` up to `last`, float32."""
-        step = 2**level
-        size = tuple(s // step for s in self.shape)
-        spans = ((first, size[0] if last is None else last), (0, size[1]), (0, size[2]))
-        centres = [
-            (torch.arange(a, b, device=self.prompts.boxes.device) + 0.5) * step - 0.5 for a, b in spans
-        ]
-        box, ellipsoid = _draw_boxes(self.prompts, centres, step)
-        balls = (_draw_balls(self.prompts, kind, centres, step) for kind in ("foreground", "background"))
-        previous = self._previous(level)
-        last_result = (
-            torch.zeros_like(box) if previous is None else previous[:, 0, slice(*spans[0])].to(box.dtype)
-        )
-        return torch.stack([box, ellipsoid, *balls, last_result], dim=1)
-
-    def _previous(self, level: int) -> Tensor | None:
-        if self.previous[0] is None:
-            return None
-        while len(self.previous) <= level:
-            self.previous.append(F.avg_pool3d(self.previous[-1], 2))
-        return self.previous[level]
-
-
-def _draw_boxes(prompts: PromptTensors, centres: Sequence[Tensor], step: int) -> tuple[Tensor, Tensor]:
-    """Occupancy in 0..1 and 1 - r^2 of the ellipsoid filling the box, cut at -1: (N, Z, Y, X) each.
-
-    centres: of a level's voxels along each axis, in voxels of the window.
-    """
-    occupancies, squares = [], []
-    for axis, x in enumerate(centres):
-        low, high = prompts.boxes[:, 0, axis, None].float(), prompts.boxes[:, 1, axis, None].float()
-        overlap = torch.minimum(high, x + step / 2) - torch.maximum(low, x - step / 2)
-        occupancies.append((overlap / step).clamp(0, 1))
-        squares.append(((x - (low + high) / 2) / ((high - low) / 2).clamp_min(0.5)).square())
-    present = prompts.has_box.view(-1, 1, 1, 1).float()
-    box = torch.einsum("nz,ny,nx->nzyx", *occupancies) * present
-    z, y, x = squares
-    radius = z[:, :, None, None] + y[:, None, :, None] + x[:, None, None, :]
-    return box, (1 - radius).clamp_min(-1) * present
-
-
-def _draw_balls(prompts: PromptTensors, kind: str, centres: Sequence[Tensor], step: int) -> Tensor:
-    """Gaussian balls round the clicks of one kind, at most 1: (N, Z, Y, X)."""
-    sigma = BALL_SIGMA * step
-    axes = []
-    for axis, x in enumerate(centres):
-        distance = x - prompts.points[:, :, axis, None].float()
-        axes.append(torch.exp(-0.5 * (distance / sigma).square()))
-    weight = getattr(prompts, kind).float()
-    balls = torch.einsum("npz,npy,npx->nzyx", axes[0] * weight[..., None], axes[1], axes[2])
-    return balls.clamp_max(1)
