@@ -17,7 +17,7 @@ from .prompt_table import PromptTable
 from .reporting import errors_shown
 from .shortcuts import Shortcuts
 from .ticker import Ticker
-from .words import measure_text
+from .words import measure_text, placing_text
 
 if TYPE_CHECKING:
     from ENSAMSegmentLib.logic import ENSAMSegmentLogic
@@ -215,8 +215,10 @@ class PromptPanel:
         self.ui.showPromptsButton.checked = self.logic.shows_prompts
         self.ui.showPromptsButton.setIcon(self._eyes[self.logic.shows_prompts])
         self.ui.statusLabel.text = status.text
-        self.ui.detailLabel.text = status.detail
-        self.ui.detailLabel.visible = bool(status.detail)
+        self.ui.statusLabel.toolTip = status.technical
+        detail = "\n".join(line for line in (status.detail, placing_text(placing)) if line)
+        self.ui.detailLabel.text = detail
+        self.ui.detailLabel.visible = bool(detail)
         self.ui.statusLabel.styleSheet = (
             "color: #c62828; font-weight: bold;" if status.kind == "error" else ""
         )

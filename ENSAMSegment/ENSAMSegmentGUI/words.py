@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _MINUS = "\N{MINUS SIGN}"
 _CUBED = "\N{SUPERSCRIPT THREE}"
+_SMALL_MM = 20.0
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -32,6 +33,17 @@ def position_text(position_ras: Sequence[float]) -> str:
     )
 
 
+def placing_text(kind: str) -> str:
+    """What a click in a view does while a tool is on, and how to put the tool down; "" for none."""
+    if kind == "box":
+        return _("Click on two opposite corners of the box. D: stop.")
+    if kind == "foreground":
+        return _("Click on what belongs to the object. F or a right-click: stop.")
+    if kind == "background":
+        return _("Click on what doesn't belong to it. B or a right-click: stop.")
+    return ""
+
+
 def measure_text(name: str, measures: Measures | None, change: Change | None) -> str:
     """One line on the selected segment, "" before there is anything to measure."""
     if measures is None:
@@ -39,9 +51,9 @@ def measure_text(name: str, measures: Measures | None, change: Change | None) ->
     size = _("{name}: {volume}, {longest} {times} {perpendicular} mm").format(
         name=name,
         volume=volume_text(measures.volume_ml),
-        longest=f"{measures.longest_mm:.0f}",
+        longest=_length(measures.longest_mm),
         times=_TIMES,
-        perpendicular=f"{measures.perpendicular_mm:.0f}",
+        perpendicular=_length(measures.perpendicular_mm),
     )
     if change is None:
         return size
@@ -58,3 +70,8 @@ def volume_text(millilitres: float) -> str:
     if millilitres >= 0.1 or millilitres == 0:
         return _("{volume} mL").format(volume=f"{millilitres:.1f}")
     return _("{volume} mm{cubed}").format(volume=f"{1000 * millilitres:.0f}", cubed=_CUBED)
+
+
+def _length(mm: float) -> str:
+    """Of a small lesion tenths count."""
+    return f"{mm:.1f}" if mm < _SMALL_MM else f"{mm:.0f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import slicer
 from ensam.errors import InputError
@@ -75,6 +75,7 @@ class SegmentFollower(Choosing):
         self._answered = NO_PROMPTS  # the prompts as last asked, or as found
         self._answered_with = self._choices  # what was chosen then
         self._muted = NO_PROMPTS  # those set aside, as last seen
+        self._loaded: set[str] = set()  # segments whose prompts came from a file and weren't asked for yet
         self._volume_matrix: bytes | None = None  # the volume's own place, as last seen
         self._placing, self._placing_id = "", ""
         self._shows_prompts = True
@@ -208,10 +209,15 @@ class SegmentFollower(Choosing):
     # Asking
 
     def run(self) -> None:
-        """Ask for the selected segment now, or for all that have prompts if they share out the voxels.
+        """Ask for the selected segment now, with those whose prompts were loaded since, or for all that have
+        prompts if they share out the voxels.
 
         Raises InputError if no segment is selected, and for prompts that contradict each other.
         """
+        self._ask(self._loaded)
+
+    def _ask(self, more: Iterable[str] = ()) -> None:
+        """Ask for the selected segment, and for more that each are asked for alone. Raises as `run`."""
         self._watch.touched = False
         self._updates.unplan()
         if not self._target.is_complete:
@@ -219,9 +225,11 @@ class SegmentFollower(Choosing):
         self._known = self._answered = self._prompts()
         self._answered_with = self._choices
         # The selected one also without prompts: its mask goes with the last of them.
-        asked = {self.segment_id, *(self._usable_prompts() if self.together else ())}
+        asked = {self.segment_id, *(self._usable_prompts() if self.together else more)}
         ids = [segment_id for segment_id in self._target.segment_ids if segment_id in asked]
-        self._updates.start(self._target, ids, self._choices.settings)
+        for shared in [ids] if self.together else [[segment_id] for segment_id in ids]:
+            self._updates.start(self._target, shared, self._choices.settings)
+            self._loaded.difference_update(shared)
         self._see_tags()
 
     # Life
@@ -312,9 +320,10 @@ class SegmentFollower(Choosing):
         if not stays:
             self._updates.stop()
             self._updates.missed.clear()
+            self._loaded.clear()
             self._updates.say(status.ready(Target(), False))
         elif self.auto_update and target.is_complete and target.nodes.nodes and self._managed(self._has_news):
-            self._managed(self.run)
+            self._managed(self._ask)
         self._updates.forget_change()
         with self._watch.own_edit():
             for node in (*self._watch.prompts, *self._prompt_nodes()):
@@ -381,7 +390,7 @@ class SegmentFollower(Choosing):
             self._watch.touched = False
             self._look()
         if self._updates.is_due:
-            self.run()
+            self._ask()
 
     def _look(self) -> None:
         """See whether the prompts have changed."""
@@ -484,6 +493,7 @@ class SegmentFollower(Choosing):
         return (
             self._known != self._answered
             or self.segment_id in self._updates.missed
+            or not self._loaded.isdisjoint(self._target.segment_ids)
             or (not self._known.is_empty and self._choices != self._answered_with)
         )
 

@@ -58,13 +58,13 @@ class ENSAMSegmentLogic(SegmentFollower):
 
     @property
     def measures(self) -> Measures | None:
-        """Volume and diameters of the selected segment, None where it changed since its last update."""
-        return self._updates.measures if self._updates.measured_id == self.segment_id else None
+        """Volume and diameters of the selected segment, by whatever it was made; None where it is empty."""
+        return self._updates.measures_of(self._target)
 
     @property
     def last_change(self) -> Change | None:
         """What the last update of the selected segment added and removed."""
-        return self._updates.last_change if self._updates.measured_id == self.segment_id else None
+        return self._updates.last_change if self._updates.changed_id == self.segment_id else None
 
     @property
     def offers_update(self) -> bool:
@@ -149,6 +149,7 @@ class ENSAMSegmentLogic(SegmentFollower):
                 self.add_segment(one.name)
             with self._watch.own_edit():
                 self._target.nodes.write(one.prompts, NO_PROMPTS)
+            self._loaded.add(self.segment_id)
             self._show_prompts()
         self._updates.say(Status("ready", _("The prompts are loaded: press 'Update now'.")))
 

@@ -14,16 +14,21 @@ from .translation import tr as _
 
 # Neighbours that touch always differ about a few voxels.
 WORTH_SAYING = 0.1
+COARSE = 2.0  # times the image's own voxels
 
 
 @dataclass(frozen=True)
 class Status:
-    """One sentence, what is behind it, and while working how far it is from 0 to 1 (None: not known)."""
+    """One sentence, what is behind it, and while working how far it is from 0 to 1 (None: not known).
+
+    technical: what only those ask for who look for it.
+    """
 
     kind: Literal["ready", "working", "done", "error"]
     text: str
     detail: str = ""
     progress: float | None = None
+    technical: str = ""
 
 
 def ready(target: Target, has_prompts: bool) -> Status:
@@ -42,24 +47,26 @@ def working(job: Job) -> Status:
     if job.preview is None:
         return Status("working", _("Loading the network...") if job.opens_session else _("Segmenting..."))
     seconds = time.monotonic() - (job.started or time.monotonic())
-    detail = _describe(job.preview)
+    technical = _describe(job.preview)
     if not job.preview.runs_encoder:
-        return Status("working", _("Segmenting..."), detail)
+        return Status("working", _("Segmenting..."), technical=technical)
     if job.expected_s is None:
         text = _("Looking at this part of the image for the first time: {seconds} s...")
-        return Status("working", text.format(seconds=f"{seconds:.0f}"), detail)
+        return Status("working", text.format(seconds=f"{seconds:.0f}"), technical=technical)
     text = _("Looking at this part of the image: {seconds} of about {expected} s...").format(
         seconds=f"{seconds:.0f}", expected=f"{max(1, job.expected_s):.0f}"
     )
-    return Status("working", text, detail, min(0.95, seconds / job.expected_s))
+    return Status("working", text, "", min(0.95, seconds / job.expected_s), technical)
 
 
 def done(job: Job | None, held_back: float, is_masked: bool) -> Status:
-    """What there is to say of an update beside its measures: what the answer had to make do with, that other
-    segments kept a good share of the new mask, from 0 to 1, that the editable area limits it, and behind it
-    the window and the grey values."""
+    """What there is to say of an update beside its measures: what the answer had to make do with, that there
+    was none, that other segments kept a good share of the new mask, from 0 to 1, that the editable area
+    limits it, and behind it the grey values and how coarse they were seen."""
     results = job.results if job else ()
     notes = [warning for result in results for warning in result.warnings]
+    if not all(result.found for result in results):
+        notes.append(_("Nothing stands out there: draw the box closer, or click on the object."))
     if held_back > WORTH_SAYING:
         text = _("Other segments kept {percent} % of it: to overwrite them untick 'Other segments keep ...'.")
         notes.append(text.format(percent=round(100 * held_back)))
@@ -70,11 +77,15 @@ def done(job: Job | None, held_back: float, is_masked: bool) -> Status:
     if job is None:
         return Status("done", text)
     # A wrong guess of the grey values is to be seen, and mended by choosing others.
-    grey_values = dict.fromkeys(result.grey_values for result in results)
-    detail = _("{window} Seen with {reason}.").format(
-        window=_describe(job.preview), reason="; ".join(grey_values)
-    )
-    return Status("done", text, detail)
+    grey_values = "; ".join(dict.fromkeys(result.grey_values for result in results))
+    own = job.request.volume.grid.spacing_zyx
+    if any(seen > COARSE * mm for seen, mm in zip(job.preview.voxel_mm, own, strict=True)):
+        detail = _("Seen with {reason}, coarsely for its size: in voxels of {sizes} mm.").format(
+            reason=grey_values, sizes=along_axes(job.preview.voxel_mm)
+        )
+    else:
+        detail = _("Seen with {reason}.").format(reason=grey_values)
+    return Status("done", text, detail, technical=_describe(job.preview))
 
 
 def _describe(preview: Preview) -> str:

@@ -13,9 +13,11 @@ from . import status
 from .answers import Answers, Asking
 from .change_display import ChangeDisplay
 from .labelmaps import labelmap_of
+from .segments import read_segment
 from .status import Status
 from .target import Target
 from .translation import tr as _
+from .volumes import grid_from_node
 from .watch import SceneWatch
 
 DEBOUNCE_S = 0.1  # after the last change of a prompt
@@ -27,17 +29,17 @@ class Updates:
     """Questions on their way. A newer one about the same segment replaces the older.
 
     status: what the user reads. missed: segments whose last question came to nothing, given up or failed.
-    measures, last_change: of the segment measured_id, which was written last.
+    last_change: of the segment changed_id, which was written last.
     """
 
     def __init__(self, answers: Answers, watch: SceneWatch, changed: Callable[[], None]) -> None:
         self.answers = answers
         self.status = status.ready(Target(), False)
-        self.measures: Measures | None = None
         self.last_change: Change | None = None
-        self.measured_id = ""
+        self.changed_id = ""
         self.missed: set[str] = set()
-        self._measured: _Voxels | None = None
+        self._written: _Voxels | None = None
+        self._measured: tuple[_Voxels | None, Measures | None] = (None, None)
         self._watch, self._changed = watch, changed
         self._tint = ChangeDisplay()
         self._askings: list[Asking] = []  # in the worker's order
@@ -93,14 +95,21 @@ class Updates:
             self.missed.update(asking.segment_ids)
         self._askings.clear()
 
+    def measures_of(self, target: Target) -> Measures | None:
+        """Volume and diameters of the selected segment as it is now, None where it holds no voxels."""
+        if self._measured[0] is None or not self._measured[0].are_still_those_of(target):
+            self._measured = (_Voxels(target), _measure(target)) if target.is_complete else (None, None)
+        return self._measured[1]
+
     def forget_change(self) -> None:
         """There is nothing to show any more of what was done last."""
         self._tint.hide()
-        self._tint_until = self.measures = self.last_change = self._measured = None
+        self._tint_until = self.last_change = self._written = None
+        self._measured = (None, None)
 
     def forget_old_change(self) -> None:
         """As `forget_change`, if the segment that was written last has other voxels by now."""
-        if self._measured is None or not self._measured.is_up_to_date():
+        if self._written is None or not self._written.are_still_those_of(self._written.target):
             self.forget_change()
 
     def say(self, new: Status) -> None:
@@ -155,10 +164,12 @@ class Updates:
         target, grid = asking.target, asking.volume.grid
         # Of several segments the selected one is told of.
         shown = target.segment_id if target.segment_id in written else next(iter(written))
-        self.measured_id = shown
-        self.measures = measure(written[shown].after, grid)
+        self.changed_id = shown
         self.last_change = change(written[shown].before, written[shown].after, grid)
-        self._measured = _Voxels(target, shown)
+        self._written = _Voxels(target._replace(segment_id=shown))
+        if shown == target.segment_id:
+            after = written[shown].after
+            self._measured = self._written, measure(after, grid) if after.mask.size else None
         self._tint.show(target.volume, self.last_change)
         self._tint_until = time.monotonic() + TINT_S
         self.say(status.done(asking.job, held_back, self.answers.writer.is_masked))
@@ -167,15 +178,23 @@ class Updates:
 class _Voxels:
     """Tells whether a segment's voxels may have changed since. A name or a colour is none of them."""
 
-    def __init__(self, target: Target, segment_id: str) -> None:
-        self._target, self._segment_id = target, segment_id
+    def __init__(self, target: Target) -> None:
+        self.target = target
         self._state = self._now()
 
-    def is_up_to_date(self) -> bool:
-        return self._state == self._now()
+    def are_still_those_of(self, target: Target) -> bool:
+        return target == self.target and self._state == self._now()
 
     def _now(self) -> tuple[object, ...] | None:
-        segment = self._target.segment(self._segment_id)
+        segment = self.target.segment(self.target.segment_id)
         labelmap = segment and labelmap_of(segment)
         # A labelmap that others share changes with them too.
         return labelmap and (labelmap.GetAddressAsString(""), labelmap.GetMTime(), segment.GetLabelValue())
+
+
+def _measure(target: Target) -> Measures | None:
+    try:
+        mask = read_segment(target.segmentation, target.segment_id, target.volume)
+        return measure(mask, grid_from_node(target.volume)) if mask.mask.size else None
+    except InputError:
+        return None  # not kept as a labelmap, or no image: whoever asks for an answer is told

@@ -23,8 +23,9 @@ class Timings:
 class Segmentation(MaskCrop):
     """The answer for one object: a mask on the volume's grid, cut to the window that was looked at.
 
-    logits: float32, of the mask's shape; encoder_ran: whether this prompt paid for the encoder. In words for
-    the user: grey_values, which of them were told apart and why; window, what was looked at; warnings, where
+    logits: float32, of the mask's shape; encoder_ran: whether this prompt paid for the encoder; found: False
+    where no voxel was over the threshold, and the mask is the one that came nearest (paper). In words for the
+    user: grey_values, which of them were told apart and why; window, what was looked at; warnings, where
     the answer had to make do with less memory or another device than it was meant for.
     """
 
@@ -34,8 +35,12 @@ class Segmentation(MaskCrop):
     grey_values: str
     window: str
     warnings: tuple[str, ...] = ()
+    found: bool = True
 
     @property
     def notes(self) -> tuple[str, ...]:
         """All that was decided on the way, the most important first."""
-        return (*self.warnings, self.grey_values, self.window)
+        nothing = (
+            () if self.found else ("Nothing stands out there: draw the box closer, or click on the object.",)
+        )
+        return (*self.warnings, *nothing, self.grey_values, self.window)

@@ -196,9 +196,19 @@ class InteractiveSession:
         for one, own in zip(objects, logits, strict=True):
             own = obey_clicks(own, *_in_crop(one, plan.window))
             region = own_region(one, plan.window)
-            own = own if region is None else ensure_voxel(own, region)
+            ensured = own if region is None else ensure_voxel(own, region)
             timings = Timings(encode_s, decode_s, time.perf_counter() - started)
-            answers.append(Segmentation(own > 0, plan.window.lower, own, timings, encode_s > 0, *words))
+            answers.append(
+                Segmentation(
+                    ensured > 0,
+                    plan.window.lower,
+                    ensured,
+                    timings,
+                    encode_s > 0,
+                    *words,
+                    found=ensured is own,
+                )
+            )
         return answers
 
     def _key(self, volume: Volume, plan: Plan) -> Hashable:

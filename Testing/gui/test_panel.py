@@ -121,10 +121,10 @@ def test_a_place_button_starts_and_stops_and_follows_the_logic(a_panel, button, 
     assert a_panel.calls.names()[-1] == "stop_placing"
     assert not button.checked
     a_panel.logic.say(placing=kind)
-    assert button.checked
+    assert button.checked and "stop." in a_panel.ui.detailLabel.text
     assert [b.checked for b in a_panel.panel._place_buttons.values()].count(True) == 1
     a_panel.logic.say(placing="")
-    assert not button.checked
+    assert not button.checked and not a_panel.ui.detailLabel.visible
 
 
 def test_a_refused_tool_says_why_and_springs_back(a_panel):

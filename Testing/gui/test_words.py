@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ensam.measures import Measures
 
 
 @pytest.fixture
@@ -34,3 +35,15 @@ def test_points_are_counted_from_one(words):
 
 def test_without_measures_there_is_nothing_to_say(words):
     assert words.measure_text("liver", None, None) == ""
+
+
+def test_a_tool_says_what_a_click_does_and_how_to_stop(words):
+    assert words.placing_text("") == ""
+    assert "corners of the box" in words.placing_text("box")
+    for kind, key in (("foreground", "F"), ("background", "B")):
+        assert f"{key} or a right-click: stop" in words.placing_text(kind)
+
+
+def test_small_diameters_are_told_in_tenths(words):
+    small = Measures(0.05, 9.64, 4.2, 3)
+    assert words.measure_text("node", small, None) == "node: 50 mm³, 9.6 × 4.2 mm"

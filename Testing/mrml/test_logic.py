@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import slicer
 from ensam.errors import InputError
+from ensam.planning import Preview
 from ensam.prompts import read_prompts
 from ENSAMSegmentLib.answers import bases
 from ENSAMSegmentLib.logic import ENSAMSegmentLogic
@@ -151,11 +153,10 @@ def test_a_new_name_or_colour_is_no_other_mask(a_logic):
     segment.SetColor(0.1, 0.2, 0.3)
     assert measures is not None and a_logic.measures is measures
     paint(a_logic, np.ones(SHAPE, bool))
-    assert a_logic.measures is None
-    click(a_logic)
-    assert a_logic.measures is not None
-    a_logic.undo()
-    assert a_logic.measures is None
+    assert a_logic.measures.volume_ml == pytest.approx(
+        np.prod(SHAPE) * np.prod(a_logic.volume.GetSpacing()) / 1000
+    )
+    assert a_logic.last_change is None
 
 
 def test_with_updates_off_nothing_runs_until_it_is_asked_for(a_logic, a_session):
@@ -327,6 +328,35 @@ def test_prompts_travel_as_json_and_run_only_when_asked(a_logic, a_session, tmp_
     a_logic.run()
     a_logic.wait()
     assert np.array_equal(voxels_of(a_logic), mask)
+
+
+def test_all_segments_of_a_file_are_answered_at_once_and_each_alone(a_logic, a_session, tmp_path):
+    draw_box(a_logic)
+    a_logic.add_segment("kidney")
+    click(a_logic, CENTRE - 2.5 * ALONG_X)
+    a_logic.save_prompts(tmp_path / "prompts.json")
+    masks = [voxels_of(a_logic, segment_id) for segment_id in a_logic._target.segment_ids]
+    for segment_id in a_logic._target.segment_ids:
+        a_logic.select(segment_id=segment_id)
+        a_logic.clear_prompts()
+        a_logic.wait()
+    assert not any(voxels_of(a_logic, segment_id).any() for segment_id in a_logic._target.segment_ids)
+    a_logic.load_prompts(tmp_path / "prompts.json")
+    asked = len(a_session.calls)
+    # A change of one of them is answered for that one alone; the button stays.
+    a_logic.add_point(CENTRE, False)
+    a_logic.wait()
+    assert len(a_session.calls) == asked + 1 and a_logic.offers_update
+    a_logic.remove(a_logic.prompt_rows()[-1])
+    a_logic.wait()
+    a_logic.run()
+    a_logic.wait()
+    found = [voxels_of(a_logic, segment_id) for segment_id in a_logic._target.segment_ids]
+    assert all(np.array_equal(own, before) for own, before in zip(found, masks, strict=True))
+    assert not a_logic.offers_update
+    a_logic.run()
+    a_logic.wait()
+    assert len(a_session.calls) == asked + 5  # the answered ones are not asked for again
 
 
 def test_segments_that_could_not_be_segmented_from_a_file_are_not_saved(a_logic, tmp_path):
@@ -501,7 +531,24 @@ def test_another_choice_offers_an_update_where_there_are_prompts(a_logic, name, 
 def test_the_grey_values_that_were_seen_are_told_behind_the_answer(a_logic):
     draw_box(a_logic)
     assert a_logic.status.text == "Done."
-    assert a_logic.status.detail.endswith("MB of memory. Seen with grey values 0 to 1.")
+    assert a_logic.status.detail == "Seen with grey values 0 to 1."
+    assert a_logic.status.technical.endswith("on cpu, about 300 MB of memory.")
+
+
+def test_edges_that_are_coarser_than_the_image_are_told(a_logic, a_session):
+    preview = Preview((32, 32, 32), (3.0, 7.5, 7.5), True, 300 << 20, "cpu")
+    a_session.preview_all = lambda *ignored: preview
+    draw_box(a_logic)
+    assert a_logic.status.detail.endswith(
+        "Seen with grey values 0 to 1, coarsely for its size: in voxels of 7.5 x 7.5 x 3 mm."
+    )
+
+
+def test_an_answer_that_found_nothing_says_so(a_logic, a_session):
+    segmented = a_session._segmentation
+    a_session._segmentation = lambda mask: replace(segmented(mask), found=False)
+    draw_box(a_logic)
+    assert a_logic.status.text.startswith("Done. Nothing stands out there: draw the box closer")
 
 
 def test_the_image_and_its_features_are_given_back(a_logic, a_session, an_mrml_scene):
@@ -510,7 +557,7 @@ def test_the_image_and_its_features_are_given_back(a_logic, a_session, an_mrml_s
     an_mrml_scene.Clear(False)
     a_logic._worker._executor.submit(lambda: None).result(5)
     assert a_session.seen is None
-    assert a_logic._updates._measured is None
+    assert a_logic._updates._written is None and a_logic._updates._measured == (None, None)
 
 
 def test_an_answer_for_a_closed_scene_is_dropped(a_logic, a_session, an_mrml_scene):

@@ -84,16 +84,20 @@ def test_a_deleted_segmentation_leaves_no_prompts_in_the_views(a_logic, an_mrml_
     assert nodes and not any(node.GetDisplayVisibility() for node in nodes)
 
 
-def test_measures_are_those_of_the_segment_that_is_selected(a_logic):
+def test_measures_are_those_of_the_segment_that_is_selected_as_it_is_now(a_logic):
     draw_box(a_logic)
-    assert a_logic.measures.volume_ml > 0
+    after_box = a_logic.measures
+    assert after_box.volume_ml > 0 and a_logic.last_change is not None
     first = a_logic.segment_id
     a_logic.add_segment("kidney")
-    assert a_logic.measures is None
+    assert a_logic.measures is None and a_logic.last_change is None  # it is empty
     a_logic.select(segment_id=first)
+    assert a_logic.measures == after_box
     a_logic.auto_update = False
     paint_elsewhere(a_logic)
-    assert a_logic.measures is None  # painted since: not known any more
+    voxel_ml = np.prod(a_logic.volume.GetSpacing()) / 1000
+    assert a_logic.measures.volume_ml == pytest.approx(np.count_nonzero(voxels_of(a_logic)) * voxel_ml)
+    assert a_logic.measures != after_box and a_logic.last_change is None
 
 
 def paint_elsewhere(logic):

@@ -36,7 +36,7 @@ ERRORS = {
 # Where texts come to be seen: which arguments of a call, by place and by name, and which properties.
 SINKS: dict[str, tuple[int | str, ...]] = {
     **dict.fromkeys(ERRORS, (0,)),
-    "Status": (1, 2, "text", "detail"),
+    "Status": (1, 2, "text", "detail", "technical"),
     **dict.fromkeys(("setText", "setToolTip", "setWindowTitle", "setStatusTip", "setTitle"), (0,)),
     **dict.fromkeys(("addItem", "showStatusMessage", "delayDisplay", "tryWithErrorDisplay"), (0,)),
     **dict.fromkeys(
