@@ -75,6 +75,7 @@ class SegmentFollower(Choosing):
         self._answered = NO_PROMPTS  # the prompts as last asked, or as found
         self._answered_with = self._choices  # what was chosen then
         self._muted = NO_PROMPTS  # those set aside, as last seen
+        self._images: dict[tuple[str, str], tuple] = {}  # what each segment was last asked for, or found, in
         self._loaded: set[str] = set()  # segments whose prompts came from a file and weren't asked for yet
         self._volume_matrix: bytes | None = None  # the volume's own place, as last seen
         self._placing, self._placing_id = "", ""
@@ -230,6 +231,7 @@ class SegmentFollower(Choosing):
         for shared in [ids] if self.together else [[segment_id] for segment_id in ids]:
             self._updates.start(self._target, shared, self._choices.settings)
             self._loaded.difference_update(shared)
+            self._images.update((self._key(segment_id), self._image()) for segment_id in shared)
         self._see_tags()
 
     # Life
@@ -285,6 +287,7 @@ class SegmentFollower(Choosing):
         self._leave()
         self._updates.answers.forget()
         self._worker.forget()
+        self._images.clear()
         seen_tags.forget()
         self.changed()
 
@@ -302,6 +305,9 @@ class SegmentFollower(Choosing):
             return
         if self._known != self._answered:
             self._updates.say(Status("ready", _("There are prompts without an answer: press 'Update now'.")))
+        elif self._has_other_image():
+            text = _("The mask is of another image: press 'Update now' for one of this image.")
+            self._updates.say(Status("ready", text))
         else:
             self._updates.say(status.ready(target, not self._known.is_empty))
         if kind in (FOREGROUND, BACKGROUND) and target.is_complete:
@@ -347,6 +353,7 @@ class SegmentFollower(Choosing):
                 target.restore(self.segment_id)
                 self._volume_matrix = target.nodes.volume_matrix()
                 self._watch.follow_volume(target.volume, self._on_volume_moved)
+                self._images.setdefault(self._key(self.segment_id), self._image())
         self._show_or_hide()
         self._observe_prompts()
         self._see_prompts()
@@ -495,7 +502,22 @@ class SegmentFollower(Choosing):
             or self.segment_id in self._updates.missed
             or not self._loaded.isdisjoint(self._target.segment_ids)
             or (not self._known.is_empty and self._choices != self._answered_with)
+            or self._has_other_image()
         )
+
+    def _has_other_image(self) -> bool:
+        """Whether the mask was made from prompts in another image, or in what the image was before."""
+        if self._known.is_empty or not self._target.is_complete:
+            return False
+        return self._images.get(self._key(self.segment_id)) != self._image()
+
+    def _key(self, segment_id: str) -> tuple[str, str]:
+        return self.segmentation.GetID(), segment_id
+
+    def _image(self) -> tuple[object, ...]:
+        """Tells one image from another."""
+        image = self.volume.GetImageData()
+        return self.volume.GetID(), image and image.GetAddressAsString(""), image and image.GetMTime()
 
     def _has_news(self) -> bool:
         return self._updates.is_planned or self._prompts() != self._known

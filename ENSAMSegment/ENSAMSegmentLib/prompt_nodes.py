@@ -24,6 +24,7 @@ from .translation import tr as _
 from .volumes import array_from_matrix, matrix_from_array, transform_between, transform_points
 
 _REFERENCE = "ENSAM.Segmentation"
+_VOLUME = "ENSAM.Volume"  # the one that the node was made for, and moves with
 _KIND = "ENSAM.Kind"
 _SEGMENT = "ENSAM.Segment"
 _PARENT = "ENSAM.Parent"  # the transform that we put the node under; users may move it elsewhere
@@ -200,7 +201,8 @@ class PromptNodes:
         Those of the segmentation's other segments go along.
 
         matrix_before: `volume_matrix` as it was, None where that isn't known. If the volume's own place has
-        changed, its transform was hardened, and the prompts are right where they are.
+        changed, its transform was hardened, and the prompts are right where they are; so are those that were
+        made for another volume.
         """
         parent = self.volume.GetTransformNodeID()
         if matrix_before is None and parent is None:
@@ -208,6 +210,8 @@ class PromptNodes:
         if matrix_before is not None and matrix_before != self.volume_matrix():
             return
         for node in prompt_nodes(self.segmentation):
+            if node.GetNodeReference(_VOLUME) not in (None, self.volume):
+                continue
             if node.GetAttribute(_PARENT) == (node.GetTransformNodeID() or ""):
                 node.SetAndObserveTransformNodeID(parent)
                 node.SetAttribute(_PARENT, parent or "")
@@ -278,6 +282,7 @@ class PromptNodes:
         node.SetAttribute(_KIND, kind)
         node.SetAttribute(_SEGMENT, self.segment_id)
         node.SetNodeReferenceID(_REFERENCE, self.segmentation.GetID())
+        node.SetNodeReferenceID(_VOLUME, self.volume.GetID())
         # Moved with the volume, the prompts go on meaning the same voxels.
         node.SetAndObserveTransformNodeID(self.volume.GetTransformNodeID())
         node.SetAttribute(_PARENT, self.volume.GetTransformNodeID() or "")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import slicer
 import vtk
 from ensam.errors import InputError
 from ensam.masks import MaskCrop
+from ensam.prompts import Vector
 
 from .labelmaps import LABELMAP, labelmap_of, matrix_of_image, moved, voxels_of
 from .translation import tr as _
-from .volumes import grid_from_node, transform_between
+from .volumes import grid_from_node, transform_between, transform_points
 
 
 def add_segmentation(volume: slicer.vtkMRMLScalarVolumeNode, name: str) -> slicer.vtkMRMLSegmentationNode:
@@ -77,6 +79,27 @@ def read_segment(
     grid = grid_from_node(volume)
     crop = moved(voxels_of(segment), matrix_of_image(labelmap_of(segment)), grid.ijk_to_ras, to_volume)
     return crop.within(grid.shape).trimmed()
+
+
+def lies_in_segment(
+    position_ras: Vector,
+    segmentation: slicer.vtkMRMLSegmentationNode,
+    segment_id: str,
+    volume: slicer.vtkMRMLScalarVolumeNode,
+) -> bool:
+    """Whether a point, in volume RAS mm, lies in a voxel of the segment. Raises as `read_segment`."""
+    segment = get_segment(segmentation, segment_id)
+    labelmap = labelmap_of(segment)
+    if labelmap.IsEmpty():
+        return False
+    to_segment = transform_between(volume.GetParentTransformNode(), segmentation.GetParentTransformNode())
+    (point,) = transform_points(to_segment, [position_ras])
+    matrix = matrix_of_image(labelmap)
+    ijk = np.rint(np.linalg.solve(matrix[:3, :3], point - matrix[:3, 3])).astype(int)
+    extent = np.reshape(labelmap.GetExtent(), (3, 2))
+    if (ijk < extent[:, 0]).any() or (ijk > extent[:, 1]).any():
+        return False
+    return labelmap.GetScalarComponentAsDouble(*ijk.tolist(), 0) == segment.GetLabelValue()
 
 
 def get_segment(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str) -> slicer.vtkSegment:

@@ -114,10 +114,13 @@ class SceneWatch:
         self.touch()
 
     def follow_volume(self, volume: slicer.vtkMRMLScalarVolumeNode, note: Callable[[], None]) -> None:
-        """Hear when this volume is put under another transform, no longer of the one before."""
+        """Hear when this volume is put under another transform or has other voxels, no longer of the one
+        before."""
         _forget(self._volume_events)
         event = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
         self._observe(self._volume_events, volume, [event], note)
+        # The prompts stay as they are, but there is something to show.
+        self._observe(self._volume_events, volume, [volume.ImageDataModifiedEvent], self._on_prompts)
 
     def touch(self) -> None:
         """Note that prompts may have changed."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import slicer
+import vtk
 from ensam.errors import InputError
 from ensam.planning import Preview
 from ensam.prompts import read_prompts
@@ -15,6 +16,8 @@ from ENSAMSegmentLib.answers import bases
 from ENSAMSegmentLib.logic import ENSAMSegmentLogic
 from ENSAMSegmentLib.prompt_nodes import BACKGROUND, BOX, FOREGROUND
 from ENSAMSegmentLib.segment_state import seen_tags
+from ENSAMSegmentLib.segments import lies_in_segment
+from ENSAMSegmentLib.volumes import grid_from_node
 
 from .conftest import SHAPE
 from .nodes import load_segmentation, save
@@ -133,6 +136,32 @@ def test_the_prompts_of_all_segments_follow_the_volume_under_another_transform(a
     for transform_id in (transform.GetID(), None):
         a_logic.volume.SetAndObserveTransformNodeID(transform_id)
         assert [node.GetTransformNodeID() for node in slicer_nodes(a_logic)] == [transform_id] * 2
+
+
+def test_prompts_stay_in_the_world_when_another_image_is_chosen(a_logic, an_mrml_scene):
+    """Two images of one patient, the second registered to the first by a transform."""
+    first = a_logic.volume
+    draw_box(a_logic)
+    click(a_logic)
+    before = prompts_of(a_logic)
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(0, 3, 2.0)
+    transform = an_mrml_scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(matrix)
+    second = slicer.vtkMRMLScalarVolumeNode()
+    second.CopyContent(first)
+    an_mrml_scene.AddNode(second)
+    second.SetAndObserveTransformNodeID(transform.GetID())
+    for volume in (second, first):
+        a_logic.select(volume)
+        a_logic.wait()
+        assert prompts_of(a_logic) == before
+        # With the image that they were made for they move along, with another one they don't.
+        matrix.SetElement(1, 3, matrix.GetElement(1, 3) + 1.0)
+        transform.SetMatrixTransformToParent(matrix)
+        assert prompts_of(a_logic) == before
+    first.SetAndObserveTransformNodeID(transform.GetID())
+    assert prompts_of(a_logic) != before
 
 
 def test_a_jump_to_a_prompt_centres_the_views_on_it(a_logic, an_mrml_scene):
@@ -528,6 +557,29 @@ def test_another_choice_offers_an_update_where_there_are_prompts(a_logic, name, 
     assert not a_logic.offers_update
 
 
+def test_another_image_is_asked_about_on_demand(a_logic, a_session, an_mrml_scene):
+    """The next time point, and another sequence: what is there is kept until the user wants it anew."""
+    draw_box(a_logic)
+    first, asked, shown = a_logic.volume, len(a_session.calls), []
+    assert not a_logic.offers_update
+    a_logic.changed = lambda: shown.append(a_logic.offers_update)
+    voxels = slicer.util.arrayFromVolume(first) + 1
+    slicer.util.updateVolumeFromArray(first, voxels)  # as a sequence does with its next frame
+    a_logic.wait()
+    assert len(a_session.calls) == asked and shown[-1] and a_logic.offers_update
+    a_logic.run()
+    a_logic.wait()
+    assert len(a_session.calls) == asked + 1 and not a_logic.offers_update
+    second = slicer.vtkMRMLScalarVolumeNode()
+    second.CopyContent(first)
+    an_mrml_scene.AddNode(second)
+    a_logic.select(second)
+    a_logic.wait()
+    assert a_logic.offers_update and "another image" in a_logic.status.text
+    a_logic.select(first)
+    assert not a_logic.offers_update and "mask follows" in a_logic.status.text
+
+
 def test_the_grey_values_that_were_seen_are_told_behind_the_answer(a_logic):
     draw_box(a_logic)
     assert a_logic.status.text == "Done."
@@ -678,6 +730,38 @@ def test_in_lesion_mode_a_click_in_a_box_belongs_to_it_and_one_outside_begins_a_
     click(a_logic, np.add(CENTRE, (1, 0, 0)))
     assert name_of(a_logic) == "liver"
     assert [kind for kind, _, _ in prompts_of(a_logic)] == [BOX, FOREGROUND, FOREGROUND]
+
+
+def test_in_lesion_mode_a_click_in_a_lesions_mask_belongs_to_it(a_logic):
+    """Of lesions that have no boxes."""
+    a_logic.lesion_mode = True
+    click(a_logic)
+    click(a_logic, np.add(CENTRE, (15, 0, 0)))
+    first, second = a_logic._target.segment_ids
+    assert a_logic.segment_id == second
+    click(a_logic, np.add(CENTRE, (16, 0, 0)))
+    assert a_logic.segment_id == second and len(a_logic.prompt_rows()) == 2
+    click(a_logic, np.add(CENTRE, (1, 0, 0)))
+    assert a_logic.segment_id == first and len(a_logic.prompt_rows()) == 2
+    assert len(a_logic._target.segment_ids) == 2
+
+
+def test_a_point_lies_in_a_segment_where_its_mask_is(a_logic, an_mrml_scene):
+    """Also where the segmentation lies elsewhere in the world than the image."""
+    transform = an_mrml_scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = transform.GetMatrixTransformToParent()
+    matrix.SetElement(0, 3, 3.3)
+    transform.SetMatrixTransformToParent(matrix)
+    draw_box(a_logic)
+    a_logic.segmentation.SetAndObserveTransformNodeID(transform.GetID())
+    grid, mask = grid_from_node(a_logic.volume), voxels_of(a_logic)
+    where = a_logic.segmentation, a_logic.segment_id, a_logic.volume
+    asked = np.argwhere(np.ones(SHAPE, bool))[::37]
+    found = [lies_in_segment(grid.zyx_to_ras(voxel), *where) for voxel in asked]
+    assert found == [bool(mask[tuple(voxel)]) for voxel in asked] and any(found)
+    assert not lies_in_segment((1e6, 0, 0), *where)
+    a_logic.add_segment("empty")
+    assert not lies_in_segment(CENTRE, a_logic.segmentation, a_logic.segment_id, a_logic.volume)
 
 
 def test_segments_that_share_out_the_voxels_are_answered_together(a_logic, a_session):
