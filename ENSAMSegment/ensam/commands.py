@@ -153,10 +153,10 @@ def _prompts_of(options: argparse.Namespace) -> tuple[SegmentPrompts, ...]:
 
 
 def answer(session: InteractiveSession, segments: Sequence[SegmentPrompts]) -> Sequence[Segmentation]:
-    """One segment alone, or several that share out the voxels."""
+    """One segment alone, or several that share out the voxels, as they do in Slicer when told to."""
     if len(segments) == 1:
         return (session.segment(segments[0].prompts),)
-    return session.segment_all([one.prompts for one in segments])
+    return session.segment_all([one.prompts for one in segments], clicks_exclude=True)
 
 
 def _segment_possible(session: InteractiveSession, prompts: Sequence[PromptSet]) -> list[MaskCrop]:

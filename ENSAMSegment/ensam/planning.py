@@ -29,6 +29,7 @@ from ensam.volume import Volume
 # Objects share a window as long as none is seen coarser than this many times its own window's voxel size.
 COARSENING = 1.25
 
+NEAR_MM = 10.0  # round foreground clicks without a box: what an automatic CT window is chosen by
 ACTIVE_MARGIN = 8  # voxels of the window round box and clicks in which an answer may change
 
 # The grey ranges found for boxes of a volume: every click on a box asks again, and large boxes take a while.
@@ -128,7 +129,8 @@ def make_plan(
     volume: Volume, objects: Sequence[ObjectPrompts], budget: int, choice: IntensityChoice = "auto"
 ) -> Plan:
     """One window for all the objects: each one's box and margin, grown to hold every click and what is there
-    already, and scaled to the budget. The grey range follows the first object's box."""
+    already, and scaled to the budget. The grey range follows the first object's box, or
+    without one its foreground clicks."""
     return Plan(_window(volume, objects, budget), _intensity(volume, objects[0], choice))
 
 
@@ -229,11 +231,17 @@ def _window(volume: Volume, objects: Sequence[ObjectPrompts], budget: int) -> Wi
 def _intensity(volume: Volume, one: ObjectPrompts, choice: IntensityChoice) -> IntensityRange:
     if choice == "percentile" or (choice == "auto" and not volume.is_ct):
         return volume.percentiles
-    box = None if one.box is None else _slices(one.box, volume)
-    key = choice, None if box is None else tuple((part.start, part.stop) for part in box)
+    faces, where = [one.box], "in the box"
+    if one.box is None:
+        reach = np.divide(NEAR_MM, volume.grid.spacing_zyx)
+        faces = [np.stack((at - reach, at + reach)) for at, is_foreground in one.clicks if is_foreground]
+        where = "round the clicks"
+    boxes = [_slices(own, volume) for own in faces]
+    key = choice, where, tuple((part.start, part.stop) for box in boxes for part in box)
     known = _known_ranges.setdefault(volume, {})
     if key not in known:
-        known[key] = intensity_range(volume.array, choice, box)
+        values = np.concatenate([volume.array[box].ravel() for box in boxes]) if boxes else None
+        known[key] = intensity_range(volume.array, choice, values, where)
     return known[key]
 
 

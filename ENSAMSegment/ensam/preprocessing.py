@@ -84,9 +84,13 @@ def automatic_ct_window(values: NDArray) -> str:
 
 
 def intensity_range(
-    array: NDArray, choice: IntensityChoice = "auto", box: tuple[slice, slice, slice] | None = None
+    array: NDArray,
+    choice: IntensityChoice = "auto",
+    values: NDArray | None = None,
+    where: str = "in the box",
 ) -> IntensityRange:
-    """The grey range for a volume (z, y, x). `box` (voxels) is what an automatic CT choice looks at.
+    """The grey range for a volume (z, y, x). `values` are those that an automatic CT choice looks at, `where`
+    they come from is told to the user.
 
     Raises InputError for a choice that does not exist.
     """
@@ -98,9 +102,9 @@ def intensity_range(
         )
     if choice == "percentile" or not looks_like_ct(array):
         return percentile_range(array)
-    if box is None:
+    if values is None:
         return ct_range("soft tissue", "the values look like Hounsfield units, and there is no box")
-    return ct_range(automatic_ct_window(array[box]), "chosen by the values in the box")
+    return ct_range(automatic_ct_window(values), f"chosen by the values {where}")
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def loosened(scene: Scene, rng: np.random.Generator, share: float) -> Scene:
 
 def noisy(scene: Scene, rng: np.random.Generator) -> Scene:
     """Gaussian noise of `NOISE_SHARE` of the range of grey values that the network is shown."""
-    grey = intensity_range(scene.image, "auto", _inside(scene))
+    grey = intensity_range(scene.image, "auto", scene.image[_inside(scene)])
     noise = rng.standard_normal(scene.image.shape, np.float32)
     image = scene.image + np.float32(NOISE_SHARE * (grey.upper - grey.lower)) * noise
     return Scene(image, scene.truth, scene.spacing, scene.faces)
@@ -61,7 +61,7 @@ def noisy(scene: Scene, rng: np.random.Generator) -> Scene:
 
 def inverted(scene: Scene, rng: np.random.Generator) -> Scene:
     """Bright for dark within the range of grey values that the network is shown."""
-    grey = intensity_range(scene.image, "auto", _inside(scene))
+    grey = intensity_range(scene.image, "auto", scene.image[_inside(scene)])
     image = (grey.upper + grey.lower - scene.image.clip(grey.lower, grey.upper)).astype(np.float32)
     return Scene(image, scene.truth, scene.spacing, scene.faces)
 

@@ -46,7 +46,7 @@ def cached(image):
 
 
 def range_from_cache(steps, is_ct, box):
-    return intensity_range(steps, "auto", box) if is_ct else cache_module._STEPS
+    return intensity_range(steps, "auto", steps[box]) if is_ct else cache_module._STEPS
 
 
 def steps_of(array, window, grey):
@@ -65,7 +65,7 @@ def test_a_window_from_the_cache_is_the_window_from_the_volume(make, dtype, budg
     box = (slice(4, 20), slice(5, 20), slice(6, 25))
     window = place_window(np.array([4, 5, 6]), np.array([19, 19, 24]), SHAPE, (1, 1, 1), budget)
     both = (
-        (volume.array, intensity_range(volume.array, "auto", box)),
+        (volume.array, intensity_range(volume.array, "auto", volume.array[box])),
         (kept, range_from_cache(kept, volume.is_ct, box)),
     )
     seen, cached_steps = (steps_of(array, window, grey) for array, grey in both)

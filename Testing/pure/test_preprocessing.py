@@ -262,7 +262,7 @@ def test_other_values_are_not_taken_for_hounsfield_units(an_mr, change):
 )
 def test_a_ct_gets_the_window_that_suits_the_box(a_ct, box, name):
     assert automatic_ct_window(a_ct[box]) == name
-    found = intensity_range(a_ct, "auto", box)
+    found = intensity_range(a_ct, "auto", a_ct[box])
     width, level = CT_WINDOWS[name]
     assert (found.lower, found.upper) == (level - width / 2, level + width / 2)
     assert f"'{name}'" in found.reason
@@ -278,7 +278,7 @@ def test_a_ct_without_a_box_is_shown_as_soft_tissue_and_that_is_said(a_ct):
 
 @pytest.mark.parametrize("name", CT_WINDOWS)
 def test_a_window_that_the_user_chose_is_taken_whatever_the_values(an_mr, name):
-    found = intensity_range(an_mr, name, ORGAN)
+    found = intensity_range(an_mr, name, an_mr[ORGAN])
     width, level = CT_WINDOWS[name]
     assert (found.lower, found.upper) == (level - width / 2, level + width / 2)
     assert "chosen by you" in found.reason
@@ -286,7 +286,7 @@ def test_a_window_that_the_user_chose_is_taken_whatever_the_values(an_mr, name):
 
 @pytest.mark.parametrize("choice", ["auto", "percentile"])
 def test_an_mr_is_clipped_at_its_percentiles(an_mr, choice):
-    found = intensity_range(an_mr, choice, ORGAN)
+    found = intensity_range(an_mr, choice, an_mr[ORGAN])
     share_below, share_above = (an_mr < found.lower).mean(), (an_mr > found.upper).mean()
     assert 0.003 < share_below <= 0.005
     assert 0.003 < share_above <= 0.005
@@ -294,7 +294,7 @@ def test_an_mr_is_clipped_at_its_percentiles(an_mr, choice):
 
 
 def test_percentiles_can_be_asked_for_on_a_ct(a_ct):
-    found = intensity_range(a_ct, "percentile", LUNG)
+    found = intensity_range(a_ct, "percentile", a_ct[LUNG])
     assert found == percentile_range(a_ct)
     assert found.lower < -1000
 

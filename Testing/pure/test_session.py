@@ -375,6 +375,15 @@ def test_each_object_is_seen_in_its_own_grey_range_whatever_the_order(a_session)
         assert np.array_equal(results[name].logits, backwards[name].logits)
 
 
+def test_without_a_box_a_ct_is_seen_as_its_foreground_clicks_ask(a_session):
+    volume = ct_volume()
+    a_session.set_volume(volume)
+    for y, aside, window in ((4, 30, "lung"), (30, 4, "soft tissue")):
+        points = point_at(volume, (20, y, 20)), point_at(volume, (30, aside, 30), False)
+        grey_values = a_session.segment(PromptSet(None, points)).grey_values
+        assert grey_values == f"CT window '{window}' (chosen by the values round the clicks)"
+
+
 def test_objects_smaller_than_a_voxel_at_one_place_keep_a_voxel_each(a_session, a_volume):
     lower = a_volume.grid.zyx_to_ras(np.array([20.0, 20.0, 20.0]))
     prompts = [PromptSet(Box.from_bounds_ras(lower, lower + size)) for size in (0.4, 0.3, 0.2)]
