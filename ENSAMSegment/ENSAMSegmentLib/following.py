@@ -19,7 +19,7 @@ from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, follow_names, prompt_node
 from .scene_nodes import singleton
 from .segment_state import NO_PROMPTS, SegmentState, seen_tags, write_state
 from .segment_writer import SegmentWriter
-from .segments import add_segment, add_segmentation
+from .segments import add_segment, add_segmentation, check_is_not_completed, is_completed
 from .status import Status
 from .target import Target
 from .translation import tr as _
@@ -213,7 +213,8 @@ class SegmentFollower(Choosing):
         """Ask for the selected segment now, with those whose prompts were loaded since, or for all that have
         prompts if they share out the voxels.
 
-        Raises InputError if no segment is selected, and for prompts that contradict each other.
+        Raises InputError if no segment is selected or it is marked as completed, and for prompts that
+        contradict each other.
         """
         self._ask(self._loaded)
 
@@ -223,11 +224,16 @@ class SegmentFollower(Choosing):
         self._updates.unplan()
         if not self._target.is_complete:
             raise InputError(_("There is no segment to fill: choose an image and press N for a new segment."))
+        check_is_not_completed(self._target.segment(self.segment_id))
         self._known = self._answered = self._prompts()
         self._answered_with = self._choices
         # The selected one also without prompts: its mask goes with the last of them.
         asked = {self.segment_id, *(self._usable_prompts() if self.together else more)}
-        ids = [segment_id for segment_id in self._target.segment_ids if segment_id in asked]
+        ids = [
+            segment_id
+            for segment_id in self._target.segment_ids
+            if segment_id in asked and not is_completed(self._target.segment(segment_id))
+        ]
         for shared in [ids] if self.together else [[segment_id] for segment_id in ids]:
             self._updates.start(self._target, shared, self._choices.settings)
             self._loaded.difference_update(shared)

@@ -13,7 +13,7 @@ from ensam.errors import InputError
 from ensam.masks import MaskCrop
 
 from .labelmaps import image_of, labelmap_of, matrix_of_image, moved, rewritten, voxels_near, voxels_of
-from .segments import get_segment, reference_geometry
+from .segments import check_is_not_completed, get_segment, is_completed, reference_geometry
 from .translation import tr as _
 from .volumes import grid_from_node, transform_between
 
@@ -48,7 +48,8 @@ class SegmentWriter:
     Attributes:
         keep_others: True keeps every voxel of every segment that isn't written. Where the overwrite mode
             would let it be overwritten the written segment gains no voxel from it; elsewhere the two overlap,
-            and where they overlap already they may go on. False leaves it to the overwrite mode alone.
+            and where they overlap already they may go on. False leaves it to the overwrite mode alone, but
+            for segments that are marked as completed.
     """
 
     def __init__(
@@ -94,9 +95,10 @@ class SegmentWriter:
             the later ones; counted on the segments' grids.
 
         Raises:
-            InputError: A segment is gone or not kept as a labelmap, or the editable area can't be applied.
-                Nothing is changed then and no undo state is saved. Or Slicer refuses one of the writes: then
-                those before it are done, and the undo state that was saved takes them back.
+            InputError: A segment is gone, marked as completed or not kept as a labelmap, or the editable
+                area can't be applied. Nothing is changed then and no undo state is saved. Or Slicer refuses
+                one of the writes: then those before it are done, and the undo state that was saved takes them
+                back.
             VolumeError: The volume has no image, or a warp can't be inverted at a mask or a segment.
                 Nothing is changed, likewise.
         """
@@ -146,6 +148,7 @@ class SegmentWriter:
         writes = []
         for segment_id, (voxels, matrix) in wanted.items():
             segment = get_segment(segmentation, segment_id)
+            check_is_not_completed(segment)
             overwrites, held_back = False, 0
             later.remove(segment_id)
             for rival_id in rivals:
@@ -159,7 +162,7 @@ class SegmentWriter:
                 contested = voxels.common(held).trimmed()
                 if not contested.mask.size:
                     continue
-                if not self.keep_others:
+                if not self.keep_others and (rival_id in later or not is_completed(rival)):
                     overwrites = True
                     continue
                 # An organ in a body, or a copy: what both have already belongs to both.

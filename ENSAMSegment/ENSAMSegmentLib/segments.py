@@ -81,6 +81,23 @@ def read_segment(
     return crop.within(grid.shape).trimmed()
 
 
+def is_completed(segment: slicer.vtkSegment) -> bool:
+    """Whether the user has marked the segment as completed in Slicer's list: then ENSAM leaves it alone."""
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    return logic.GetSegmentStatus(segment) == logic.Completed
+
+
+def check_is_not_completed(segment: slicer.vtkSegment) -> None:
+    """Raises InputError for a segment that the user has marked as completed."""
+    if is_completed(segment):
+        raise InputError(
+            _(
+                "'{segment}' is marked as completed, and stays as it is: to change it, click on its state "
+                "in the list of segments."
+            ).format(segment=segment.GetName())
+        )
+
+
 def lies_in_segment(
     position_ras: Vector,
     segmentation: slicer.vtkMRMLSegmentationNode,

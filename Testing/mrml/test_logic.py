@@ -776,6 +776,33 @@ def test_segments_that_share_out_the_voxels_are_answered_together(a_logic, a_ses
     assert not voxels_of(a_logic).any()
 
 
+def test_a_segment_that_is_marked_as_completed_stays_as_it_is(a_logic, a_session):
+    """Neither its own prompts change it nor its neighbours', whatever may be overwritten."""
+    draw_box(a_logic)
+    first, mask, asked = a_logic.segment_id, voxels_of(a_logic), len(a_session.calls)
+    set_status(a_logic, first, "Completed")
+    with pytest.raises(InputError, match="'liver' is marked as completed, and stays as it is"):
+        click(a_logic, CENTRE - 2 * ALONG_X)
+    assert len(a_session.calls) == asked and np.array_equal(voxels_of(a_logic), mask)
+    assert [kind for kind, _, _ in prompts_of(a_logic)] == [BOX, FOREGROUND]
+    a_logic.keep_others = False
+    for a_logic.together, aside in ((False, 6), (True, -6)):
+        a_logic.add_segment()
+        draw_box(a_logic, np.add(CENTRE, (aside, 0, 0)))
+        assert voxels_of(a_logic).any() and not (voxels_of(a_logic) & mask).any()
+        assert np.array_equal(voxels_of(a_logic, first), mask)
+    set_status(a_logic, first, "InProgress")
+    a_logic.select(segment_id=first)
+    a_logic.run()
+    a_logic.wait()
+    assert not np.array_equal(voxels_of(a_logic), mask)
+
+
+def set_status(logic, segment_id, name):
+    segments = slicer.vtkSlicerSegmentationsModuleLogic
+    segments.SetSegmentStatus(logic._target.segment(segment_id), getattr(segments, name))
+
+
 def test_the_names_of_the_prompts_follow_their_segments(a_logic):
     draw_box(a_logic)
     click(a_logic)
