@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib
 import subprocess
+import sysconfig
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +98,7 @@ def install(
     torch = next((item for item in needed if item.name == TORCH), None)
     # Looked for before the question: nobody should agree to a download that can't begin.
     torch_installer = _torch_installer(import_module) if torch else None
+    _check_may_write(Path(sysconfig.get_path("purelib")))
     if not confirm(_("{description} Install it now?").format(description=_description(needed))):
         return False
     try:
@@ -147,6 +150,19 @@ def _torch_installer(import_module: Callable[[str], ModuleType]) -> object:
         ) from error
 
 
+def _check_may_write(folder: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass  # on Windows a folder's rights don't tell what may be done in it
+    except OSError as error:
+        raise InputError(
+            _(
+                "Slicer keeps its Python packages in '{folder}', where you may not write: install Slicer in "
+                "a folder of your own, or ask whoever looks after this computer to install them."
+            ).format(folder=folder)
+        ) from error
+
+
 def _slicer_packaging() -> ModuleType:
     try:
         return importlib.import_module("slicer.packaging")
@@ -167,7 +183,7 @@ def _description(requirements: tuple[Requirement, ...]) -> str:
 def _failed(requirements: tuple[Requirement, ...], reason: str) -> str:
     return _(
         "{packages} could not be installed ({reason}): check the internet connection and the free disk "
-        "space, restart Slicer and try again."
+        "space, restart Slicer and try again. View > Error Log has the whole story."
     ).format(packages=_enumerated([item.title for item in requirements]), reason=reason)
 
 

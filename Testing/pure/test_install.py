@@ -187,6 +187,20 @@ def test_a_failure_says_what_to_do_and_a_second_press_goes_on_from_there(error):
         slicer.press_install()
 
 
+def test_where_the_user_may_not_write_nothing_is_asked_or_fetched(monkeypatch):
+    slicer, folder = SlicerWith(), "/opt/Slicer/lib/Python"
+
+    def refuse(dir):
+        assert str(dir) == folder
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(install.sysconfig, "get_path", lambda name: folder)
+    monkeypatch.setattr(install.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(InputError, match=f"in '{folder}', where you may not write: install Slicer in"):
+        slicer.press_install()
+    assert not slicer.questions and not slicer.calls
+
+
 def test_a_failure_of_pip_is_told_without_its_command_line():
     slicer = SlicerWith(TORCH)
     slicer.fails["safetensors"] = PIP_FAILED
