@@ -477,18 +477,26 @@ class SegmentFollower(Choosing):
         self._see_tags()
         self._updates.withdraw(changed)
         kind = self._put_tool_down() if changed else ""
+        # With updates off the user collects prompts before asking: these were never part of what is undone.
+        collected = () if self.auto_update else set(self._prompts().points) - set(self._answered.points)
         with self._watch.own_edit():
             for segment_id in changed:
                 state = target.state(segment_id) or SegmentState()
                 nodes = target.nodes_of(segment_id)
-                nodes.write(state.prompts, state.muted)
+                places = {point.position_ras for point in state.prompts.points}
+                stay = [
+                    p for p in collected if segment_id == self.segment_id and p.position_ras not in places
+                ]
+                nodes.write(PromptSet(state.prompts.box, (*state.prompts.points, *stay)), state.muted)
                 nodes.show(self._shows_prompts and segment_id == self.segment_id)
         if self.segment_id in changed:
             self._updates.unplan()
             self._observe_prompts()
             self._watch.touched = False
             self._see_prompts()
-            self._answered = self._known
+            self._answered = (
+                (target.state(self.segment_id) or SegmentState()).prompts if collected else self._known
+            )
             self._updates.say(Status("ready", _("Mask and prompts are as they were then.")))
         if kind and target.is_complete:
             self.start_placing(kind)

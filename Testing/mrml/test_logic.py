@@ -188,6 +188,26 @@ def test_a_new_name_or_colour_is_no_other_mask(a_logic):
     assert a_logic.last_change is None
 
 
+def test_with_updates_off_undo_leaves_the_prompts_that_were_not_asked_for_yet(a_logic):
+    a_logic.auto_update = False
+    draw_box(a_logic)
+    a_logic.run()
+    a_logic.wait()
+    for step in range(3):
+        click(a_logic, CENTRE - (2 + step / 4) * ALONG_X)
+    a_logic.undo()
+    a_logic.wait()
+    assert not voxels_of(a_logic).any()
+    assert [kind for kind, _, _ in prompts_of(a_logic)] == [FOREGROUND] * 3
+    a_logic.redo()
+    a_logic.wait()
+    assert [kind for kind, _, _ in prompts_of(a_logic)] == [BOX, *[FOREGROUND] * 3]
+    before = voxels_of(a_logic)
+    a_logic.run()
+    a_logic.wait()
+    assert not np.array_equal(voxels_of(a_logic), before)
+
+
 def test_with_updates_off_nothing_runs_until_it_is_asked_for(a_logic, a_session):
     a_logic.auto_update = False
     draw_box(a_logic)
