@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable
 
 import slicer
@@ -19,9 +18,17 @@ from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, follow_names, prompt_node
 from .scene_nodes import singleton
 from .segment_state import NO_PROMPTS, SegmentState, seen_tags, write_state
 from .segment_writer import SegmentWriter
-from .segments import add_segment, add_segmentation, check_is_not_completed, is_completed
+from .segments import (
+    add_segment,
+    add_segmentation,
+    check_is_not_completed,
+    free_name,
+    is_completed,
+    no_image,
+)
 from .status import Status
 from .target import Target
+from .tool import Tool
 from .translation import tr as _
 from .updates import DEBOUNCE_S, Updates
 from .watch import SceneWatch
@@ -78,7 +85,7 @@ class SegmentFollower(Choosing):
         self._images: dict[tuple[str, str], tuple] = {}  # what each segment was last asked for, or found, in
         self._loaded: set[str] = set()  # segments whose prompts came from a file and weren't asked for yet
         self._volume_matrix: bytes | None = None  # the volume's own place, as last seen
-        self._placing, self._placing_id = "", ""
+        self._tool = Tool(self._placement, self._watch)
         self._shows_prompts = True
         # Also while another module is in use: what is remembered of a scene ends with it.
         # A method, for the reason that `watch.py` tells.
@@ -134,7 +141,7 @@ class SegmentFollower(Choosing):
             # As Slicer's button does. A lesion that a click opens is taken back with its answer.
             self._updates.answers.writer.save_state()
         default = _("Lesion {number}") if self.lesion_mode else _("Segment_{number}")
-        segment_id = add_segment(segmentation, name or _free_name(segmentation, default))
+        segment_id = add_segment(segmentation, name or free_name(segmentation, default))
         self.select(segmentation=segmentation, segment_id=segment_id)
         return segment_id
 
@@ -143,7 +150,7 @@ class SegmentFollower(Choosing):
     @property
     def placing(self) -> str:
         """The kind of prompt that a click in a view makes now, "" for none."""
-        return self._placing if self._placing_id and self._placement.node_id() == self._placing_id else ""
+        return self._tool.kind
 
     @property
     def shows_prompts(self) -> bool:
@@ -170,42 +177,24 @@ class SegmentFollower(Choosing):
         self._be_done_with_box()
         self._shows_prompts = True
         self._show_or_hide()  # also what was hidden by Slicer's own means
-        with self._watch.own_edit():
-            node = self._target.nodes.start_box() if kind == BOX else self._target.nodes.get(kind)
+        node = self._tool.start(self._target.nodes, kind, persistent)
         self._observe_prompts()
-        self._placing, self._placing_id = kind, node.GetID()
-        with self._watch.own_edit():
-            # A box is done with two clicks.
-            self._placement.start(node, persistent and kind != BOX)
         self.changed()
         return node
 
     def stop_placing(self) -> None:
         """Let clicks move the views again."""
-        if self.placing:
-            self._placement.stop()
-            self._watch.touch()
+        self._tool.stop()
 
     def _be_done_with_box(self) -> None:
         """A box that is half drawn is given up; one that was just drawn counts."""
         if self.placing == BOX:
             self._put_tool_down()
-        elif self._placing == BOX and self._target.is_complete:
+        elif self._tool.has_box and self._target.is_complete:
             self._finish_box()
 
     def _put_tool_down(self) -> str:
-        """End placing, of a box with what is drawn of it, without a note; gives the kind that was placed.
-
-        Views know the point that follows the mouse by its number: no other may go while it is there.
-        """
-        kind = self.placing
-        if kind:
-            with self._watch.own_edit():
-                self._placement.stop()
-                if kind == BOX and self._target.is_complete:
-                    self._target.nodes.drop_draft()
-                    self._placing = ""
-        return kind
+        return self._tool.put_down(self._target.nodes if self._target.is_complete else None)
 
     # Asking
 
@@ -327,7 +316,7 @@ class SegmentFollower(Choosing):
         target, kind = self._target, self._put_tool_down()
         if target.is_complete and target.segmentation.GetScene() is not None:
             with self._watch.own_edit():
-                if self._placing == BOX:
+                if self._tool.has_box:
                     target.nodes.finish_box()
         if not stays:
             self._updates.stop()
@@ -343,7 +332,7 @@ class SegmentFollower(Choosing):
         self._watch.let_go()
         self._target = Target()
         self._known = self._answered = self._muted = NO_PROMPTS
-        self._placing, self._placing_id = "", ""
+        self._tool.forget()
         return kind
 
     def _show_prompts(self) -> None:
@@ -409,7 +398,7 @@ class SegmentFollower(Choosing):
         """See whether the prompts have changed."""
         if not self._target.is_complete:
             return
-        if self._placing == BOX:
+        if self._tool.has_box:
             self._finish_box()
         if not self._known.is_empty and not self._target.nodes.nodes:
             self._keep_mask()
@@ -427,7 +416,7 @@ class SegmentFollower(Choosing):
             self._updates.say(Status("ready", _("The prompts have changed: press 'Update now'.")))
 
     def _finish_box(self) -> None:
-        self._placing = ""
+        self._tool.forget()
         nodes = self._target.nodes
         with self._watch.own_edit():
             if self.lesion_mode and not self._known.is_empty and nodes.is_drawn():
@@ -551,16 +540,3 @@ class SegmentFollower(Choosing):
     def _see_tags(self) -> None:
         if self.segmentation is not None:
             seen_tags.see(self.segmentation)
-
-
-def no_image() -> InputError:
-    """What to say where an image is needed."""
-    return InputError(_("There is no image to segment: load one and choose it as the source volume."))
-
-
-def _free_name(segmentation: slicer.vtkMRMLSegmentationNode, default: str) -> str:
-    """The next name that no segment has. default: with a place for the number."""
-    segments = segmentation.GetSegmentation()
-    names = {segments.GetSegment(segment_id).GetName() for segment_id in segments.GetSegmentIDs()}
-    numbers = itertools.count(len(names) + 1)
-    return next(name for name in (default.format(number=n) for n in numbers) if name not in names)

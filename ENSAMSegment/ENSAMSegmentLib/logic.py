@@ -19,9 +19,10 @@ from ensam.prompts import (
 )
 
 from .cards import card_text
-from .following import SegmentFollower, no_image
+from .following import SegmentFollower
 from .prompt_nodes import PromptNodes, PromptRow
 from .segment_state import NO_PROMPTS, prompts_name
+from .segments import no_image
 from .status import Status
 from .translation import tr as _
 from .updates import DEBOUNCE_S

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import slicer
 import vtk
@@ -149,3 +151,16 @@ def reference_geometry(segmentation: slicer.vtkMRMLSegmentationNode) -> slicer.v
         False,
     )
     return image
+
+
+def no_image() -> InputError:
+    """What to say where an image is needed."""
+    return InputError(_("There is no image to segment: load one and choose it as the source volume."))
+
+
+def free_name(segmentation: slicer.vtkMRMLSegmentationNode, default: str) -> str:
+    """The next name that no segment has. default: with a place for the number."""
+    segments = segmentation.GetSegmentation()
+    names = {segments.GetSegment(segment_id).GetName() for segment_id in segments.GetSegmentIDs()}
+    numbers = itertools.count(len(names) + 1)
+    return next(name for name in (default.format(number=n) for n in numbers) if name not in names)
