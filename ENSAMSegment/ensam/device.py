@@ -19,7 +19,10 @@ def choose_device(name: str = "auto") -> torch.device:
     if name not in DEVICES:
         raise InputError(f"There is no device '{name}': choose one of {', '.join(DEVICES)}.")
     if not available[name]:
-        raise InputError(f"This computer has no usable '{name}' device: choose auto or cpu.")
+        raise InputError(
+            f"This computer has no usable '{name}' device: choose the automatic one (auto) or the processor "
+            "(cpu)."
+        )
     return torch.device(name)
 
 
@@ -30,8 +33,7 @@ def autocast(device: torch.device, shape: tuple[int, ...]) -> AbstractContextMan
     float32: torch 2.13's bfloat16 kernels gave not-a-number there on a CPU with AMX.
     """
     if device.type == "cuda":
-        bf16 = torch.cuda.is_bf16_supported()
-        return torch.autocast("cuda", torch.bfloat16 if bf16 else torch.float16)
+        return torch.autocast("cuda", torch.bfloat16 if has_bfloat16() else torch.float16)
     if device.type == "mps":
         return torch.autocast("mps", torch.float16)
     return torch.autocast("cpu", torch.bfloat16, enabled=has_matrix_units() and min(shape) > 8)
@@ -50,9 +52,16 @@ def has_matrix_units() -> bool:
     return torch.cpu._is_amx_tile_supported()
 
 
+def has_bfloat16() -> bool:
+    """Whether the NVIDIA card computes in bfloat16; torch emulates it on older ones, which is far slower."""
+    return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether torch or numpy failed for want of memory; on a CPU and on MPS torch's error is a plain one."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
-    return any(words in text for words in ("out of memory", "allocate memory", "alloc_failed"))
+    # torch on a CPU can't allocate memory, and on Windows has not enough of it.
+    told = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
+    return any(words in text for words in told)

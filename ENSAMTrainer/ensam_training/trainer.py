@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from ensam.checkpoint import load_checkpoint
-from ensam.device import layout
+from ensam.device import has_bfloat16, layout
 from ensam.errors import InputError
 from ensam.network import ENSAM, NetworkConfig, renormalise_
 from torch import nn
@@ -53,7 +53,7 @@ class Trainer:
         self.optimisers = _optimisers(network, config)
         self.of_heads = [_adam(list(self.heads.parameters()), config.rest_lr)] if self.heads else []
         # float16 has too few exponents for gradients; bfloat16 and float32 need no scaling.
-        half = self.device.type == "cuda" and not torch.cuda.is_bf16_supported()
+        half = self.device.type == "cuda" and not has_bfloat16()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
         self.average = {name: p.detach().clone() for name, p in network.named_parameters()}
         self.step_count, self.skipped, self.drawn = 0, 0, 0

@@ -23,6 +23,10 @@ OUT_OF_MEMORY = {
     "numpy": lambda: MemoryError("Unable to allocate 3.0 GiB"),
     "torch": lambda: torch.OutOfMemoryError("CUDA out of memory"),
     "torch on a CPU": lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ..."),
+    "torch on Windows": lambda: RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:115] data. DefaultCPUAllocator: not enough memory: you tried to "
+        "allocate 3221225472 bytes."
+    ),
     "Apple's MPS": lambda: RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"),
     "cuDNN": lambda: RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
 }
