@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ensam.errors import InputError
+from ensam.files import read_text
 
 from ensam_training.cache import Cache, prepare
 from ensam_training.cases import Case, CaseFile
@@ -101,11 +102,14 @@ def _prepared(data: Path, files: Sequence[CaseFile], folder: Path, say: Callable
 
 
 def names_in(path: Path) -> list[str]:
-    """The case names in a text file, one a line. Raises InputError."""
+    """The case names in a text file, one a line, in which they may have spaces. Raises InputError."""
     try:
-        return path.read_text(encoding="utf-8").split()
+        text = read_text(path)
     except OSError as error:
         raise InputError(f"The list of cases '{path}' can't be read: check that it exists.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"The list of cases '{path}' is no text in UTF-8: save it as UTF-8.") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _names_of(path: Path, cases: Sequence[Case]) -> set[str]:

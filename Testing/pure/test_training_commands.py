@@ -8,6 +8,7 @@ from ensam_training import training as training_module
 from ensam_training.__main__ import main
 from ensam_training.cache import Cache
 from ensam_training.curves import read_rows
+from ensam_training.training_data import names_in
 
 from .tiny_network import TINY, ball
 
@@ -90,11 +91,18 @@ def test_a_share_of_the_patients_can_be_held_out_instead(a_folder_of_cases, a_ti
     assert "2 cases with 2 objects of 1 datasets to train on, 2 held out" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("text", ["Patient 1\nMüller, A.\n", "\ufeff  Patient 1 \r\n\r\nMüller, A."])
+def test_a_list_of_cases_has_a_name_a_line_which_may_hold_spaces(tmp_path, text):
+    (tmp_path / "names.txt").write_bytes(text.encode())
+    assert names_in(tmp_path / "names.txt") == ["Patient 1", "Müller, A."]
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
         (["--validation", "gone.txt"], "can't be read"),
         (["--validation", "names.txt"], "no usable cases, such as 'mr_nobody'"),
+        (["--validation", "latin-1.txt"], "save it as UTF-8"),
         (["--validation-share", "2"], "between 0 and 1"),
         (["--cases", "names.txt"], "no usable cases, such as 'mr_nobody'"),
         (["--accumulate", "0"], "--accumulate"),
@@ -105,6 +113,7 @@ def test_a_share_of_the_patients_can_be_held_out_instead(a_folder_of_cases, a_ti
     ids=[
         "no list",
         "an unknown name",
+        "a list in Latin-1",
         "a share of 2",
         "unknown cases",
         "no window",
@@ -118,6 +127,7 @@ def test_what_can_not_be_done_is_said_in_one_line(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "names.txt").write_text("mr_nobody\n")
+    (tmp_path / "latin-1.txt").write_bytes("Müller".encode("latin-1"))
     assert main(arguments(a_folder_of_cases, tmp_path / "run", *more)) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
     assert said in line
