@@ -86,22 +86,26 @@ def _collect(options: argparse.Namespace) -> int:
     from ensam_training.collection import Collection
     from ensam_training.discovery import find_cases
 
-    collection, count = Collection(options.output), 0
+    collection = Collection(options.output)
+    kept: set[str] = set()
     for file in find_cases(options.data):
         try:
-            count += len(_collect_file(collection, file, options.data.name))
+            kept.update(_collect_file(collection, file, options.data.name, kept))
         except OutputError:
             raise
         except InputError as error:
             print(f"{file.name} is left out: {error}")
-    if not count:
+    if not kept:
         raise InputError(f"No case of '{options.data}' can be used: mend what is said of them above.")
-    print(f"{count} cases in {options.output}")
+    print(f"{len(kept)} cases in {options.output}")
     return 0
 
 
-def _collect_file(collection: Collection, file: CaseFile, source: str) -> tuple[str, ...]:
-    """Copies a case; its labels have no names but their numbers. Raises InputError."""
+def _collect_file(collection: Collection, file: CaseFile, source: str, kept: set[str]) -> tuple[str, ...]:
+    """Copies a case, whose labels have no names but their numbers, and gives the names of the copies.
+
+    kept: names of the cases that the same call of the command has copied. Raises InputError.
+    """
     from ensam.masks import MaskCrop
     from ensam.volume import Volume
     from scipy import ndimage
@@ -110,12 +114,22 @@ def _collect_file(collection: Collection, file: CaseFile, source: str) -> tuple[
     from ensam_training.collection import NewSegment
 
     volume, labels = load(file)
-    segments = [
-        NewSegment(str(label), MaskCrop(labels[box] == label, tuple(axis.start for axis in box)))
-        for label, box in enumerate(ndimage.find_objects(labels), start=1)
-        if box is not None
-    ]
-    return collection.add(Volume(volume.array, volume.grid, file.name), segments, source, file.group)
+    volume = Volume(volume.array, volume.grid, file.name)
+    # Another case's label 1 of the same image may be another organ, which this one must not replace.
+    taken = {
+        name
+        for case in collection.cases()
+        if case.facts.image == volume.fingerprint and (case.name in kept or case.facts.source != source)
+        for name in case.facts.segments
+    }
+    segments = []
+    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
+            continue
+        name = f"{label} ({source}: {file.name})" if str(label) in taken else str(label)
+        mask = MaskCrop(labels[box] == label, tuple(axis.start for axis in box))
+        segments.append(NewSegment(name, mask))
+    return collection.add(volume, segments, source, file.group)
 
 
 def _prepare(options: argparse.Namespace) -> int:

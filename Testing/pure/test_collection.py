@@ -14,6 +14,7 @@ from ensam.masks import MaskCrop
 from ensam.planning import ObjectPrompts
 from ensam.prompts import Box, Point, PromptSet
 from ensam.volume import Volume, read_volume, write_labels
+from ensam_training.__main__ import main
 from ensam_training.augmentation import Turn
 from ensam_training.cache import Cache, prepare
 from ensam_training.cases import Case
@@ -24,6 +25,8 @@ from ensam_training.sampling import WindowSampler
 from ensam_training.user import SimulatedUser
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from .labelled_files import a_label, an_image, write, write_case
 
 SHAPE = (20, 24, 28)
 GRID = Grid(SHAPE, np.array([[-0.8, 0, 0, 30], [0, -0.8, 0.2, 20], [0, 0.1, 1.5, -5], [0, 0, 0, 1.0]]))
@@ -109,6 +112,42 @@ def test_what_is_corrected_on_replaces_what_was_there(a_collection):
     assert (read_volume(a_collection.case("MR_head").label).array == 1).sum() == smaller.mask.sum()
     # Another segment of the same image is no newer form of these.
     assert a_collection.add(a_volume(), [NewSegment("spleen", KIDNEY)], "scene") == ("MR_head_3",)
+
+
+def organs_of_one_image(folder, names):
+    """A table of the same image with a label file an organ, each labelled 1."""
+    lines = [f"image.nii.gz,{name}.nii.gz,ct_{name},one" for name in names]
+    for number, name in enumerate(names):
+        write(folder / "image.nii.gz", an_image())
+        write(folder / f"{name}.nii.gz", np.roll(a_label(), number, axis=0))
+    (folder / "organs.csv").write_text("\n".join(["image,label,name,group", *lines]))
+    return folder / "organs.csv"
+
+
+def labels_first_at(collection):
+    """By case, the first slice that its label has a voxel in."""
+    return {case.name: int(np.argwhere(read_volume(case.label).array)[0][0]) for case in collection.cases()}
+
+
+def test_organs_in_label_files_of_one_image_are_all_collected_and_again_replaced(
+    a_collection, tmp_path, capsys
+):
+    table = organs_of_one_image(tmp_path / "data", ("kidney", "liver", "spleen"))
+    for _ in range(2):
+        assert main(["collect", str(table), "-o", str(a_collection.folder)]) == 0
+        assert capsys.readouterr().out.startswith("3 cases in ")
+        assert labels_first_at(a_collection) == {"ct_kidney": 3, "ct_liver": 4, "ct_spleen": 5}
+    assert {case.facts.patient for case in a_collection.cases()} == {"one"}
+
+
+def test_another_folders_labels_of_the_same_image_are_kept_beside_those_there(a_collection, tmp_path, capsys):
+    for number, organ in enumerate(("liver", "liver", "spleen")):
+        label = np.roll(a_label(), number, axis=0)
+        folder = write_case(tmp_path / f"{organ}s", "ct_01", label=label)
+        assert main(["collect", str(folder), "-o", str(a_collection.folder)]) == 0
+        assert capsys.readouterr().out.startswith("1 cases in ")
+    # The second time the liver was corrected.
+    assert labels_first_at(a_collection) == {"ct_01": 4, "ct_01_2": 5}
 
 
 def test_segments_of_one_name_are_told_apart(a_collection):
