@@ -123,20 +123,26 @@ def _from_nnunet(source: Path, known: dict[str, dict[str, str]]) -> list[CaseFil
     facts = _dataset_json(source / "dataset.json")
     channels = facts.get("channel_names") or facts.get("modality") or {}
     modality = str(channels.get("0", "")) if isinstance(channels, dict) else ""
+    labels = _images(source / "labelsTr")
+    labelled = {stem_of(path) for path in labels}
+
+    def case_of(stem: str) -> str:
+        # Datasets such as AMOS22 number their cases by four digits and name no channel.
+        return stem if stem in labelled else _without_channel(stem)
+
     by_case: dict[str, list[Path]] = {}
     for path in _images(source / "imagesTr"):
-        by_case.setdefault(_without_channel(stem_of(path)), []).append(path)
+        by_case.setdefault(case_of(stem_of(path)), []).append(path)
     notes = {
         name: f"the first of {len(paths)} channels" if len(paths) > 1 else ""
         for name, paths in by_case.items()
     }
-    labels = _images(source / "labelsTr")
     defaults = {
         name: {"dataset": source.resolve().name, "modality": modality, "note": notes.get(name, "")}
         | known.get(name, {})
-        for name in {*by_case, *(stem_of(path) for path in labels)}
+        for name in {*by_case, *labelled}
     }
-    return _pairs([paths[0] for paths in by_case.values()], labels, defaults, _without_channel)
+    return _pairs([paths[0] for paths in by_case.values()], labels, defaults, case_of)
 
 
 def _without_channel(stem: str) -> str:

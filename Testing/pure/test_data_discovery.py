@@ -60,6 +60,20 @@ def test_nnunets_layout_with_its_channels(tmp_path):
     assert (one.note, two.note) == ("the first of 2 channels", "")
 
 
+def test_nnunets_layout_without_channels_in_cases_of_numbered_names(tmp_path):
+    for name in ("amos_0001", "amos_0004", "amos_0004_0000_0000"):
+        empty(tmp_path / "imagesTr" / f"{name}.nii.gz")
+    for name in ("amos_0001", "amos_0004", "amos_0004_0000"):
+        empty(tmp_path / "labelsTr" / f"{name}.nii.gz")
+    found = find_cases(tmp_path)
+    assert pairs(found) == {
+        "amos_0001": ("amos_0001.nii.gz", "amos_0001.nii.gz"),
+        "amos_0004": ("amos_0004.nii.gz", "amos_0004.nii.gz"),
+        "amos_0004_0000": ("amos_0004_0000_0000.nii.gz", "amos_0004_0000.nii.gz"),
+    }
+    assert {(case.problem, case.note) for case in found} == {("", "")}
+
+
 def test_a_table_with_relative_paths(tmp_path):
     (tmp_path / "list.csv").write_text(
         "image,label,name,dataset,group,modality\nin/a.nrrd,in/m.nrrd,one,set,anna,PET\nin/b_2.nrrd,in/n.nrrd,,,,\n"
