@@ -67,7 +67,9 @@ class RoundsLoss(nn.Module):
         loss, shares = 0.0, targets
         for head, x in zip(self.heads, reversed(self._coarse), strict=True):
             shares = F.avg_pool3d(shares, 2)
-            loss = loss + segmentation_loss(head(x).float(), shares)
+            depth, height, width = shares.shape[2:]  # less than x has where the network padded the window
+            logits = head(x)[:, :, :depth, :height, :width]
+            loss = loss + segmentation_loss(logits.float(), shares)
         return loss
 
 

@@ -41,8 +41,11 @@ from ensam_training.synthetic import make_case
 
 # Edges of training windows. A processor's convolution kernels are compiled anew for every shape, which
 # takes longer than a step, so that windows are thinned to a few shapes and their axes sorted by length.
-# All are multiples of 8, to which the network would pad them.
-EDGES = (16, 24, 32, 40, 48, 64)
+# All are multiples of 8, to which the network would pad them. A budget has those up to its own cube's edge,
+# or to SMALL_BUDGET's.
+EDGES = (16, 24, 32, 40, 48, 64, *range(80, 513, 16))
+SMALL_BUDGET = 64
+_THINNEST = 8  # voxels of a window where the volume itself has less than EDGES[0]: one of the latent
 _INSIDE = 0.6  # share of another object that must lie in the window for it to be asked for as well
 _PAPER_MARGIN = 0.1  # share of the windows with the paper's margin of 1 to 64 voxels
 _ALL_LABELS, _ONE_PART, _CUT, _THINNED = 0.05, 0.3, 0.1, 0.15  # how often each is done
@@ -86,6 +89,8 @@ class WindowSampler(Dataset):
     ) -> None:
         super().__init__()
         self.budget, self.seed, self.objects = budget, seed, objects
+        largest = max(SMALL_BUDGET, round(budget[1] ** (1 / 3)))
+        self.edges = tuple(edge for edge in EDGES if edge <= largest)
         self.draw_object = (balance or Balance()).draw_from(cases)
         self.synthetic_share = synthetic_share if self.draw_object else 1.0
         self.augmentation = augmentation or Augmentation()
@@ -137,9 +142,13 @@ class WindowSampler(Dataset):
         if not whole:
             mask, box = _one_component(mask, box, rng)
         window = _window_round(box, case, budget, rng)
-        if min(window.shape) < EDGES[0]:  # no depth to learn from
+        least = [EDGES[0] if whole >= EDGES[0] else _THINNEST for whole in case.image.shape]
+        if np.any(np.less(window.shape, least)):  # no depth to learn from
             return None
-        window = Window(window.lower, window.upper, thin(snap(window.shape), rng))
+        shape = thin(snap(window.shape, self.edges), self.edges, rng)
+        # A thin volume's axis stays as it is, as in use.
+        shape = tuple(min(pair) for pair in zip(shape, window.shape, strict=True))
+        window = Window(window.lower, window.upper, shape)
         if synthetic:  # the scanner is part of the scene
             image = extract(case.image, window, _FULL_RANGE)[0, 0].numpy()
         else:
@@ -220,18 +229,18 @@ def validation_window(case: Case, label: int, budget: int) -> tuple[Window, NDAr
     return window, case.labels[window.slices] == label, image
 
 
-def snap(shape: Sequence[float]) -> tuple[int, int, int]:
-    """Each axis cut to the largest of EDGES that it reaches."""
-    return tuple(max((e for e in EDGES if e <= n), default=EDGES[0]) for n in shape)
+def snap(shape: Sequence[float], edges: Sequence[int]) -> tuple[int, int, int]:
+    """Each axis cut to the largest of `edges` that it reaches, the least of them where it reaches none."""
+    return tuple(max((e for e in edges if e <= n), default=edges[0]) for n in shape)
 
 
-def thin(shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[int, int, int]:
+def thin(shape: tuple[int, int, int], edges: Sequence[int], rng: np.random.Generator) -> tuple[int, int, int]:
     """Seldom one axis of a half to a quarter of the voxels, as in volumes of thick slices."""
     if rng.random() >= _THINNED:
         return shape
     factors = np.ones(3)
     factors[rng.integers(3)] = rng.uniform(2, 4)
-    return snap(shape / factors)
+    return snap(shape / factors, edges)
 
 
 def _window_round(box: tuple[slice, ...], case: Case, budget: int, rng: np.random.Generator) -> Window:

@@ -92,6 +92,35 @@ def test_cases_that_give_no_window_are_refused():
         sampler_of([flat], share=0.0).window(0)
 
 
+@pytest.mark.parametrize("slices", [8, 11, 15])
+def test_thin_volumes_are_trained_on_in_windows_of_their_own_slices(slices):
+    """In use the window takes all of them, and the network pads it."""
+    thin = synthetic_volume("mr_thin", 0, (slices, 40, 40))
+    sampler, seen = sampler_of([thin], share=0.0), set()
+    drawn = [sampler.draw(np.random.default_rng(seed)) for seed in range(40)]
+    for sample in filter(None, drawn):
+        depth, *plane = sample.image.shape[2:]  # axes are sorted by length
+        assert 8 <= depth <= slices and set(plane) <= set(EDGES)
+        assert sample.targets.shape[2:] == sample.image.shape[2:]
+        seen.add(depth)
+    assert sum(sample is not None for sample in drawn) > 20
+    assert slices in seen
+
+
+def test_a_budget_has_windows_of_its_cubes_edge_and_a_small_one_none_over_64():
+    labels = np.zeros((24, 150, 150), np.uint8)
+    labels[4:20, 10:140, 10:140] = 1
+    image = np.random.default_rng(0).random(labels.shape)
+    wide = Case.from_arrays("wide", image, labels, (4.0, 1.0, 1.0))
+    longest = {}
+    for edge in (40, 64, 96):
+        sampler = WindowSampler([wide], (edge**3, edge**3), 0, synthetic_share=0.0, augmentation=PLAIN)
+        shapes = [sample.image.shape[2:] for sample in islice(sampler, 8)]
+        assert all(np.prod(shape) <= edge**3 and set(shape) <= set(EDGES) for shape in shapes)
+        longest[edge] = max(map(max, shapes))
+    assert longest == {40: 64, 64: 64, 96: 96}
+
+
 def test_a_windows_spacing_covers_the_same_millimetres(cases):
     """A cube of 24 mm in voxels of 2 x 1 x 1 mm stays a cube, however its window is thinned and turned."""
     labels = np.zeros((40, 80, 80), np.uint8)

@@ -329,6 +329,16 @@ def test_deep_supervision_begins_with_its_own_layers_and_then_moves_the_network(
     assert not list(deep.averaged().mask_decoder._forward_pre_hooks)
 
 
+@pytest.mark.parametrize("slices", [8, 11, 12, 15])
+def test_deep_supervision_learns_from_windows_that_the_network_pads(a_sample, slices):
+    thin = Sample(a_sample.image[:, :, :slices], a_sample.targets[:, :, :slices])
+    trainer = trainer_of(deep_weight=0.3)
+    for _ in range(2):
+        assert np.isfinite(trainer.step([thin])).all()
+    assert trainer.step_count == 2
+    assert all(head.weight.any() for head in trainer.heads)
+
+
 def gradients_of(network):
     return {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
 
