@@ -41,10 +41,10 @@ from ensam_training.synthetic import make_case
 
 # Edges of training windows. A processor's convolution kernels are compiled anew for every shape, which
 # takes longer than a step, so that windows are thinned to a few shapes and their axes sorted by length.
-# All are multiples of 8, to which the network would pad them. A budget has those up to its own cube's edge,
-# or to SMALL_BUDGET's.
+# All are multiples of 8, to which the network would pad them. A budget has those up to the edge of its cube,
+# and at least up to _SMALL.
 EDGES = (16, 24, 32, 40, 48, 64, *range(80, 513, 16))
-SMALL_BUDGET = 64
+_SMALL = 64
 _THINNEST = 8  # voxels of a window where the volume itself has less than EDGES[0]: one of the latent
 _INSIDE = 0.6  # share of another object that must lie in the window for it to be asked for as well
 _PAPER_MARGIN = 0.1  # share of the windows with the paper's margin of 1 to 64 voxels
@@ -89,7 +89,7 @@ class WindowSampler(Dataset):
     ) -> None:
         super().__init__()
         self.budget, self.seed, self.objects = budget, seed, objects
-        largest = max(SMALL_BUDGET, round(budget[1] ** (1 / 3)))
+        largest = max(_SMALL, round(budget[1] ** (1 / 3)))
         self.edges = tuple(edge for edge in EDGES if edge <= largest)
         self.draw_object = (balance or Balance()).draw_from(cases)
         self.synthetic_share = synthetic_share if self.draw_object else 1.0

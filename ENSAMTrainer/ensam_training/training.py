@@ -16,7 +16,7 @@ from ensam.device import is_out_of_memory
 from ensam.errors import InputError, OutputError
 from ensam.files import make_folder
 from ensam.network import ENSAM, NetworkConfig
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ensam_training.allocator import keep_freed_memory
@@ -170,13 +170,19 @@ class Run:
         """One step, with smaller windows from now on if the machine has no memory for these."""
         while True:
             with self.trainer.stopwatch.part("data"):
-                samples = [next(self.windows) for _ in range(self.config.accumulate // self.team.count)]
+                samples = [self._next() for _ in range(self.config.accumulate // self.team.count)]
             try:
                 return self.trainer.step(samples)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             self._shrink()
+
+    def _next(self) -> Sample:
+        window = next(self.windows)
+        if isinstance(window, InputError):
+            raise window
+        return window
 
     def _shrink(self) -> None:
         """Half the voxels for the largest window."""
@@ -195,14 +201,14 @@ class Run:
             torch.cuda.empty_cache()
         self.windows = self._stream()
 
-    def _stream(self) -> Iterator[Sample]:
+    def _stream(self) -> Iterator[Sample | InputError]:
         workers = default_workers() if self.options.workers is None else self.options.workers
         config, drawn = self.config, self.trainer.drawn
         sampler = WindowSampler(self.training, self.trainer.budget, config.seed, config.synthetic_share)
         # Every team.count-th window from this process's first, in this order whatever the number of workers.
         numbers = range(drawn + self.team.rank, len(sampler), self.team.count)
         loader = DataLoader(
-            sampler,
+            _Windows(sampler),
             batch_size=None,
             sampler=numbers,
             num_workers=workers,
@@ -315,6 +321,20 @@ class Run:
             disable=hidden,
             bar_format="{percentage:3.0f}% {bar} {elapsed}, {remaining} left{postfix}",
         )
+
+
+@dataclass(frozen=True)
+class _Windows(Dataset):
+    """A sampler's windows, and in the place of one that can't be made the reason: torch would put a worker
+    process's traceback before the sentence that tells it."""
+
+    sampler: WindowSampler
+
+    def __getitem__(self, index: int) -> Sample | InputError:
+        try:
+            return self.sampler.window(index)
+        except InputError as error:
+            return error
 
 
 def default_workers() -> int:

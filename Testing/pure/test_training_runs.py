@@ -176,6 +176,18 @@ def test_a_missing_file_to_start_from_is_named(tmp_path):
         run(tmp_path, start=tmp_path / "gone.pt")
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_window_that_can_not_be_made_ends_the_run_in_the_one_sentence(monkeypatch, tmp_path, workers):
+    def damaged(self, index):
+        raise InputError("The case 'one' can't be read: make the cache again.")
+
+    monkeypatch.setattr(BallWindows, "window", damaged)
+    monkeypatch.setattr(BallWindows, "__getitem__", damaged)
+    with pytest.raises(InputError) as told:
+        run(tmp_path, workers=workers)
+    assert str(told.value) == "The case 'one' can't be read: make the cache again."
+
+
 # Little memory
 
 
