@@ -22,6 +22,7 @@ from ensam.network import ENSAM, NetworkConfig
 
 FORMAT = "ensam-1"
 LARGEST_SIZE = 4096  # of a width or a count in a card: what it asks for is built before it is checked
+LEAST_EDGE, LARGEST_EDGE = 8, 512  # of the cube of a voxel budget
 _NUMBERS = {"F16", "BF16", "F32", "F64"}
 
 
@@ -49,10 +50,11 @@ class Checkpoint:
 def save_checkpoint(path: Path | str, network: ENSAM, voxel_budget: int, card: Mapping[str, Any]) -> None:
     """Writes the weights in half precision and, for people to read, the card beside them.
 
-    Raises OutputError.
+    voxel_budget: LEAST_EDGE^3 to LARGEST_EDGE^3. What a card that was read from another checkpoint says of
+    architecture and budget does not count. Raises OutputError.
     """
     path = Path(path)
-    full = {"architecture": network.config.to_dict(), "voxel_budget": int(voxel_budget), **card}
+    full = {**card, "architecture": network.config.to_dict(), "voxel_budget": int(voxel_budget)}
     text = json.dumps(full, indent=2, ensure_ascii=False)
     state = {name: t.detach().half().contiguous() for name, t in network.state_dict().items()}
     with replacing(path) as temporary:
@@ -113,7 +115,7 @@ def _read_card(text: str, damaged: str) -> tuple[dict[str, Any], NetworkConfig, 
         budget = int(card["voxel_budget"])
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise CheckpointError(damaged) from error
-    if not 8**3 <= budget <= 512**3:
+    if not LEAST_EDGE**3 <= budget <= LARGEST_EDGE**3:
         raise CheckpointError(damaged)
     return card, config, budget
 

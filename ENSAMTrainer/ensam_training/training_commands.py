@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensam.errors import InputError
+
 if TYPE_CHECKING:
     from ensam_training.configuration import Limit, TrainingConfig
     from ensam_training.training_data import TrainingData
@@ -130,8 +132,14 @@ def _ablate(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from ensam.checkpoint import LARGEST_EDGE, LEAST_EDGE
+
     from ensam_training.release import export_checkpoint
 
+    if not LEAST_EDGE <= options.edge <= LARGEST_EDGE:
+        raise InputError(
+            f"A window's edge of {options.edge} voxels is of no use: give {LEAST_EDGE} to {LARGEST_EDGE}."
+        )
     export_checkpoint(options.state, options.card, options.edge**3, options.output, options.metrics)
     print(f"written to {options.output}")
     return 0

@@ -6,9 +6,10 @@ import json
 
 import pytest
 import torch
-from ensam.checkpoint import load_checkpoint
+from ensam.checkpoint import load_checkpoint, save_checkpoint
 from ensam.errors import InputError
-from ensam.network import ENSAM
+from ensam.network import ENSAM, NetworkConfig
+from ensam_training.__main__ import main
 from ensam_training.configuration import TrainingConfig
 from ensam_training.release import export_checkpoint
 from ensam_training.state import save_whole
@@ -67,6 +68,23 @@ def test_the_best_weights_of_a_run_can_be_shipped(a_card, tmp_path):
     export_checkpoint(tmp_path / "best.pt", a_card, BUDGET, tmp_path / "m.safetensors")
     checkpoint = load_checkpoint(tmp_path / "m.safetensors")
     assert checkpoint.config == TINY and checkpoint.card["training"] == {"steps": 5, "hours": 0.01}
+
+
+def test_the_card_of_another_checkpoint_changes_neither_architecture_nor_budget(a_state, tmp_path):
+    other = ENSAM(NetworkConfig(**{**TINY.to_dict(), "mlp_width": 32}))
+    save_checkpoint(tmp_path / "other.safetensors", other, 24**3, CARD)
+    export_checkpoint(a_state, tmp_path / "other.json", 96**3, tmp_path / "m.safetensors")
+    checkpoint = load_checkpoint(tmp_path / "m.safetensors")
+    assert (checkpoint.config, checkpoint.voxel_budget) == (TINY, 96**3)
+
+
+@pytest.mark.parametrize("edge", [-8, 7, 513])
+def test_windows_that_no_checkpoint_may_have_are_refused(a_state, a_card, tmp_path, capsys, edge):
+    output = tmp_path / "m.safetensors"
+    given = ["export", str(a_state), "-o", str(output), "--card", str(a_card), "--edge", str(edge)]
+    assert main(given) == 2
+    assert f"edge of {edge} voxels is of no use: give 8 to 512" in capsys.readouterr().err
+    assert not output.exists()
 
 
 def test_a_missing_file_is_named(a_card, tmp_path):
