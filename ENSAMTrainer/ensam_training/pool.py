@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 _WATCH_SECONDS = 1.0
 _GRACE_SECONDS = 5.0  # enough to hand over the windows of a step that is begun
+_MOST_ON_WINDOWS = 61  # processes that Python can wait for there
 _WORTH_A_PROCESS = 8  # items; starting a process costs about as much as reading a few volumes
 
 
@@ -70,6 +72,8 @@ def run_all(
         workers = max(1, min(processors(), len(items) // _WORTH_A_PROCESS))
     if workers < 1:
         raise InputError(f"There can't be {workers} workers: use 1 or more.")
+    if sys.platform == "win32":
+        workers = min(workers, _MOST_ON_WINDOWS)
     with tqdm(total=len(items), desc=what, unit="case", disable=None) as bar:
         if workers == 1:
             for item in items:

@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
 from ensam.errors import InputError
+from ensam_training import pool
 from ensam_training.cases import read_case, split_instances
 from ensam_training.checking import check_cases
 from ensam_training.discovery import find_cases
@@ -38,6 +40,31 @@ def test_workers_end_when_the_process_that_waits_for_them_is_killed(tmp_path):
         time.sleep(0.05)
     os.killpg(waiting.pid, signal.SIGKILL)
     pytest.fail("The workers are still there.")
+
+
+class PoolInPlace:
+    """A pool on Windows, which does the work at once."""
+
+    def __init__(self, workers, **_given):
+        if workers > 61:
+            raise ValueError("max_workers must be <= 61")
+
+    def submit(self, function, item):
+        future = Future()
+        future.set_result(function(item))
+        return future
+
+    def shutdown(self, cancel_futures):
+        pass
+
+
+@pytest.mark.parametrize("workers", [None, 100], ids=["by default", "as asked for"])
+def test_a_large_machine_with_windows_has_as_many_workers_as_python_can_have_there(monkeypatch, workers):
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", PoolInPlace)
+    monkeypatch.setattr(pool, "processors", lambda: 128)
+    monkeypatch.setattr(sys, "platform", "win32")
+    results = dict(pool.run_all(str, range(1000), "write", workers))
+    assert results == {number: str(number) for number in range(1000)}
 
 
 def the_check(folder):
