@@ -33,6 +33,14 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message[:1].upper()}{message[1:]} (see {self.prog} --help).")
 
 
+def seed(text: str) -> int:
+    """The type of an argument that random numbers start from: 0 or more."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative, use 0 or more")
+    return value
+
+
 def answer(command: Callable[[], int]) -> int:
     """Runs a command and gives its exit code; an error is one line on standard error."""
     for stream in (sys.stdout, sys.stderr):

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensam.command_line import seed
 from ensam.errors import InputError
-from ensam.files import make_folder
+from ensam.files import make_folder, replacing
 from tqdm import tqdm
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run.add_argument(
         "--max-objects", type=int, help="of a case the largest; all of an .npz by default, else 6"
     )
-    run.add_argument("--seed", type=int, help="click as a hand does and not at the deepest voxel")
+    run.add_argument("--seed", type=seed, help="click as a hand does and not at the deepest voxel")
     run.add_argument("--jobs", type=int, default=1, help="cases at once (%(default)s)")
     run.set_defaults(run=_evaluate)
     run = commands.add_parser("clicks", help="measure what each click does, also on worse images and boxes")
@@ -42,7 +43,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run.add_argument("--conditions", help="which to try, with commas between them; all by default")
     run.add_argument("--max-objects", type=int, default=3, help="the largest of a case (%(default)s)")
     run.add_argument("--far-mm", type=float, default=20.0, help="what is far from a click (%(default)s mm)")
-    run.add_argument("--seed", type=int, default=0, help="of the noise (%(default)s)")
+    run.add_argument("--seed", type=seed, default=0, help="of the noise (%(default)s)")
     run.add_argument("--pictures", type=int, default=0, help="of so many of the worst objects: failures.png")
     run.set_defaults(run=_clicks)
     run = commands.add_parser("make-cases", help="write labelled .npz cases in the challenge's form")
@@ -71,7 +72,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     for method in methods:
         if method not in METHODS:
             raise InputError(f"There is no method '{method}': choose from {', '.join(METHODS)}.")
-    program = tuple(shlex.split(options.program or ""))
+    program = split_command(options.program or "")
     _at_least_one(options, "max_objects", "jobs")
     files = _files(options)
     protocol = Protocol(
@@ -98,9 +99,25 @@ def _evaluate(options: argparse.Namespace) -> int:
     write_cases_csv(options.output / "cases.csv", scores)
     write_json(options.output / "evaluation.json", scores)
     write_plot(options.output / "evaluation.png", scores)
-    (options.output / "summary.md").write_text(summary_markdown(scores), encoding="utf-8")
+    with replacing(options.output / "summary.md") as temporary:
+        temporary.write_text(summary_markdown(scores), encoding="utf-8")
     print(summary_text(summarise(scores)))
     return 2 if left_out else 0
+
+
+def split_command(command: str) -> tuple[str, ...]:
+    """The words of a command line as the shell of this system has them. Raises InputError.
+
+    On Windows a backslash is part of a path, and a single quote is no quote.
+    """
+    words = shlex.shlex(command, posix=True)
+    words.whitespace_split, words.commenters = True, ""
+    if sys.platform == "win32":
+        words.escape, words.quotes = "", '"'
+    try:
+        return tuple(words)
+    except ValueError as error:
+        raise InputError(f"The --command '{command}' ends within quotes: close them.") from error
 
 
 def _clicks(options: argparse.Namespace) -> int:

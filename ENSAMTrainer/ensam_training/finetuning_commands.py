@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensam.command_line import seed
 from ensam.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _add_training(run: argparse.ArgumentParser) -> None:
     run.add_argument("--rest-lr", type=float, help="learning rate of AdamW beside Muon")
     run.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     run.add_argument("--threads", type=int, help="processor threads; all by default")
-    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--seed", type=seed, default=0)
 
 
 def _add_limit(run: argparse.ArgumentParser) -> None:

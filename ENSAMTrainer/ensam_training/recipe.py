@@ -95,8 +95,13 @@ def unfinished(folder: Path) -> Path:
 def write_recipe(recipe: Recipe, base: Path, folder: Path) -> None:
     """Makes `folder` hold all that the training needs elsewhere, whole or not at all.
 
-    base: the checkpoint's file. folder: a new or an empty one. Raises InputError for any other, OutputError.
+    base: the checkpoint's file. folder: a new or an empty one. Raises InputError for any other and where the
+    checkpoint or the cases are missing, OutputError.
     """
+    if not base.is_file():
+        raise InputError(f"There is no checkpoint '{base}': check the path.")
+    if not recipe.cases.is_dir():
+        raise InputError(f"There is no folder of cases '{recipe.cases}': check the path.")
     is_empty = folder.is_dir() and not any(folder.iterdir())
     if not folder.name or (folder.exists() and not is_empty):
         raise InputError(f"'{folder}' is there already: choose a new or an empty folder.")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from ensam.command_line import seed
 from ensam.errors import InputError
 from ensam.files import replacing
 
@@ -17,7 +18,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run.add_argument("-o", "--output", type=Path, required=True, help="the .png file")
     run.add_argument("--count", type=int, default=24, help="volumes (%(default)s)")
     run.add_argument("--edge", type=int, default=48, help="their edge in voxels (%(default)s)")
-    run.add_argument("--seed", type=int, default=0, help="other seeds give other volumes (%(default)s)")
+    run.add_argument("--seed", type=seed, default=0, help="other seeds give other volumes (%(default)s)")
     run.set_defaults(run=_synthetic)
 
 

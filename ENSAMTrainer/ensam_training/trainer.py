@@ -126,7 +126,8 @@ class Trainer:
             self.scaler.update()
 
     def _gradients_are_finite(self) -> bool:
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        parameters = [*self.network.parameters(), *self.heads.parameters()]
+        gradients = [p.grad for p in parameters if p.grad is not None]
         return bool(torch.isfinite(nn.utils.get_total_norm(gradients)))
 
     def _update(self) -> None:
@@ -203,23 +204,28 @@ class Trainer:
             torch.set_rng_state(state["torch_rng"].cpu())
 
     def start_from(self, path: Path) -> None:
-        """Takes a state.pt's weights and momenta, or a checkpoint's weights, into a schedule of its own.
+        """Takes a state.pt's weights and momenta, or a best.pt's or checkpoint's weights, into a schedule of
+        its own.
 
         Raises InputError.
         """
         if path.suffix == ".safetensors":
-            self.network.load_state_dict(load_checkpoint(path).state)
-            renormalise_(self.network)
-            self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
+            state = {"network": load_checkpoint(path).state}
         else:
-            self.restore(load_state(path, self.device))
+            state = load_state(path, self.device)
+        if "optimisers" in state:
+            self.restore(state)
             self.earlier_seconds += self.seconds
             self.seconds, self.cpu_seconds, self.budget = 0.0, 0.0, self.config.budget
             self.schedule_start = self.step_count
+        else:
+            self.network.load_state_dict(state["network"])
+            renormalise_(self.network)
+            self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
 
 
 def architecture_of(path: Path) -> NetworkConfig:
-    """The network that a state.pt or a checkpoint (.safetensors) holds. Raises InputError."""
+    """The network that a state.pt, a best.pt or a checkpoint (.safetensors) holds. Raises InputError."""
     if path.suffix == ".safetensors":
         return load_checkpoint(path).config
     return NetworkConfig.from_dict(load_state(path, mmap=True)["architecture"])

@@ -74,8 +74,8 @@ def train(
     team: Team | None = None,
     say: Say | None = None,
 ) -> Trainer:
-    """Trains to config.limit, from `folder`/state.pt if it is there, else from `start` (a state.pt or a
-    .safetensors, whose architecture then counts).
+    """Trains to config.limit, from `folder`/state.pt if it is there, else from `start` (a state.pt, a
+    best.pt or a .safetensors, whose architecture then counts).
 
     Writes into `folder` state.pt, best.pt (the averaged weights that did best on `validation`, by default in
     the mean over its datasets, however many objects each has), log.csv, validation.csv and curve.png.

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensam.command_line import seed
 from ensam.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     _add_data(run)
     _add_training(run, default_minutes=60)
     run.add_argument("-o", "--output", type=Path, required=True, help="state, best weights and logs; resumes")
-    run.add_argument("--start", type=Path, help="a state.pt or .safetensors whose weights to go on from")
+    run.add_argument("--start", type=Path, help="a state.pt, best.pt or .safetensors to go on from")
     run.add_argument(
         "--paper",
         action="store_true",
@@ -85,7 +86,7 @@ def _add_training(run: argparse.ArgumentParser, default_minutes: float) -> None:
         "--workers", type=int, help="processes that prepare windows; by the machine's by default"
     )
     run.add_argument("--threads", type=int, help="processor threads; all by default")
-    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--seed", type=seed, default=0)
 
 
 def _add_rates(run: argparse.ArgumentParser) -> None:
@@ -116,8 +117,9 @@ def _train(options: argparse.Namespace) -> int:
         print(describe(training, validation))
     run_options = RunOptions(workers=options.workers, exact_times=options.profile)
     train(network, config, training, validation, options.output, options.start, run_options, together)
-    if together.rank == 0:
-        print(f"The best weights are in {options.output / 'best.pt'}: ensam-train export makes a checkpoint.")
+    best = options.output / "best.pt"
+    if together.rank == 0 and best.is_file():  # not when it was stopped before the first validation
+        print(f"The best weights are in {best}: ensam-train export makes a checkpoint.")
     return 0
 
 

@@ -1,12 +1,14 @@
 """The challenge's protocol, played on toy cases whose scores can be worked out by hand."""
 
 import csv
+import errno
 import json
 import pickle
 import subprocess
 import sys
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from ensam_training.challenge_cases import (
     write_labelled_case,
 )
 from ensam_training.evaluation import CLICK_ROUNDS, command_predictor, ensam_predictor, measure, play
+from ensam_training.evaluation_commands import split_command
 from ensam_training.evaluation_run import Protocol, evaluate
 from ensam_training.report import (
     area_under_curve,
@@ -480,6 +483,7 @@ def test_a_case_that_cannot_be_used_is_named_and_the_others_go_on(tmp_path, caps
         (["--methods", "magic"], "no method 'magic'"),
         (["--max-objects", "0"], "--max-objects"),
         (["--jobs", "0"], "--jobs"),
+        (["--command", "run 'a"], "The --command 'run 'a' ends within quotes"),
         (["--cases", "nowhere.txt"], "nowhere.txt"),
         (["--methods", "box"], "."),
     ],
@@ -488,6 +492,41 @@ def test_the_command_line_explains_what_it_cannot_evaluate(tmp_path, capsys, opt
     assert main(["evaluate", str(tmp_path), "-o", str(tmp_path / "out"), *options]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_a_full_disk_leaves_the_old_summary_whole(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("ensam_training.report.write_plot", lambda *_: None)  # it takes a second
+    write_cases(tmp_path, "one")
+    output = tmp_path / "out"
+    given = ["evaluate", str(tmp_path), "-o", str(output), "--methods", "box"]
+    assert main(given) == 0
+    before = (output / "summary.md").read_text()
+    write_text = Path.write_text
+
+    def full(path, text, **named):
+        if path.name.endswith("summary.md"):
+            write_text(path, text[:20], **named)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_text(path, text, **named)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert main(given) == 2
+    assert "'summary.md' can't be written" in capsys.readouterr().err
+    assert (output / "summary.md").read_text() == before
+    assert [path.name for path in output.glob("*summary*")] == ["summary.md"]
+
+
+@pytest.mark.parametrize(
+    ("system", "command", "words"),
+    [
+        ("linux", r"run 'a b' c\ d # e", ("run", "a b", "c d", "#", "e")),
+        ("win32", r'"C:\Program Files\a.exe" C:\new\run.py', (r"C:\Program Files\a.exe", r"C:\new\run.py")),
+        ("win32", r"""--in="C:\O'Brien\a b" -x""", (r"--in=C:\O'Brien\a b", "-x")),
+    ],
+)
+def test_a_command_is_split_as_its_system_does(monkeypatch, system, command, words):
+    monkeypatch.setattr(sys, "platform", system)
+    assert split_command(command) == words
 
 
 def test_the_command_line_makes_cases_from_images_and_labels(tmp_path):

@@ -42,6 +42,23 @@ def three_objects(name="mr_three"):
     return Case.from_arrays(name, labels * 60, labels, (1, 1, 1))
 
 
+@pytest.mark.parametrize(
+    ("checkpoint", "data", "said"),
+    [
+        ("gone.safetensors", "data", "no checkpoint 'gone.safetensors'"),
+        (None, "gone", "no folder of cases 'gone'"),
+    ],
+)
+def test_a_recipe_of_what_is_not_there_is_refused_by_its_name(
+    base, tmp_path, monkeypatch, capsys, checkpoint, data, said
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    assert main(["recipe", checkpoint or str(base), data, "-o", "recipe"]) == 2
+    assert capsys.readouterr().err == f"There is {said}: check the path.\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
 # Who is held out
 
 

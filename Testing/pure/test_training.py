@@ -404,6 +404,15 @@ def test_a_step_whose_gradients_are_not_finite_leaves_the_weights_alone(a_sample
     assert trainer.drawn == 1
 
 
+def test_heads_of_deep_supervision_count_among_the_gradients_that_must_be_finite(a_sample):
+    trainer = trainer_of(deep_weight=0.3)
+    trainer.heads[0].weight.register_hook(lambda gradient: gradient * float("nan"))
+    before = weights(trainer.network) + weights(trainer.heads)
+    trainer.step([a_sample])
+    assert same(before, weights(trainer.network) + weights(trainer.heads))
+    assert (trainer.skipped, trainer.step_count) == (1, 0)
+
+
 def test_weights_that_are_lost_end_the_run(a_sample, no_gradient_is_finite, monkeypatch):
     trainer = trainer_of()
     monkeypatch.setattr(trainer_module, "MOST_SKIPPED", 1)

@@ -61,6 +61,36 @@ def test_it_says_where_the_result_is_and_a_damaged_state_stops_it(
     assert "state.pt' is damaged" in capsys.readouterr().err
 
 
+def test_a_run_that_is_stopped_before_it_validates_promises_no_best_weights(
+    a_folder_of_cases, a_tiny_network, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(training_module.StopRequest, "made", True)
+    assert main(arguments(a_folder_of_cases, tmp_path / "run")) == 0
+    assert not (tmp_path / "run" / "best.pt").exists()
+    said = capsys.readouterr().out
+    assert "Stopped after step 0" in said and "best.pt" not in said
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train", "data", "-o", "out"],
+        ["ablate", "data", "-o", "out"],
+        ["finetune", "starter", "data", "-o", "out.safetensors"],
+        ["estimate", "starter", "data", "-o", "out.json"],
+        ["evaluate", "data", "-o", "out"],
+        ["clicks", "data", "-o", "out", "--cases", "names.txt"],
+        ["synthetic", "-o", "out.png"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_negative_seeds_are_refused_before_anything_is_done(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, "--seed", "-1"]) == 2
+    assert capsys.readouterr().err.startswith("Argument --seed: -1 is negative, use 0 or more")
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("given", [[], ["nonsense"], ["check"], ["train", "data"]])
 def test_wrong_arguments_are_answered_in_one_line(given, capsys):
     assert main(given) == 2

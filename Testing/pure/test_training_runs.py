@@ -171,6 +171,16 @@ def test_a_run_starts_from_a_checkpoint_whose_architecture_counts(tmp_path):
     assert torch.equal(started.average["image_encoder.stem.weight"], saved)
 
 
+def test_a_run_starts_from_the_best_weights_of_another(a_whole_run, tmp_path):
+    folder, config, _ = a_whole_run
+    started = run(tmp_path, config, start=folder / "best.pt", stop_at=0)
+    best = torch.load(folder / "best.pt", weights_only=True)
+    assert (started.step_count, started.network.config.to_dict()) == (0, best["architecture"])
+    weights, saved = started.network.image_encoder.stem.weight.detach(), best["network"]
+    assert torch.equal(weights, saved["image_encoder.stem.weight"])
+    assert torch.equal(weights, started.average["image_encoder.stem.weight"])
+
+
 def test_a_missing_file_to_start_from_is_named(tmp_path):
     with pytest.raises(InputError, match=r"no file '.*gone\.pt'"):
         run(tmp_path, start=tmp_path / "gone.pt")
