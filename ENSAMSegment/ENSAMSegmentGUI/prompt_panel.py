@@ -78,6 +78,7 @@ class PromptPanel:
             (self.ui.showPromptsButton, "clicked()", self.show_prompts),
             (self.ui.updateButton, "clicked()", self.update),
             (self.ui.cancelButton, "clicked()", self.cancel),
+            (self.ui.measureLabel, "linkActivated(QString)", self.jump_to_diameters),
         )
         for sender, signal, slot in self._connections:
             sender.connect(signal, slot)
@@ -192,6 +193,11 @@ class PromptPanel:
         """Give up what runs."""
         with errors_shown():
             self.logic.cancel()
+
+    def jump_to_diameters(self) -> None:
+        """Show the slice in which the longest diameter was measured."""
+        with errors_shown():
+            self.logic.jump_to_diameters()
 
     def _toggle_placing(self, kind: str) -> None:
         with errors_shown():

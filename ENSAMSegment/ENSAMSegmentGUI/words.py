@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -45,11 +46,11 @@ def placing_text(kind: str) -> str:
 
 
 def measure_text(name: str, measures: Measures | None, change: Change | None) -> str:
-    """One line on the selected segment, "" before there is anything to measure."""
+    """One line on the selected segment, "" before there is anything to measure. Its diameters are a link."""
     if measures is None:
         return ""
-    size = _("{name}: {volume}, {longest} {times} {perpendicular} mm").format(
-        name=name,
+    size = _('{name}: {volume}, <a href="diameters">{longest} {times} {perpendicular} mm</a>').format(
+        name=html.escape(name),
         volume=volume_text(measures.volume_ml),
         longest=_length(measures.longest_mm),
         times=_TIMES,

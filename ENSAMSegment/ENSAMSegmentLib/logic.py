@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
 import slicer
 from ensam.errors import InputError
 from ensam.measures import Change, Measures
@@ -22,10 +23,11 @@ from .cards import card_text
 from .following import SegmentFollower
 from .prompt_nodes import PromptNodes, PromptRow
 from .segment_state import NO_PROMPTS, prompts_name
-from .segments import no_image
+from .segments import no_image, read_segment
 from .status import Status
 from .translation import tr as _
 from .updates import DEBOUNCE_S
+from .volumes import grid_from_node, points_to_world
 from .watch import REST_S
 
 
@@ -115,9 +117,18 @@ class ENSAMSegmentLogic(SegmentFollower):
 
     def jump_to(self, row: PromptRow) -> None:
         """Centre the slice views on a prompt."""
-        slicer.vtkMRMLSliceNode.JumpAllSlices(
-            self._scene, *row.position_ras, slicer.vtkMRMLSliceNode.CenteredJumpSlice
-        )
+        self._jump(row.position_ras)
+
+    def jump_to_diameters(self) -> None:
+        """Centre the slice views on the segment where its diameters were measured."""
+        measures, target = self.measures, self._target
+        if measures is None:
+            return
+        mask = read_segment(target.segmentation, target.segment_id, target.volume)
+        in_slice = np.argwhere(mask.mask[measures.longest_slice - mask.offset[0]])
+        middle = np.array((measures.longest_slice, *(in_slice.mean(axis=0) + mask.offset[1:])))
+        position = grid_from_node(target.volume).zyx_to_ras(middle)
+        self._jump(points_to_world(target.volume, position)[0])
 
     def save_prompts(self, path: str | Path) -> None:
         """Write the prompts of all segments as JSON, as `ensam segment --prompts` reads them: without those
@@ -210,6 +221,11 @@ class ENSAMSegmentLogic(SegmentFollower):
         self._scene.RemoveObserver(self._closing_tag)
         self._editor_logic.SetSegmentEditorNode(None)
         self._editor_logic.SetMRMLScene(None)
+
+    def _jump(self, position_ras: Vector) -> None:
+        slicer.vtkMRMLSliceNode.JumpAllSlices(
+            self._scene, *position_ras, slicer.vtkMRMLSliceNode.CenteredJumpSlice
+        )
 
     def _edit(self) -> PromptNodes:
         """The selected segment's prompts. Raises InputError if no segment is selected."""

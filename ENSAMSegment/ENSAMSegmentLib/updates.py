@@ -193,6 +193,8 @@ class _Voxels:
 
 
 def _measure(target: Target) -> Measures | None:
+    if labelmap_of(target.segment(target.segment_id)) is None:
+        return None  # it has just been added
     try:
         mask = read_segment(target.segmentation, target.segment_id, target.volume)
         return measure(mask, grid_from_node(target.volume)) if mask.mask.size else None

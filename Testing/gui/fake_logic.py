@@ -101,6 +101,9 @@ class FakeLogic:
     def jump_to(self, row):
         self._do("jump_to", row)
 
+    def jump_to_diameters(self):
+        self._do("jump_to_diameters")
+
     def run(self):
         self._do("run")
 

@@ -103,9 +103,12 @@ def test_measures_are_told_in_one_line(a_panel):
     segmentation.GetSegmentation().AddEmptySegment("liver", "liver")
     a_panel.logic.say(segmentation=segmentation, segment_id="liver", **LIVER)
     assert a_panel.ui.measureLabel.visible
-    assert a_panel.ui.measureLabel.text == "liver: 152.3 mL, 84 × 61 mm; last prompt +2.1 mL, −0.4 mL"
+    size = 'liver: 152.3 mL, <a href="diameters">84 × 61 mm</a>'
+    assert a_panel.ui.measureLabel.text == f"{size}; last prompt +2.1 mL, −0.4 mL"
     a_panel.logic.say(last_change=None)
-    assert a_panel.ui.measureLabel.text == "liver: 152.3 mL, 84 × 61 mm"
+    assert a_panel.ui.measureLabel.text == size
+    a_panel.ui.measureLabel.linkActivated.emit("diameters")
+    assert a_panel.calls.names()[-1] == "jump_to_diameters"
 
 
 @pytest.mark.parametrize(

@@ -46,4 +46,9 @@ def test_a_tool_says_what_a_click_does_and_how_to_stop(words):
 
 def test_small_diameters_are_told_in_tenths(words):
     small = Measures(0.05, 9.64, 4.2, 3)
-    assert words.measure_text("node", small, None) == "node: 50 mm³, 9.6 × 4.2 mm"
+    assert words.measure_text("node", small, None) == 'node: 50 mm³, <a href="diameters">9.6 × 4.2 mm</a>'
+
+
+def test_a_segments_name_is_shown_as_it_is(words):
+    text = words.measure_text("T1 <b> & T2", Measures(0.05, 9.64, 4.2, 3), None)
+    assert text.startswith("T1 &lt;b&gt; &amp; T2: ")

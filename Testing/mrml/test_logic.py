@@ -17,7 +17,7 @@ from ENSAMSegmentLib.logic import ENSAMSegmentLogic
 from ENSAMSegmentLib.prompt_nodes import BACKGROUND, BOX, FOREGROUND
 from ENSAMSegmentLib.segment_state import seen_tags
 from ENSAMSegmentLib.segments import lies_in_segment
-from ENSAMSegmentLib.volumes import grid_from_node
+from ENSAMSegmentLib.volumes import grid_from_node, points_to_world
 
 from .conftest import SHAPE
 from .nodes import load_segmentation, save
@@ -170,6 +170,24 @@ def test_a_jump_to_a_prompt_centres_the_views_on_it(a_logic, an_mrml_scene):
     a_logic.add_point(CENTRE, True)
     a_logic.jump_to(a_logic.prompt_rows()[0])
     assert [view.GetSliceToRAS().GetElement(row, 3) for row in range(3)] == pytest.approx(CENTRE)
+
+
+def test_a_jump_to_the_diameters_shows_the_slice_where_the_segment_is_longest(a_logic, an_mrml_scene):
+    view = an_mrml_scene.AddNode(slicer.vtkMRMLSliceNode())
+    view.SetFieldOfView(100, 100, 1)
+    transform = an_mrml_scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.GetMatrixTransformToParent().SetElement(0, 3, 5.0)
+    for node in (a_logic.volume, a_logic.segmentation):
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    a_logic.jump_to_diameters()  # of an empty segment nothing is shown
+    mask = np.zeros(SHAPE, bool)
+    mask[3, 5:7, 8:10] = mask[4, 5, 3:16] = True
+    paint(a_logic, mask)
+    a_logic.jump_to_diameters()
+    (expected,) = points_to_world(
+        a_logic.volume, grid_from_node(a_logic.volume).zyx_to_ras(np.array((4.0, 5.0, 9.0)))
+    )
+    assert [view.GetSliceToRAS().GetElement(row, 3) for row in range(3)] == pytest.approx(expected)
 
 
 def test_a_new_name_or_colour_is_no_other_mask(a_logic):
