@@ -110,7 +110,7 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.editor.setMRMLSegmentEditorNode(self._editorNode)
         self.editor.setMRMLScene(slicer.mrmlScene)
         self.logic = self._makeLogic()
-        self.panel = PromptPanel(self.logic, before_tool=self.selectWhatIsShown)
+        self.panel = PromptPanel(self.logic, before_tool=self.prepareForTool)
         self.layout.addWidget(self.panel.widget)
         self.layout.addWidget(self.editor)
         self.panel.ui.intensityComboBox.connect("currentIndexChanged(int)", self.onIntensityChosen)
@@ -211,6 +211,19 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from ENSAMSegmentGUI.editor_node import select_what_is_shown
 
         select_what_is_shown(self._editorNode)
+
+    def prepareForTool(self) -> bool:
+        """Select what a tool needs, and offer to convert what can't be edited. False: the user declined."""
+        self.selectWhatIsShown()
+        if self.logic.needs_labelmap:
+            question = _(
+                "The segmentation '{segmentation}' is not kept as a binary labelmap, and can't be edited so. "
+                "Convert it? Details finer than its voxels are lost."
+            ).format(segmentation=self.logic.segmentation.GetName())
+            if not slicer.util.confirmOkCancelDisplay(question):
+                return False
+            self.logic.make_labelmap()
+        return True
 
     def onEffectRegistered(self) -> None:
         """An extension brought an effect."""

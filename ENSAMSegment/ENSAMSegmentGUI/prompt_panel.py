@@ -41,9 +41,10 @@ class PromptPanel:
         self,
         logic: ENSAMSegmentLogic,
         installer: Installer = install,
-        before_tool: Callable[[], None] = _nothing,
+        before_tool: Callable[[], bool] = lambda: True,
     ) -> None:
-        """before_tool: called before a tool is used, for what the host has to have selected then."""
+        """before_tool: called before a tool is used, for what the host has to have selected then; gives
+        whether the tool can be used."""
         self.logic = logic
         self._before_tool = before_tool
         self.widget = slicer.util.loadUI(str(_UI_FILE))
@@ -164,8 +165,8 @@ class PromptPanel:
     def add_segment(self) -> None:
         """Key N."""
         with errors_shown():
-            self._before_tool()
-            self.logic.add_segment()
+            if self._before_tool():
+                self.logic.add_segment()
 
     def place_box(self) -> None:
         """Key D."""
@@ -203,8 +204,7 @@ class PromptPanel:
         with errors_shown():
             if self.logic.placing == kind:
                 self.logic.stop_placing()
-            else:
-                self._before_tool()
+            elif self._before_tool():
                 self.logic.start_placing(kind)
         # A click has toggled the button, whatever came of it.
         self.refresh()

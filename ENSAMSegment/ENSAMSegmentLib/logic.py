@@ -23,7 +23,7 @@ from .cards import card_text
 from .following import SegmentFollower
 from .prompt_nodes import PromptNodes, PromptRow
 from .segment_state import NO_PROMPTS, prompts_name
-from .segments import no_image, read_segment
+from .segments import ensure_reference_geometry, is_kept_as_labelmap, no_image, read_segment
 from .status import Status
 from .translation import tr as _
 from .updates import DEBOUNCE_S
@@ -75,6 +75,25 @@ class ENSAMSegmentLogic(SegmentFollower):
         return not self.auto_update or (
             self._waits() and not self._updates.is_running and not self._updates.is_planned
         )
+
+    # Imported contours and surfaces
+
+    @property
+    def needs_labelmap(self) -> bool:
+        """Whether the selected segmentation has to become a binary labelmap before it can be edited."""
+        return self.segmentation is not None and not is_kept_as_labelmap(self.segmentation)
+
+    def make_labelmap(self) -> None:
+        """Keep the selected segmentation as a binary labelmap from now on, as Slicer's editor does; details
+        finer than its voxels are lost. Raises InputError if Slicer can't."""
+        if self.volume is not None:
+            ensure_reference_geometry(self.segmentation, self.volume)
+        if not self._editor_logic.SetSourceRepresentationToBinaryLabelMap():
+            raise InputError(
+                _(
+                    "Slicer can't make a binary labelmap of '{segmentation}': see the Segmentations module."
+                ).format(segmentation=self.segmentation.GetName())
+            )
 
     # Prompts
 

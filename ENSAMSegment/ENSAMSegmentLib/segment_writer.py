@@ -13,7 +13,13 @@ from ensam.errors import InputError
 from ensam.masks import MaskCrop
 
 from .labelmaps import image_of, labelmap_of, matrix_of_image, moved, rewritten, voxels_near, voxels_of
-from .segments import check_is_not_completed, get_segment, is_completed, reference_geometry
+from .segments import (
+    check_is_not_completed,
+    ensure_reference_geometry,
+    get_segment,
+    is_completed,
+    reference_geometry,
+)
 from .translation import tr as _
 from .volumes import grid_from_node, transform_between
 
@@ -103,7 +109,8 @@ class SegmentWriter:
                 Nothing is changed, likewise.
         """
         editor = self._logic.GetSegmentEditorNode()
-        _ensure_reference_geometry(segmentation, volume)
+        # The logic would take the source volume's grid, but there may be no source volume.
+        ensure_reference_geometry(segmentation, volume)
         writes = self._prepared(segmentation, volume, masks)
         self._check_editable_area(segmentation, volume, writes)
         if editor.GetSegmentationNode() is segmentation:
@@ -287,15 +294,6 @@ def _wanted(
             voxels = rewritten(segment, mask, grid, to_segmentation, to_volume)
         wanted[segment_id] = voxels, matrix
     return wanted
-
-
-def _ensure_reference_geometry(
-    segmentation: slicer.vtkMRMLSegmentationNode, volume: slicer.vtkMRMLScalarVolumeNode
-) -> None:
-    # The logic would take the source volume's grid, but there may be no source volume.
-    logic = slicer.vtkSlicerSegmentEditorLogic
-    if not logic.GetReferenceImageGeometryStringFromSegmentation(segmentation.GetSegmentation()):
-        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
 
 
 def _rendering_paused() -> AbstractContextManager:

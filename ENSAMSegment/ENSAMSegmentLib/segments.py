@@ -121,6 +121,20 @@ def lies_in_segment(
     return labelmap.GetScalarComponentAsDouble(*ijk.tolist(), 0) == segment.GetLabelValue()
 
 
+def is_kept_as_labelmap(segmentation: slicer.vtkMRMLSegmentationNode) -> bool:
+    """Whether its segments can be edited; imported contours and surfaces must be converted first."""
+    return segmentation.GetSegmentation().GetSourceRepresentationName() == LABELMAP
+
+
+def ensure_reference_geometry(
+    segmentation: slicer.vtkMRMLSegmentationNode, volume: slicer.vtkMRMLScalarVolumeNode
+) -> None:
+    """Put a segmentation that knows no grid yet on the volume's."""
+    logic = slicer.vtkSlicerSegmentEditorLogic
+    if not logic.GetReferenceImageGeometryStringFromSegmentation(segmentation.GetSegmentation()):
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+
+
 def get_segment(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str) -> slicer.vtkSegment:
     """The segment, kept as a labelmap. Raises InputError where it isn't, or isn't there."""
     segment = segmentation.GetSegmentation().GetSegment(segment_id)
@@ -130,7 +144,7 @@ def get_segment(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str) -
                 segmentation=segmentation.GetName(), segment=segment_id
             )
         )
-    if segmentation.GetSegmentation().GetSourceRepresentationName() != LABELMAP:
+    if not is_kept_as_labelmap(segmentation):
         raise InputError(
             _(
                 "The segmentation '{segmentation}' is not kept as a binary labelmap: "

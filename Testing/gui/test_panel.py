@@ -369,12 +369,22 @@ def test_the_host_prepares_before_a_tool(an_application, rows):
     from .fake_logic import FakeInstaller, FakeLogic
 
     logic = FakeLogic(rows)
-    panel = PromptPanel(logic, FakeInstaller(), lambda: logic.calls("prepared"))
+    answers = [True, True, False, False]
+
+    def prepare():
+        logic.calls("prepared")
+        return answers.pop(0)
+
+    panel = PromptPanel(logic, FakeInstaller(), prepare)
     panel.ui.newSegmentButton.click()
     panel.ui.boxButton.click()
     panel.ui.boxButton.click()
     names = [name for name in logic.calls.names() if name != "poll"]
     assert names == ["prepared", "add_segment", "prepared", "start_placing", "stop_placing"]
+    panel.ui.newSegmentButton.click()
+    panel.ui.boxButton.click()  # declined: nothing happens, and the button springs back
+    assert [name for name in logic.calls.names() if name != "poll"] == [*names, "prepared", "prepared"]
+    assert not panel.ui.boxButton.checked
     panel.cleanup()
 
 

@@ -280,6 +280,35 @@ def test_undo_is_the_editors(an_entered_module, pump):
     pump(lambda: widget.panel.ui.promptTable.rowCount == 2)
 
 
+def test_contours_and_surfaces_are_converted_on_request(an_entered_module, an_application):
+    """Imported ones: a tool can be used when the user agrees."""
+    import vtk
+
+    widget = an_entered_module
+    widget.panel.ui.newSegmentButton.click()
+    segmentation = widget.logic.segmentation
+    core = segmentation.GetSegmentation()
+    core.SetSourceRepresentationName("Closed surface")
+    core.RemoveAllSegments()
+    sphere = vtk.vtkSphereSource()
+    sphere.SetCenter(*CENTRE)
+    sphere.SetRadius(6.0)
+    sphere.Update()
+    segmentation.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), "nodule", (1, 0, 0), "nodule")
+    an_application.dialogs.answer = False
+    widget.panel.ui.foregroundButton.click()
+    assert "is not kept as a binary labelmap" in an_application.dialogs.questions[-1]
+    assert core.GetSourceRepresentationName() == "Closed surface" and not widget.logic.placing
+    an_application.dialogs.answer = True
+    widget.panel.ui.foregroundButton.click()
+    assert core.GetSourceRepresentationName() == "Binary labelmap" and widget.logic.placing
+    widget.logic.select(segment_id="nodule")
+    assert widget.logic.measures.volume_ml == pytest.approx(4 / 3 * np.pi * 0.6**3, rel=0.15)
+    asked = len(an_application.dialogs.questions)
+    widget.panel.ui.backgroundButton.click()
+    assert len(an_application.dialogs.questions) == asked
+
+
 def test_leaving_the_module_ends_placing(an_entered_module):
     import slicer
 
