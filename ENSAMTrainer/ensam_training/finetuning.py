@@ -118,17 +118,21 @@ def finetune(
 ) -> Outcome:
     """Trains `checkpoint`, which lies at `start`, on data.training and writes `output` only if it is better.
 
-    Better is a mean Dice that is higher by MINIMUM_GAIN on data.test; with no case to judge, the result is
-    written and its card says so. The table goes to `output` with the ending .before-after.csv in any case.
-    card: name, licence and what else the user says of the result. reporter: is told what happens, and its
-    folder keeps the state, so that the same call goes on from there. A run that is asked to stop judges its
-    best weights so far. Raises InputError.
+    Better is a mean Dice that is higher by MINIMUM_GAIN on data.test, both in windows of
+    config.validation_budget voxels, so that prompts and objects are the same; with no case to judge, the
+    result is written and its card says so. The table goes to `output` with the ending .before-after.csv in
+    any case. card: name, licence and what else the user says of the result. reporter: is told what happens,
+    and its folder keeps the state, so that the same call goes on from there. A run that is asked to stop
+    judges its best weights so far. Raises InputError.
     """
     device = device or torch.device("cpu")
+    budget = config.validation_budget
+    if data.test and budget != checkpoint.voxel_budget:
+        data = replace(data, warning=f"{data.warning} {_other_windows(checkpoint, budget)}".strip())
     if data.warning:
         say(f"Warning: {data.warning}")
     _tell(reporter, Progress("before"))
-    base, budget = checkpoint.network().to(device), checkpoint.voxel_budget
+    base = checkpoint.network().to(device)
     before = scores(base, data.test, budget, _keeper(reporter, "before"))
     first = before if data.test is data.validation else scores(base, data.validation, budget)
     stop = StopRequest(None if reporter is None else reporter.stop_file)
@@ -156,7 +160,7 @@ def finetune(
         )
         best, network = folder / BEST, base
         if best.is_file():
-            network, budget = _rounded(ENSAM(checkpoint.config), best), config.validation_budget
+            network = _rounded(ENSAM(checkpoint.config), best)
     _tell(reporter, Progress("after", 1.0, run.step_count))
     after = scores(network.to(device), data.test, budget, _keeper(reporter, "after"))
     outcome = Outcome(
@@ -173,6 +177,11 @@ def finetune(
         if not outcome.stopped:
             (reporter.path / STATE).unlink(missing_ok=True)  # three times the weights, and nothing to go on
     return outcome
+
+
+def _other_windows(checkpoint: Checkpoint, budget: int) -> str:
+    new, own = (round(voxels ** (1 / 3)) for voxels in (budget, checkpoint.voxel_budget))
+    return f"The base is judged in windows of {new}^3 voxels; in its own of {own}^3 it may do better."
 
 
 def _tell(reporter: Reporter | None, progress: Progress) -> None:

@@ -52,7 +52,8 @@ def score_objects(
 ) -> list[ObjectScore]:
     """Dice of up to `objects_per_case` objects of each case on the volume's grid, all prompts at once and
     without a previous result. Runs on the network's device. keep: gets the mask after the last click of each
-    object, with the case's name and the label. Raises InputError if there is no object."""
+    object, with the case's name and the label. Leaves out an object that is too thin to be seen in windows of
+    `budget` voxels. Raises InputError if none is left."""
     device = next(network.parameters()).device
     scores = []
     for case in cases:
@@ -77,6 +78,11 @@ def score_objects(
             if keep is not None:
                 keep(case.name, int(label), MaskCrop(fine, window.lower))
             scores.append(ObjectScore(case.name, int(label), tuple(dice), case.dataset))
+    if not scores and any(case.objects for case in cases):
+        raise InputError(
+            f"The objects of the validation cases are too thin for windows of {round(budget ** (1 / 3))}^3 "
+            "voxels: use larger windows or name other cases."
+        )
     if not scores:
         raise InputError("The validation cases hold no object: name cases with labels.")
     return scores

@@ -158,6 +158,43 @@ def test_without_a_better_validation_the_base_itself_is_judged_and_nothing_writt
     assert all(c.before == c.after for c in outcome.comparisons)
 
 
+def sheet_case(*labels):
+    """A sheet (1) that windows of 16^3 voxels are too coarse for, and a cube (2)."""
+    array = np.zeros((40, 40, 40), np.uint8)
+    array[18, 2:-2, 2:-2] = 1
+    array[3:9, 4:10, 4:10] = 2
+    array[~np.isin(array, labels)] = 0
+    return Case.from_arrays("mr_sheet_001", array * 60, array, (1, 1, 1))
+
+
+@pytest.fixture(scope="module")
+def base_of_larger_windows(tmp_path_factory):
+    path = tmp_path_factory.mktemp("larger") / "base.safetensors"
+    save_checkpoint(path, tiny_network(0), 24**3, {"name": "base"})
+    return path
+
+
+def test_in_other_windows_than_the_bases_both_are_judged_on_the_same_objects(
+    base_of_larger_windows, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training_module, "score_objects", lambda *arguments: scores(1.0))
+    data = held_out([ball_case(0)], [sheet_case(1, 2)])
+    said = []
+    more = {"said": said, "steps": 1, "validation_budget": 16**3}
+    outcome = run(base_of_larger_windows, tmp_path / "new.safetensors", data, **more)
+    assert [c.label for c in outcome.comparisons] == [2]
+    assert outcome.warning in said[0] and "16^3 voxels; in its own of 24^3" in outcome.warning
+
+
+def test_objects_that_the_windows_are_too_coarse_for_are_refused_before_the_training(
+    base_of_larger_windows, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(finetuning, "train", lambda *arguments: pytest.fail("it trained"))
+    data = held_out([ball_case(0)], [sheet_case(1)])
+    with pytest.raises(InputError, match=r"too thin for windows of 16\^3 voxels: use larger windows"):
+        run(base_of_larger_windows, tmp_path / "new.safetensors", data, validation_budget=16**3)
+
+
 def test_it_stops_early_when_validation_does_not_get_better(base, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(training_module, "score_objects", lambda *arguments: asked.append(1) or scores(0.0))
