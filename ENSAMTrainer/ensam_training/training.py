@@ -249,15 +249,19 @@ class Run:
         self.dice = float(np.mean(scores)) if scores else None
         self.waited += 1
         if worth > self.best or not scores:
-            self.best, self.waited = worth, 0
+            self.waited = 0
             best = {
                 "network": averaged.state_dict(),
                 "architecture": averaged.config.to_dict(),
                 "scores": scores,
+                "worth": worth,
                 "step": self.trainer.step_count,
                 "total_seconds": self.trainer.earlier_seconds + self.trainer.seconds,
             }
-            self._warn(try_to_save(best, self.folder / "best.pt"))
+            problem = try_to_save(best, self.folder / "best.pt")
+            self._warn(problem)
+            if problem is None:
+                self.best = worth
 
     def _scores(self, network: ENSAM) -> tuple[list[float], float]:
         """The Dice of all held-out objects by click, and what the network is worth."""
@@ -305,7 +309,12 @@ class Run:
     def _resume(self, state: dict) -> None:
         self.trainer.restore(state)
         loop = state.get("loop", {})
-        self.best, self.waited = loop.get("best", self.best), loop.get("waited", 0)
+        self.best, self.waited = max(self.best, loop.get("best", -math.inf)), loop.get("waited", 0)
+        if (self.folder / "best.pt").is_file():
+            # A run that was killed may have written it after its last saved state.
+            worth = load_state(self.folder / "best.pt").get("worth", -math.inf)
+            if worth > self.best:
+                self.best, self.waited = worth, 0
         self.has_warned = loop.get("has_warned", False)
         self.validated = loop.get("validated", self.trainer.spent())
         self.recent = [list(row) for row in loop.get("recent", [])]

@@ -288,6 +288,52 @@ def test_the_best_weights_on_held_out_cases_are_kept(a_case, tmp_path, monkeypat
     assert (tmp_path / "curve.png").stat().st_size > 5000
 
 
+def scoring(monkeypatch, *values):
+    """Validations that find these Dice, one after the other."""
+    answers = iter(values)
+    monkeypatch.setattr(
+        training_module, "score_objects", lambda *arguments: [ObjectScore("a", 1, (next(answers),))]
+    )
+
+
+def test_best_weights_that_are_later_than_the_saved_state_are_not_overwritten_by_worse(
+    a_case, tmp_path, monkeypatch
+):
+    config = TrainingConfig(**{**STEPS.__dict__, "validate_every": 2})
+    run(tmp_path, config, [a_case], stop_at=2)
+    state = (tmp_path / "state.pt").read_bytes()
+    scoring(monkeypatch, 0.2, 0.6, 0.1)
+    run(tmp_path, config, [a_case])
+    (tmp_path / "state.pt").write_bytes(state)  # as if it had been killed before the next was saved
+    scoring(monkeypatch, 0.3, 0.3, 0.3)
+    run(tmp_path, config, [a_case], to_beat=0.25)
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["scores"] == [0.6]
+    assert state_of(tmp_path)["loop"]["best"] == 0.6
+
+
+def test_a_state_does_not_lower_what_is_to_beat(a_case, tmp_path, monkeypatch):
+    config = TrainingConfig(**{**STEPS.__dict__, "validate_every": 2})
+    run(tmp_path, config, [a_case], stop_at=2)
+    scoring(monkeypatch, 0.2, 0.3, 0.2)
+    run(tmp_path, config, [a_case], to_beat=0.5)
+    assert not (tmp_path / "best.pt").exists()
+
+
+def test_best_weights_that_could_not_be_written_do_not_keep_later_ones_out(a_case, tmp_path, monkeypatch):
+    scoring(monkeypatch, 0.6, 0.5, 0.4)
+    save, refused = training_module.try_to_save, []
+
+    def refuse_the_first_best(value, path):
+        if path.name == "best.pt" and not refused:
+            refused.append(path)
+            return "No room."
+        return save(value, path)
+
+    monkeypatch.setattr(training_module, "try_to_save", refuse_the_first_best)
+    run(tmp_path, TrainingConfig(**{**STEPS.__dict__, "validate_every": 2}), [a_case])
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["scores"] == [0.5]
+
+
 def test_a_dataset_of_many_objects_does_not_choose_the_weights_alone(a_case, tmp_path, monkeypatch):
     first = [ObjectScore("a", i, (0.6, 0.6), "large") for i in range(9)] + [
         ObjectScore("b", 1, (0.1, 0.1), "small")
