@@ -199,7 +199,9 @@ class Trainer:
         self.cpu_seconds = state.get("cpu_seconds", 0.0)
         self.drawn = state.get("drawn", self.step_count * self.config.accumulate)
         self.skipped = state.get("skipped", 0)
-        self.budget = tuple(state.get("budget", self.config.budget))
+        # Windows may have been too large for the saved run, or be too large for this one: the smaller count.
+        saved = state.get("budget", self.config.budget)
+        self.budget = tuple(min(own, asked) for own, asked in zip(saved, self.config.budget, strict=True))
         if "torch_rng" in state:
             torch.set_rng_state(state["torch_rng"].cpu())
 

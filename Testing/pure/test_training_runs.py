@@ -224,6 +224,20 @@ def test_out_of_memory_halves_the_windows_says_so_and_goes_on(a_machine_with_lit
     assert tuple(state_of(tmp_path)["budget"]) == trainer.budget
 
 
+def test_a_run_goes_on_with_the_smaller_of_the_saved_windows_and_those_asked_for(
+    a_machine_with_little_memory, tmp_path
+):
+    limit, (low, high) = Limit(2, "steps"), (16**3, 32**3)
+    sizes = {"asked": (low, high), "fewer": (low, 20**3), "more": (24**3, 48**3)}
+    configs = {
+        name: TrainingConfig(**{**STEPS.__dict__, "budget": size, "limit": limit})
+        for name, size in sizes.items()
+    }
+    run(tmp_path, configs["asked"], stop_at=1)
+    assert run(tmp_path, configs["more"], stop_at=1).budget == (low, high // 2)
+    assert run(tmp_path, configs["fewer"]).budget == (low, 20**3)
+
+
 def test_windows_that_can_not_get_smaller_end_the_run_with_advice(monkeypatch, tmp_path):
     def never(self, samples):
         raise MemoryError
