@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import multiprocessing
+import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from ensam.network import NetworkConfig
 
 from ensam_training.configuration import TrainingConfig
 from ensam_training.curves import read_rows, smoothed
+from ensam_training.distributed import Alone
+from ensam_training.pool import end_with_parent
 from ensam_training.training import RunOptions, train
 from ensam_training.training_data import TrainingData
 
@@ -90,27 +93,46 @@ def ablate(
     folder: Path,
     jobs: int = 1,
     threads: int | None = None,
+    workers: int | None = None,
+    device: torch.device | None = None,
     say: Callable[[str], None] = print,
     pool: Executor | None = None,
 ) -> list[Result]:
     """Trains each variant in `folder`/NAME, `jobs` at a time, and writes ablations.csv, .md and .png.
 
     Each has a process of its own, so that all pay alike for the kernels that are compiled for each window
-    shape. A variant that is done is not run again, and one that was interrupted goes on. Raises InputError.
+    shape. A variant that is done is not run again, and one that was interrupted goes on. workers: of each
+    variant, see `RunOptions`. Gives the results of those that are done: not of all when a process was asked
+    to stop. Raises InputError, also when no case is held out.
     """
+    if not data.cases()[1]:
+        raise InputError("Variants are compared by held-out cases, and there are none: hold some out.")
     make_folder(folder)
     context = multiprocessing.get_context("spawn")
-    with pool or ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
-        running = {
-            pool.submit(run_variant, variant, config, data, folder / variant.name, threads): variant
-            for variant in variants
-            if not (folder / variant.name / "result.json").is_file()
-        }
-        for done in as_completed(running):
-            result = done.result()
-            say(f"{result.variant}: {result.steps} steps, Dice {result.dice}")
-            write_results(folder, variants)
+    waiting = [v for v in variants if not (folder / v.name / "result.json").is_file()]
+    running: set[Future] = set()
+    with pool or ProcessPoolExecutor(jobs, context, _begin, max_tasks_per_child=1) as pool:
+        while waiting or running:
+            # Those alone that can run: after Ctrl+C a pool still does what it was given.
+            while waiting and len(running) < jobs:
+                variant = waiting.pop(0)
+                place = folder / variant.name
+                running.add(pool.submit(run_variant, variant, config, data, place, threads, workers, device))
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for result in (future.result() for future in done):
+                if result is None:
+                    waiting = []
+                    continue
+                say(f"{result.variant}: {result.steps} steps, Dice {result.dice}")
+                write_results(folder, variants)
     return write_results(folder, variants)
+
+
+def _begin() -> None:
+    end_with_parent()
+    # A process that waits for a variant and dies of Ctrl+C would take the others with it, before they save.
+    # One that trains minds it nevertheless.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_variant(
@@ -119,16 +141,19 @@ def run_variant(
     data: TrainingData,
     folder: Path,
     threads: int | None = None,
-) -> Result:
-    """Trains one variant to the limit and writes `folder`/result.json."""
+    workers: int | None = None,
+    device: torch.device | None = None,
+) -> Result | None:
+    """Trains one variant to the limit and writes `folder`/result.json. None if it was stopped before."""
     if threads:
         torch.set_num_threads(threads)
     training, validation = data.cases()
     network = replace(BASE, **variant.network)
-    options = RunOptions(log_every=10, bar=False)
-    trainer = train(
-        network, replace(config, **variant.training), training, validation, folder, options=options
-    )
+    config = replace(config, **variant.training)
+    options = RunOptions(workers, log_every=10, bar=False)
+    trainer = train(network, config, training, validation, folder, options=options, team=Alone(device))
+    if trainer.progress() < 1:
+        return None
     log, scores = read_rows(folder / "log.csv"), read_rows(folder / "validation.csv")[-1]
     last = log[-max(1, _LAST // options.log_every) :]
     result = Result(

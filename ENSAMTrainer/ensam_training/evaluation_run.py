@@ -20,6 +20,7 @@ from ensam_training.baselines import BASELINES, Predictor
 from ensam_training.cases import CaseFile
 from ensam_training.challenge_cases import open_case
 from ensam_training.evaluation import CLICK_ROUNDS, Score, command_predictor, ensam_predictor, play
+from ensam_training.pool import end_with_parent
 from ensam_training.report import read_csv, write_csv
 
 ENSAM = "ensam"
@@ -140,9 +141,17 @@ def _play_all(tasks: Sequence[tuple[CaseFile, Protocol]], jobs: int) -> Iterator
     threads = max(1, (os.cpu_count() or 1) // jobs)
     # Forked copies of torch's thread pools would hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (threads,)) as pool:
+    pool = ProcessPoolExecutor(jobs, context, _begin, (threads,))
+    try:
         for future in as_completed([pool.submit(_play_case, *task) for task in tasks]):
             yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin(threads: int) -> None:
+    end_with_parent()
+    torch.set_num_threads(threads)
 
 
 def _play_case(file: CaseFile, protocol: Protocol) -> Outcome:

@@ -42,7 +42,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run = commands.add_parser(
         "ablate", help="train the paper's variants and ours at equal cost; table and plot"
     )
-    _add_data(run)
+    _add_data(run, must_hold_out=True)
     _add_training(run, default_minutes=20)
     run.add_argument(
         "-o", "--output", type=Path, required=True, help="a folder a variant, table, plot; resumes"
@@ -66,10 +66,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run.set_defaults(run=_export)
 
 
-def _add_data(run: argparse.ArgumentParser) -> None:
+def _add_data(run: argparse.ArgumentParser, must_hold_out: bool = False) -> None:
     run.add_argument("data", type=Path, help=_DATA)
     run.add_argument("--cases", type=Path, help="who is trained on, as coreset writes them; else all others")
-    who = run.add_mutually_exclusive_group()
+    who = run.add_mutually_exclusive_group(required=must_hold_out)
     who.add_argument("--validation", type=Path, help="who is held out: a text file, one case name a line")
     who.add_argument("--validation-share", type=float, help="hold out this share of all patients instead")
 
@@ -124,12 +124,17 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _ablate(options: argparse.Namespace) -> int:
+    from ensam.device import choose_device
+
     from ensam_training.ablations import ablate, chosen, table
 
     variants = chosen(options.suite, options.only)
     config = _config(options, validate_every=_limit(options).amount / 4)
-    data = _data(options)
-    print(table(ablate(variants, config, data, options.output, options.jobs, options.threads)), end="")
+    device, data = choose_device(options.device), _data(options)
+    jobs, threads, workers = options.jobs, options.threads, options.workers
+    results = ablate(variants, config, data, options.output, jobs, threads, workers, device)
+    if results:
+        print(table(results), end="")
     return 0
 
 

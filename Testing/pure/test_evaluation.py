@@ -3,10 +3,12 @@
 import csv
 import errno
 import json
+import os
 import pickle
 import subprocess
 import sys
-from concurrent.futures import Future
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -423,10 +425,7 @@ class PoolInPlace:
     def __init__(self, *_):
         pass
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def shutdown(self, **_):
         pass
 
     def submit(self, function, *arguments):
@@ -446,6 +445,55 @@ def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
         outcomes = sorted(evaluate(files, Protocol(("box",)), output, jobs), key=lambda of: of.case)
         found.append([(s.case, s.round, s.dsc, s.nsd) for of in outcomes for s in of.scores])
     assert found[0] == found[1] and len(found[0]) == 12
+
+
+def test_a_case_that_waits_is_not_played_after_the_end(tmp_path, monkeypatch):
+    ended, asked = threading.Event(), []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, jobs, *_):
+            super().__init__(jobs)
+
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(False, cancel_futures=cancel_futures)
+            ended.set()
+            super().shutdown()
+
+    def answers_the_first(case):
+        if case.name not in asked:
+            asked.append(case.name)
+        if case.name != asked[0]:
+            assert ended.wait(60)
+        return box_predictor(case)
+
+    monkeypatch.setattr("ensam_training.evaluation_run.ProcessPoolExecutor", Pool)
+    monkeypatch.setitem(BASELINES, "box", answers_the_first)
+    names = [f"case {number}" for number in range(8)]
+    files = choose_cases(write_cases(tmp_path, *names))
+    (tmp_path / "out").mkdir()
+    outcomes = evaluate(files, Protocol(("box",)), tmp_path / "out", jobs=2)
+    next(outcomes)
+    outcomes.close()  # as Ctrl+C does
+    assert len(asked) <= 3
+
+
+def test_a_process_that_plays_cases_ends_with_its_parent(tmp_path):
+    code = """if True:
+        import sys
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+        from ensam_training import evaluation_run
+        pool = ProcessPoolExecutor(1, get_context("spawn"), evaluation_run._begin, (1,))
+        print(pool.submit(abs, -1).result(), flush=True)
+        sys.stdin.read()
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout.readline() == b"1\n"
+        process.kill()
+        # The output ends when the last process that could write to it does.
+        process.communicate(timeout=60)
 
 
 def test_the_command_line_evaluates_a_folder(tmp_path, capsys):
