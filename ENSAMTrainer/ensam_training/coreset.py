@@ -7,7 +7,7 @@ which the cases come, and return what they chose in the order of the names.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -71,26 +71,33 @@ def split(
 
     No group (patient) is divided. A dataset keeps a case for training unless its last one belongs to a group
     that others need; one that is too small for its share to be a whole case helps to reach the share of all.
+    Datasets of a single patient count as one together: a name that tells of none makes one of its own.
     Raises `InputError` for a share outside 0..1, and when either side would be empty.
     """
     if not 0 < validation_share < 1:
         raise InputError(f"A share of {validation_share:g} isn't between 0 and 1: use for example 0.15.")
     units = _units(cases, seed, whole_groups=True)
-    totals = Counter(case.dataset for unit in units for case in unit)
+    patients = Counter(dataset for unit in units for dataset in {case.dataset for case in unit})
+
+    def parts(unit: list[AnyCase]) -> Counter[str | None]:
+        """The unit's cases by dataset; None: those of a single patient."""
+        return Counter(case.dataset if patients[case.dataset] > 1 else None for case in unit)
+
+    totals: Counter[str | None] = sum(map(parts, units), Counter())
     wanted = {dataset: validation_share * count for dataset, count in totals.items()}
     held: list[list[AnyCase]] = []
     counts = Counter(dict.fromkeys(totals, 0))
 
     def hold(unit: list[AnyCase]) -> None:
         held.append(unit)
-        counts.update(case.dataset for case in unit)
+        counts.update(parts(unit))
 
     for unit in units:
-        if _gain(unit, counts, wanted) > 0:
+        if _gain(parts(unit), counts, wanted) > 0:
             hold(unit)
     chosen = {id(unit) for unit in held}
     for unit in units:
-        gives = Counter(case.dataset for case in unit)
+        gives = parts(unit)
         short = sum(wanted.values()) - counts.total() >= len(unit) / 2
         spared = all(counts[d] < wanted[d] and counts[d] + n < totals[d] for d, n in gives.items())
         if id(unit) not in chosen and short and spared:
@@ -108,9 +115,8 @@ def split(
     return training, validation
 
 
-def _gain(unit: Sequence[Known], counts: Counter[str], wanted: dict[str, float]) -> float:
-    """By how many cases the datasets come nearer to what is wanted when a unit is held out."""
-    gives = Counter(case.dataset for case in unit)
+def _gain(gives: Counter[str | None], counts: Counter[str | None], wanted: dict[str | None, float]) -> float:
+    """By how many cases the datasets come nearer to what is wanted when so many of each are held out."""
     return sum(abs(counts[d] - wanted[d]) - abs(counts[d] + n - wanted[d]) for d, n in gives.items())
 
 
