@@ -52,6 +52,17 @@ class CaseFile:
     problem: str = ""
     facts: Path | None = None
 
+    def stamp(self) -> str:
+        """Sizes and times of its files, which tell whether it has changed since; none of a missing one."""
+        parts = []
+        for path in (self.image, self.label, *([] if self.facts is None else [self.facts])):
+            try:
+                status = path.stat()
+                parts.append(f"{status.st_size} {status.st_mtime_ns}")
+            except OSError:
+                parts.append("missing")
+        return ", ".join(parts)
+
 
 @dataclass(frozen=True, eq=False)
 class Case:

@@ -65,10 +65,10 @@ def evaluate(files: Sequence[CaseFile], protocol: Protocol, folder: Path, jobs: 
     """Play all cases, one after the other or `jobs` at once, and yield each when it is done.
 
     `folder` keeps the scores in evaluation.csv, rewritten after each case, and what they depend on in
-    settings.json; methods that are done with a case aren't asked again. Raises InputError when the folder
-    holds scores that were made with other settings.
+    settings.json; methods that are done with a case aren't asked again unless its files' sizes or times
+    changed. Raises InputError when the folder holds scores that were made with other settings.
     """
-    kept = _resume(protocol, folder)
+    kept = _resume(files, protocol, folder)
     tasks, finished = [], []
     for file in files:
         own = kept.get(file.name, {})
@@ -88,9 +88,7 @@ def evaluate(files: Sequence[CaseFile], protocol: Protocol, folder: Path, jobs: 
             found = [score for score in outcome.scores if score.method == method]
             if found:
                 own[method] = found
-        write_csv(
-            folder / "evaluation.csv", [s for case in kept.values() for of in case.values() for s in of]
-        )
+        _write(kept, folder)
         yield _outcome(outcome.case, kept, protocol)
 
 
@@ -98,17 +96,24 @@ def _outcome(name: str, kept: dict[str, dict[str, list[Score]]], protocol: Proto
     return Outcome(name, tuple(score for method in protocol.methods for score in kept[name][method]))
 
 
-def _resume(protocol: Protocol, folder: Path) -> dict[str, dict[str, list[Score]]]:
-    """The whole scores in a folder by case and method; the folder is marked with the settings."""
+def _write(kept: dict[str, dict[str, list[Score]]], folder: Path) -> None:
+    write_csv(folder / "evaluation.csv", [s for case in kept.values() for of in case.values() for s in of])
+
+
+def _resume(files: Sequence[CaseFile], protocol: Protocol, folder: Path) -> dict[str, dict[str, list[Score]]]:
+    """The whole scores in a folder by case and method, without those of cases that have changed since; the
+    folder is marked with the settings and with what the cases are now."""
     settings, path, table = protocol.settings(), folder / "settings.json", folder / "evaluation.csv"
+    stamps = {file.name: file.stamp() for file in files}
     if not table.is_file():
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        _write_settings(path, settings | {"cases": stamps})
         return {}
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"'{folder}' holds scores of another program: choose another folder.") from error
+    if "cases" not in earlier:
+        raise InputError(f"'{folder}' doesn't tell which data its scores are of: choose another folder.")
     changed = [
         name.replace("_", " ") for name, value in settings.items() if _differ(name, value, earlier.get(name))
     ]
@@ -116,16 +121,24 @@ def _resume(protocol: Protocol, folder: Path) -> dict[str, dict[str, list[Score]
         raise InputError(
             f"'{folder}' holds scores made with another {' and '.join(changed)}: choose another folder."
         )
-    merged = earlier | {name: value for name, value in settings.items() if value is not None}
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(merged, indent=2) + "\n", encoding="utf-8")
     found: dict[str, dict[str, list[Score]]] = {}
     for score in read_csv(table):
         found.setdefault(score.case, {}).setdefault(score.method, []).append(score)
-    return {
+    stamps = earlier["cases"] | stamps
+    kept = {
         case: {method: scores for method, scores in own.items() if len(scores) == CLICK_ROUNDS + 1}
         for case, own in found.items()
+        if stamps.get(case) == earlier["cases"].get(case)
     }
+    _write(kept, folder)  # before the cases' new stamps, which would make the old scores look like theirs
+    merged = earlier | {name: value for name, value in settings.items() if value is not None}
+    _write_settings(path, merged | {"cases": stamps})
+    return kept
+
+
+def _write_settings(path: Path, settings: dict[str, object]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def _differ(name: str, value: object, earlier: object) -> bool:
