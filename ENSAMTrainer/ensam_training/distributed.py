@@ -16,12 +16,16 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from typing import Protocol
 
 import torch
 from ensam.device import choose_device
 from ensam.errors import InputError
 from torch import nn
+
+# The first process prepares all cases and validates while the others wait. torchrun ends them when it dies.
+_PATIENCE = timedelta(days=1)
 
 
 class Team(Protocol):
@@ -79,7 +83,7 @@ class Processes:
             ) from error
 
         # A step without a previous result leaves that part of the network out.
-        strategy = DDPStrategy(find_unused_parameters=True)
+        strategy = DDPStrategy(timeout=_PATIENCE, find_unused_parameters=True)
         here, nodes = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ.get("GROUP_WORLD_SIZE", "1"))
         self.fabric = Fabric(accelerator=device, devices=here, num_nodes=nodes, strategy=strategy)
         self.fabric.launch()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,11 @@ def two_processes(tmp_path_factory):
         "-m",
         "pure.train_balls",
     ]
-    environment = {**os.environ, "PYTHONPATH": str(TESTING), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(TESTING), *sys.path]),
+        "OMP_NUM_THREADS": "1",
+    }
     done = subprocess.run(
         [sys.executable, *command, str(folder)], env=environment, capture_output=True, text=True, timeout=300
     )
@@ -61,6 +66,27 @@ def test_two_processes_learn_what_one_learns_from_the_same_windows(one_process, 
 
 def momenta(state):
     return [entry["momentum"] for entry in state["optimisers"][0]["state"].values()]
+
+
+def test_who_waits_for_the_first_process_to_prepare_does_so_for_hours(monkeypatch):
+    fabric = pytest.importorskip("lightning_fabric")
+    strategies = []
+
+    class Launched:
+        global_rank, world_size, device = 1, 2, torch.device("cpu")
+
+        def __init__(self, strategy, **more):
+            strategies.append(strategy)
+
+        def launch(self):
+            pass
+
+    monkeypatch.setattr(fabric, "Fabric", Launched)
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    assert team("cpu").count == 2
+    (strategy,) = strategies
+    assert strategy._timeout >= timedelta(hours=12)  # of its process group
 
 
 def test_a_log_is_written_once(two_processes):
