@@ -70,6 +70,7 @@ class Asking:
     target: Target
     settings: Settings
     volume: Volume
+    image: tuple[object, ...]  # see `_image_of`
     questions: tuple[Question, ...]
     job: Job | None
 
@@ -119,16 +120,17 @@ class Answers:
     def __init__(self, writer: SegmentWriter, worker: Worker) -> None:
         self.writer, self._worker = writer, worker
         self._volume: tuple[tuple, Volume] | None = None
+        self._images: dict[tuple[str, str], tuple[object, ...]] = {}  # what each segment was answered in
 
     def ask(self, target: Target, segment_ids: Sequence[str], settings: Settings) -> Asking:
         """Hand the segments' prompts to the worker. Raises InputError for what can't be read."""
-        volume = self._read_volume(target.volume)
+        volume, image = self._read_volume(target.volume), _image_of(target.volume)
         questions = tuple(self._question(target, segment_id) for segment_id in segment_ids)
         asked = [q for q in questions if q.needs_network]
         if not asked:
-            return Asking(target, settings, volume, questions, None)
+            return Asking(target, settings, volume, image, questions, None)
         request = Request(volume, tuple(q.prompts for q in asked), tuple(q.base for q in asked), settings)
-        return Asking(target, settings, volume, questions, self._worker.submit(request))
+        return Asking(target, settings, volume, image, questions, self._worker.submit(request))
 
     def exists(self, asking: Asking) -> bool:
         """Whether all that was asked about is still in the scene."""
@@ -163,7 +165,18 @@ class Answers:
         masks = {q.segment_id: q.answer(results.get(q.segment_id), grid) for q in asking.questions}
         held_back = self.writer.write(target.segmentation, target.volume, masks)
         written = {q.segment_id: self._remember(target, q) for q in asking.questions}
+        for segment_id in written:
+            self._images[target.segmentation.GetID(), segment_id] = asking.image
         return written, held_back / max(1, sum(mask.count for mask in masks.values()))
+
+    def suppose_image(self, target: Target) -> None:
+        """A selected segment that wasn't answered here was made in the image that it is shown with first."""
+        self._images.setdefault((target.segmentation.GetID(), target.segment_id), _image_of(target.volume))
+
+    def has_other_image(self, target: Target) -> bool:
+        """Whether the selected segment was answered in another image, or in what the image was before."""
+        known = self._images.get((target.segmentation.GetID(), target.segment_id))
+        return known is not None and known != _image_of(target.volume)
 
     def _remember(self, target: Target, question: Question) -> Written:
         # Masking and the other segments may have kept voxels back: what counts is what is there.
@@ -203,14 +216,20 @@ class Answers:
     def forget(self) -> None:
         """Nothing of the scene is needed any more."""
         self._volume = None
+        self._images.clear()
         bases.forget()
 
     def _read_volume(self, node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
         """The node's volume: the same object as long as image and place are the same."""
-        image, matrix = node.GetImageData(), vtk.vtkMatrix4x4()
+        matrix = vtk.vtkMatrix4x4()
         node.GetIJKToRASMatrix(matrix)
-        address = image and image.GetAddressAsString("")
-        key = (node.GetID(), address, image and image.GetMTime(), *array_from_matrix(matrix).ravel())
+        key = (*_image_of(node), *array_from_matrix(matrix).ravel())
         if self._volume is None or self._volume[0] != key:
             self._volume = key, volume_from_node(node)
         return self._volume[1]
+
+
+def _image_of(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[object, ...]:
+    """Tells one image from another, and from what it was before."""
+    image = node.GetImageData()
+    return node.GetID(), image and image.GetAddressAsString(""), image and image.GetMTime()

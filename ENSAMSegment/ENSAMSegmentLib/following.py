@@ -82,8 +82,7 @@ class SegmentFollower(Choosing):
         self._answered = NO_PROMPTS  # the prompts as last asked, or as found
         self._answered_with = self._choices  # what was chosen then
         self._muted = NO_PROMPTS  # those set aside, as last seen
-        self._images: dict[tuple[str, str], tuple] = {}  # what each segment was last asked for, or found, in
-        self._loaded: set[str] = set()  # segments whose prompts came from a file and weren't asked for yet
+        self._loaded: set[str] = set()  # segments whose prompts came from a file
         self._volume_matrix: bytes | None = None  # the volume's own place, as last seen
         self._tool = Tool(self._placement, self._watch)
         self._shows_prompts = True
@@ -205,7 +204,7 @@ class SegmentFollower(Choosing):
         Raises InputError if no segment is selected or it is marked as completed, and for prompts that
         contradict each other.
         """
-        self._ask(self._loaded)
+        self._ask(self._unanswered() if self._target.is_complete else ())
 
     def _ask(self, more: Iterable[str] = ()) -> None:
         """Ask for the selected segment, and for more that each are asked for alone. Raises as `run`."""
@@ -213,20 +212,19 @@ class SegmentFollower(Choosing):
         self._updates.unplan()
         if not self._target.is_complete:
             raise InputError(_("There is no segment to fill: choose an image and press N for a new segment."))
-        check_is_not_completed(self._target.segment(self.segment_id))
-        self._known = self._answered = self._prompts()
-        self._answered_with = self._choices
+        target = self._target
+        if target.segment(self.segment_id) is None:
+            return  # it has just been removed
         # The selected one also without prompts: its mask goes with the last of them.
         asked = {self.segment_id, *(self._usable_prompts() if self.together else more)}
-        ids = [
-            segment_id
-            for segment_id in self._target.segment_ids
-            if segment_id in asked and not is_completed(self._target.segment(segment_id))
-        ]
+        ids = [s for s in target.segment_ids if s in asked and not is_completed(target.segment(s))]
+        if not ids:
+            check_is_not_completed(target.segment(self.segment_id))
+        if self.segment_id in ids:
+            self._known = self._answered = self._prompts()
+            self._answered_with = self._choices
         for shared in [ids] if self.together else [[segment_id] for segment_id in ids]:
-            self._updates.start(self._target, shared, self._choices.settings)
-            self._loaded.difference_update(shared)
-            self._images.update((self._key(segment_id), self._image()) for segment_id in shared)
+            self._updates.start(target, shared, self._choices.settings)
         self._see_tags()
 
     # Life
@@ -269,7 +267,7 @@ class SegmentFollower(Choosing):
         if self.segmentation is not None:
             with self._watch.own_edit():
                 follow_names(self.segmentation)
-        self._managed(self._follow_undo)
+        self._managed(lambda: self._follow_undo(collects=not self.auto_update))
         self.changed()
 
     def _on_volume_moved(self) -> None:
@@ -282,7 +280,6 @@ class SegmentFollower(Choosing):
         self._leave()
         self._updates.answers.forget()
         self._worker.forget()
-        self._images.clear()
         seen_tags.forget()
         self.changed()
 
@@ -348,7 +345,7 @@ class SegmentFollower(Choosing):
                 target.restore(self.segment_id)
                 self._volume_matrix = target.nodes.volume_matrix()
                 self._watch.follow_volume(target.volume, self._on_volume_moved)
-                self._images.setdefault(self._key(self.segment_id), self._image())
+                self._updates.answers.suppose_image(target)
         self._show_or_hide()
         self._observe_prompts()
         self._see_prompts()
@@ -386,13 +383,24 @@ class SegmentFollower(Choosing):
         if self._scene.IsImporting():
             return  # Slicer shows how far it is and lets timers go on; half of the nodes may be missing still
         # Who moves a prompt and thinks better of it doesn't ask again.
+        was_running = self._updates.is_running
         self._updates.poll(wait_s, self.auto_update and not self._is_held())
         self._see_tags()
+        if was_running and not self._updates.is_running and self._loaded:
+            self._tell_of_the_unanswered()
         if self._has_to_look():
             self._watch.touched = False
             self._look()
         if self._updates.is_due:
             self._ask()
+
+    def _tell_of_the_unanswered(self) -> None:
+        """Of several that were asked for at once, the last one's "Done." would hide that others failed."""
+        failed = [segment_id for segment_id in self._unanswered() if segment_id in self._updates.missed]
+        names = [self._target.segment(segment_id).GetName() for segment_id in failed]
+        if names and self._updates.status.kind == "done":
+            text = _("There is no answer for {names}: select it and press 'Update now' to see why.")
+            self._updates.say(Status("error", text.format(names=", ".join(names))))
 
     def _look(self) -> None:
         """See whether the prompts have changed."""
@@ -457,8 +465,12 @@ class SegmentFollower(Choosing):
         if kind:
             self.start_placing(kind)
 
-    def _follow_undo(self) -> None:
-        """Where a tag has changed, an edit was taken back or done again: the prompts go along."""
+    def _follow_undo(self, collects: bool = False) -> None:
+        """Where a tag has changed, an edit was taken back or done again: the prompts go along.
+
+        collects: whether prompts that came since the last answer stay, as with updates off: they were never
+        part of what is undone.
+        """
         target = self._target
         if target.volume is None or target.segmentation is None:
             return
@@ -466,29 +478,32 @@ class SegmentFollower(Choosing):
         self._see_tags()
         self._updates.withdraw(changed)
         kind = self._put_tool_down() if changed else ""
-        # With updates off the user collects prompts before asking: these were never part of what is undone.
-        collected = () if self.auto_update else set(self._prompts().points) - set(self._answered.points)
+        added = self._added() if changed and collects else NO_PROMPTS
         with self._watch.own_edit():
             for segment_id in changed:
                 state = target.state(segment_id) or SegmentState()
                 nodes = target.nodes_of(segment_id)
-                places = {point.position_ras for point in state.prompts.points}
-                stay = [
-                    p for p in collected if segment_id == self.segment_id and p.position_ras not in places
-                ]
-                nodes.write(PromptSet(state.prompts.box, (*state.prompts.points, *stay)), state.muted)
+                stays = added if segment_id == self.segment_id else NO_PROMPTS
+                nodes.write(_joined(state.prompts, stays), state.muted)
                 nodes.show(self._shows_prompts and segment_id == self.segment_id)
         if self.segment_id in changed:
             self._updates.unplan()
             self._observe_prompts()
             self._watch.touched = False
             self._see_prompts()
-            self._answered = (
-                (target.state(self.segment_id) or SegmentState()).prompts if collected else self._known
-            )
+            state = target.state(self.segment_id) or SegmentState()
+            self._answered = self._known if added.is_empty else state.prompts
             self._updates.say(Status("ready", _("Mask and prompts are as they were then.")))
         if kind and target.is_complete:
             self.start_placing(kind)
+
+    def _added(self) -> PromptSet:
+        """The prompts that came since the last answer; none where one of those before it is another now."""
+        now, answered = self._prompts(), self._answered
+        if not set(answered.points) <= set(now.points):
+            return NO_PROMPTS
+        box = now.box if answered.box is None else None
+        return PromptSet(box, tuple(set(now.points) - set(answered.points)))
 
     def _managed(self, step: Callable[[], object]) -> bool:
         """Whether a step gave anything but False; what the user can mend in it is said."""
@@ -503,7 +518,7 @@ class SegmentFollower(Choosing):
         return (
             self._known != self._answered
             or self.segment_id in self._updates.missed
-            or not self._loaded.isdisjoint(self._target.segment_ids)
+            or bool(self._loaded and self._target.volume is not None and self._unanswered())
             or (not self._known.is_empty and self._choices != self._answered_with)
             or self._has_other_image()
         )
@@ -512,15 +527,20 @@ class SegmentFollower(Choosing):
         """Whether the mask was made from prompts in another image, or in what the image was before."""
         if self._known.is_empty or not self._target.is_complete:
             return False
-        return self._images.get(self._key(self.segment_id)) != self._image()
+        return self._updates.answers.has_other_image(self._target)
 
-    def _key(self, segment_id: str) -> tuple[str, str]:
-        return self.segmentation.GetID(), segment_id
-
-    def _image(self) -> tuple[object, ...]:
-        """Tells one image from another."""
-        image = self.volume.GetImageData()
-        return self.volume.GetID(), image and image.GetAddressAsString(""), image and image.GetMTime()
+    def _unanswered(self) -> list[str]:
+        """Segments whose prompts came from a file and have no answer yet."""
+        target = self._target
+        self._loaded.intersection_update(target.segment_ids)
+        for segment_id in tuple(self._loaded):
+            state = target.state(segment_id) or SegmentState()
+            if (
+                is_completed(target.segment(segment_id))
+                or target.nodes_of(segment_id).prompts() == state.prompts
+            ):
+                self._loaded.discard(segment_id)
+        return [segment_id for segment_id in target.segment_ids if segment_id in self._loaded]
 
     def _has_news(self) -> bool:
         return self._updates.is_planned or self._prompts() != self._known
@@ -540,3 +560,12 @@ class SegmentFollower(Choosing):
     def _see_tags(self) -> None:
         if self.segmentation is not None:
             seen_tags.see(self.segmentation)
+
+
+def _joined(prompts: PromptSet, more: PromptSet) -> PromptSet:
+    """The prompts, and of the others what they leave room for."""
+    places = {point.position_ras for point in prompts.points}
+    return PromptSet(
+        prompts.box or more.box,
+        (*prompts.points, *(point for point in more.points if point.position_ras not in places)),
+    )

@@ -172,10 +172,13 @@ class SegmentWriter:
                 if not self.keep_others and (rival_id in later or not is_completed(rival)):
                     overwrites = True
                     continue
-                # An organ in a body, or a copy: what both have already belongs to both.
-                lost = contested.without(
-                    voxels_near(segment, matrix, contested).common(voxels_near(rival, matrix, contested))
-                )
+                lost = contested
+                if self.keep_others:
+                    # An organ in a body, or a copy: what both have already belongs to both. Not where Slicer
+                    # overwrites, which would take it from the other one.
+                    lost = contested.without(
+                        voxels_near(segment, matrix, contested).common(voxels_near(rival, matrix, contested))
+                    )
                 held_back += lost.count
                 voxels = voxels.without(lost)
             if self.is_masked:

@@ -9,7 +9,7 @@ from ensam.prompts import Point, PromptSet
 
 from .prompt_nodes import PromptNodes
 from .segment_state import SegmentState, read_state
-from .segments import lies_in_segment
+from .segments import is_completed, lies_in_segment
 
 
 class Target(NamedTuple):
@@ -75,14 +75,22 @@ class Target(NamedTuple):
         return nodes.prompts()
 
     def owner_of(self, point: Point) -> str:
-        """The segment in whose box or mask a point lies, the selected one first; "" for none."""
-        others = [segment_id for segment_id in self.segment_ids if segment_id != self.segment_id]
-        segment_ids = (self.segment_id, *others)
-        for segment_id in segment_ids:
-            box = self.nodes_of(segment_id).prompts().box
-            if box is not None and box.contains_ras(point.position_ras):
+        """The segment in whose box, or else in whose mask, a point lies; "" for none.
+
+        Of those that have prompts and aren't completed: the selected one first, then the newest.
+        """
+        others = [segment_id for segment_id in reversed(self.segment_ids) if segment_id != self.segment_id]
+        prompts = {
+            segment_id: self.nodes_of(segment_id).prompts()
+            for segment_id in (self.segment_id, *others)
+            if not is_completed(self.segment(segment_id))
+        }
+        for segment_id, own in prompts.items():
+            if own.box is not None and own.box.contains_ras(point.position_ras):
                 return segment_id
-        for segment_id in segment_ids:
-            if lies_in_segment(point.position_ras, self.segmentation, segment_id, self.volume):
+        for segment_id, own in prompts.items():
+            if not own.is_empty and lies_in_segment(
+                point.position_ras, self.segmentation, segment_id, self.volume
+            ):
                 return segment_id
         return ""

@@ -94,6 +94,7 @@ class Updates:
             asking.job.cancel()
             self.missed.update(asking.segment_ids)
         self._askings.clear()
+        self._measured = (None, None)
 
     def measures_of(self, target: Target) -> Measures | None:
         """Volume and diameters of the selected segment as it is now, None where it holds no voxels."""
@@ -105,7 +106,6 @@ class Updates:
         """There is nothing to show any more of what was done last."""
         self._tint.hide()
         self._tint_until = self.last_change = self._written = None
-        self._measured = (None, None)
 
     def forget_old_change(self) -> None:
         """As `forget_change`, if the segment that was written last has other voxels by now."""
@@ -189,12 +189,23 @@ class _Voxels:
         segment = self.target.segment(self.target.segment_id)
         labelmap = segment and labelmap_of(segment)
         # A labelmap that others share changes with them too.
-        return labelmap and (labelmap.GetAddressAsString(""), labelmap.GetMTime(), segment.GetLabelValue())
+        voxels = labelmap and (labelmap.GetAddressAsString(""), labelmap.GetMTime(), segment.GetLabelValue())
+        nodes = self.target.volume, self.target.segmentation
+        transforms = [node.GetParentTransformNode() for node in nodes]
+        image = self.target.volume.GetImageData()
+        return voxels and (
+            *voxels,
+            image and image.GetDimensions(),
+            self.target.nodes.volume_matrix(),
+            *(node.GetTransformNodeID() for node in nodes),
+            *(above and above.GetTransformToWorldMTime() for above in transforms),
+        )
 
 
 def _measure(target: Target) -> Measures | None:
-    if labelmap_of(target.segment(target.segment_id)) is None:
-        return None  # it has just been added
+    segment = target.segment(target.segment_id)
+    if segment is None or labelmap_of(segment) is None:
+        return None  # it has just been added or removed
     try:
         mask = read_segment(target.segmentation, target.segment_id, target.volume)
         return measure(mask, grid_from_node(target.volume)) if mask.mask.size else None

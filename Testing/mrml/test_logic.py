@@ -10,8 +10,10 @@ import pytest
 import slicer
 import vtk
 from ensam.errors import InputError
+from ensam.measures import measure
 from ensam.planning import Preview
-from ensam.prompts import read_prompts
+from ensam.prompts import Box, PromptSet, SegmentPrompts, read_prompts, write_prompts
+from ENSAMSegmentLib import updates
 from ENSAMSegmentLib.answers import bases
 from ENSAMSegmentLib.logic import ENSAMSegmentLogic
 from ENSAMSegmentLib.prompt_nodes import BACKGROUND, BOX, FOREGROUND
@@ -190,6 +192,40 @@ def test_a_jump_to_the_diameters_shows_the_slice_where_the_segment_is_longest(a_
     assert [view.GetSliceToRAS().GetElement(row, 3) for row in range(3)] == pytest.approx(expected)
 
 
+def test_measures_are_taken_once_for_each_mask(a_logic, monkeypatch):
+    taken = []
+    monkeypatch.setattr(updates, "measure", lambda *given: taken.append(1) or measure(*given))
+    paint(a_logic, np.ones(SHAPE, bool))
+    first, segments = a_logic.segment_id, a_logic.segmentation.GetSegmentation()
+    a_logic.changed = lambda: a_logic.measures
+    a_logic.add_segment("kidney")
+    a_logic.select(segment_id=first)
+    taken.clear()
+    assert a_logic.measures is a_logic.measures
+    for name in ("left kidney", "right kidney"):
+        segments.GetSegment(a_logic._target.segment_ids[1]).SetName(name)
+    assert len(taken) <= 1
+
+
+def test_measures_are_those_of_the_image_and_the_place_that_are_shown(a_logic, an_mrml_scene):
+    paint(a_logic, np.ones(SHAPE, bool))
+    whole = a_logic.measures.volume_ml
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(0, 3, 15.0)
+    transform = an_mrml_scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(matrix)
+    a_logic.segmentation.SetAndObserveTransformNodeID(transform.GetID())
+    aside = a_logic.measures.volume_ml
+    assert aside < whole
+    matrix.SetElement(0, 3, 30.0)
+    transform.SetMatrixTransformToParent(matrix)
+    assert a_logic.measures.volume_ml < aside
+    a_logic.segmentation.SetAndObserveTransformNodeID(None)
+    slicer.util.updateVolumeFromArray(a_logic.volume, np.zeros((4, 5, 6), np.int16))
+    assert a_logic.measures.volume_ml < whole
+    a_logic.jump_to_diameters()
+
+
 def test_a_new_name_or_colour_is_no_other_mask(a_logic):
     draw_box(a_logic)
     measures, segment = (
@@ -224,6 +260,32 @@ def test_with_updates_off_undo_leaves_the_prompts_that_were_not_asked_for_yet(a_
     a_logic.run()
     a_logic.wait()
     assert not np.array_equal(voxels_of(a_logic), before)
+
+
+def test_with_updates_off_undo_leaves_a_box_that_was_not_asked_for_yet(a_logic):
+    a_logic.auto_update = False
+    click(a_logic)
+    a_logic.run()
+    a_logic.wait()
+    draw_box(a_logic)
+    a_logic.undo()
+    a_logic.wait()
+    assert [kind for kind, _, _ in prompts_of(a_logic)] == [BOX] and a_logic.offers_update
+
+
+def test_an_undo_that_was_not_seen_takes_the_prompts_along_all_the_same(a_logic):
+    """With updates off too: the user was in another module."""
+    a_logic.auto_update = False
+    draw_box(a_logic)
+    a_logic.run()
+    a_logic.wait()
+    click(a_logic, CENTRE - 2 * ALONG_X)
+    a_logic.run()
+    a_logic.wait()
+    a_logic.deactivate()
+    a_logic.undo()
+    a_logic.activate()
+    assert [kind for kind, _, _ in prompts_of(a_logic)] == [BOX]
 
 
 def test_with_updates_off_nothing_runs_until_it_is_asked_for(a_logic, a_session):
@@ -426,6 +488,65 @@ def test_all_segments_of_a_file_are_answered_at_once_and_each_alone(a_logic, a_s
     assert len(a_session.calls) == asked + 5  # the answered ones are not asked for again
 
 
+@pytest.fixture
+def three_segments_in_a_file(a_logic, tmp_path):
+    """A box of each of three segments, the second's outside of the image; their masks are empty."""
+    first = a_logic.segment_id
+    prompts = [PromptSet(Box((24.0 + x, -4.0, 70.0), (8.0, 8.0, 8.0))) for x in (0.0, 900.0, 15.0)]
+    path = tmp_path / "three.json"
+    names = ("liver", "kidney", "spleen")
+    write_prompts(path, [SegmentPrompts(name, own) for name, own in zip(names, prompts, strict=True)])
+    a_logic.load_prompts(path)
+    assert a_logic._target.segment_ids[0] == first and len(a_logic._target.segment_ids) == 3
+    return a_logic
+
+
+def run_all(logic):
+    """As the panel does: errors become the status."""
+    logic._managed(logic.run)
+    while logic._updates.is_running:
+        logic.poll(0.05)
+
+
+def test_of_several_segments_of_a_file_those_that_failed_are_named(three_segments_in_a_file):
+    logic = three_segments_in_a_file
+    liver, kidney, spleen = logic._target.segment_ids
+    run_all(logic)
+    assert [voxels_of(logic, s).any() for s in (liver, kidney, spleen)] == [True, False, True]
+    assert logic.status.kind == "error" and "no answer for kidney" in logic.status.text
+    assert logic.offers_update
+    logic.select(segment_id=kidney)
+    run_all(logic)
+    assert "lies outside" in logic.status.text
+    logic.clear_prompts()
+    logic.wait()
+    assert not logic.offers_update
+
+
+def test_what_was_cancelled_of_a_file_is_asked_for_again(three_segments_in_a_file, a_session):
+    logic = three_segments_in_a_file
+    liver, kidney, spleen = logic._target.segment_ids
+    a_session.gate.clear()
+    logic._managed(logic.run)
+    logic.cancel()
+    a_session.gate.set()
+    assert logic.offers_update and not voxels_of(logic, liver).any()
+    run_all(logic)
+    assert [voxels_of(logic, s).any() for s in (liver, kidney, spleen)] == [True, False, True]
+
+
+def test_a_completed_segment_of_a_file_is_passed_over(three_segments_in_a_file):
+    logic = three_segments_in_a_file
+    liver, kidney, spleen = logic._target.segment_ids
+    for segment_id in (kidney, spleen):
+        set_status(logic, segment_id, "Completed")
+    assert logic.segment_id == spleen
+    run_all(logic)
+    assert [voxels_of(logic, s).any() for s in (liver, kidney, spleen)] == [True, False, False]
+    logic.select(segment_id=liver)
+    assert not logic.offers_update
+
+
 def test_segments_that_could_not_be_segmented_from_a_file_are_not_saved(a_logic, tmp_path):
     path = tmp_path / "prompts.json"
     with pytest.raises(InputError, match="no prompts to save"):
@@ -614,8 +735,14 @@ def test_another_image_is_asked_about_on_demand(a_logic, a_session, an_mrml_scen
     a_logic.select(second)
     a_logic.wait()
     assert a_logic.offers_update and "another image" in a_logic.status.text
+    a_session.gate.clear()
+    a_logic.run()
+    a_logic.cancel()
+    a_session.gate.set()
     a_logic.select(first)
     assert not a_logic.offers_update and "mask follows" in a_logic.status.text
+    a_logic.select(second)
+    assert a_logic.offers_update
 
 
 def test_the_grey_values_that_were_seen_are_told_behind_the_answer(a_logic):
@@ -782,6 +909,23 @@ def test_in_lesion_mode_a_click_in_a_lesions_mask_belongs_to_it(a_logic):
     click(a_logic, np.add(CENTRE, (1, 0, 0)))
     assert a_logic.segment_id == first and len(a_logic.prompt_rows()) == 2
     assert len(a_logic._target.segment_ids) == 2
+
+
+def test_in_lesion_mode_lesions_can_begin_within_an_organ(a_logic):
+    """One that was made by other means, and one that is completed."""
+    organ = a_logic.segment_id
+    paint(a_logic, np.ones(SHAPE, bool))
+    a_logic.keep_others = False
+    a_logic.add_segment("Lesion")
+    a_logic.lesion_mode = True
+    click(a_logic)
+    click(a_logic, np.add(CENTRE, (15, 0, 0)))
+    assert len(a_logic._target.segment_ids) == 3 and not a_logic._target.nodes_of(organ).nodes
+    finished = a_logic.segment_id
+    set_status(a_logic, finished, "Completed")
+    a_logic.select(segment_id=a_logic._target.segment_ids[1])
+    click(a_logic, np.add(CENTRE, (16, 0, 0)))
+    assert len(a_logic._target.segment_ids) == 4
 
 
 def test_a_point_lies_in_a_segment_where_its_mask_is(a_logic, an_mrml_scene):
