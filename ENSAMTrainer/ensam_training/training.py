@@ -114,8 +114,8 @@ class Run:
                 "give --accumulate a multiple."
             )
         saved = folder / "state.pt"
-        if start is not None and not saved.is_file():
-            network_config = architecture_of(start)
+        if start is not None:
+            network_config = architecture_of(saved if saved.is_file() else start)
         keep_freed_memory()
         torch.manual_seed(config.seed)
         stopwatch = Stopwatch(self.team.device, self.options.exact_times)

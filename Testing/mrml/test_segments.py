@@ -233,6 +233,24 @@ def test_a_segment_gains_no_voxel_of_those_that_it_overlaps_and_says_how_many(
         np.testing.assert_array_equal(_exported(a_liver_in_a_body, name, a_straight_volume_node), voxels)
 
 
+def test_a_completed_segment_loses_no_voxel_where_others_are_overwritten(
+    a_liver_in_a_body, a_writer, a_straight_volume_node
+):
+    """Nor one that the written segment has in common with it."""
+    a_writer.keep_others = False
+    segments = slicer.vtkSlicerSegmentationsModuleLogic
+    segments.SetSegmentStatus(a_liver_in_a_body.GetSegmentation().GetSegment("copy"), segments.Completed)
+
+    held_back = a_writer.write(
+        a_liver_in_a_body, a_straight_volume_node, {"liver": MaskCrop(GROWN, (0, 0, 0))}
+    )
+
+    assert held_back == (GROWN & LIVER).sum()
+    new = GROWN & ~LIVER
+    for name, voxels in (("liver", new), ("body", BODY & ~new), ("copy", LIVER)):
+        np.testing.assert_array_equal(_exported(a_liver_in_a_body, name, a_straight_volume_node), voxels)
+
+
 def test_of_two_masks_that_meet_both_keep_what_both_had(a_liver_in_a_body, a_writer, a_straight_volume_node):
     moved = ball((8, 12, 18), 6)
     masks = {"liver": MaskCrop(LIVER, (0, 0, 0)), "copy": MaskCrop(moved, (0, 0, 0))}

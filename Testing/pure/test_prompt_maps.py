@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from ensam.network.config import LIKENESS_MAPS, PROMPT_MAPS
-from ensam.network.prompt_maps import GREY_LEVELS, LIKENESS_SIGMA, PromptMaps, grey_levels
+from ensam.network.prompt_maps import GREY_LEVELS, LIKENESS_SIGMA, PromptMaps, grey_levels, likeness_curves
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from .tiny_network import BOX, image_of, previous_of, prompts_of
+from .tiny_network import BOX, image_of, previous_of, prompts_of, tiny_network
 
 SHAPE, LEVELS = (16, 24, 8), 4
 fast = settings(deadline=None, max_examples=40)
@@ -21,8 +21,13 @@ voxels = st.tuples(*[st.integers(0, size - 1) for size in SHAPE])
 MAPS = (*PROMPT_MAPS, *LIKENESS_MAPS)
 
 
+def maps_of(prompts, image, levels=LEVELS):
+    grey = grey_levels(image, levels)
+    return PromptMaps(prompts, tuple(image.shape[2:]), grey, likeness_curves(prompts, grey[0]))
+
+
 def draw_maps(prompts, shape, levels, image=None):
-    maps = PromptMaps(prompts, shape, () if image is None else grey_levels(image, levels))
+    maps = PromptMaps(prompts, shape) if image is None else maps_of(prompts, image, levels)
     return [maps.draw(level) for level in range(levels)]
 
 
@@ -128,7 +133,7 @@ def test_voxels_are_drawn_by_how_like_they_are_to_the_clicked_ones(clicks):
 def test_likeness_is_drawn_by_planes_and_of_a_part_as_in_the_whole():
     image = image_of(SHAPE)
     prompts = prompts_of((BOX, [((0, 0, 0), True), ((15, 23, 7), False)]))
-    maps = PromptMaps(prompts, SHAPE, grey_levels(image, LEVELS))
+    maps = maps_of(prompts, image)
     whole = maps.draw(0)
     assert torch.equal(maps.draw(0, 3, 7), whole[:, :, 3:7])
     # The clicks are outside of the part, and count in it all the same.
@@ -138,7 +143,7 @@ def test_likeness_is_drawn_by_planes_and_of_a_part_as_in_the_whole():
 
 def test_one_object_of_several_has_its_own_maps():
     prompts = prompts_of((BOX, [((3, 4, 5), True)]), (None, [((9, 9, 2), False)]))
-    maps = PromptMaps(prompts, SHAPE, grey_levels(image_of(SHAPE), LEVELS))
+    maps = maps_of(prompts, image_of(SHAPE))
     for level in range(LEVELS):
         both = maps.draw(level)
         assert torch.equal(torch.cat([maps.of(n).draw(level) for n in (0, 1)]), both)
@@ -180,3 +185,15 @@ def test_a_large_windows_grey_values_are_sampled():
     image[..., 4:12, 4:12, 50:150] += 0.5
     found = like_box(image, ((3.5, 3.5, 49.5), (11.5, 11.5, 149.5)))
     assert (found[image[0, 0] > 0.6] > 0.9).all() and (found[image[0, 0] < 0.3] < -0.8).all()
+
+
+def test_what_pads_a_window_is_neither_in_the_box_nor_outside(monkeypatch):
+    """A slice of its own: the network sees copies of it beside it."""
+    drawn, plain = [], PromptMaps.draw
+    monkeypatch.setattr(PromptMaps, "draw", lambda self, *a: drawn.append(plain(self, *a)) or drawn[-1])
+    image = 0.2 + 0.1 * image_of((1, 24, 24))
+    image[..., 8:16, 8:16] += 0.5
+    with torch.no_grad():
+        tiny_network()(image, prompts_of((((-0.5, 7.5, 7.5), (0.5, 15.5, 15.5)), [])))
+    finest = next(maps for maps in drawn if maps.shape[-1] == 24)
+    assert finest[0, MAPS.index("like box"), 0, 8:16, 8:16].min() > 0.95

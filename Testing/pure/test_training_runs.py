@@ -169,6 +169,10 @@ def test_a_run_starts_from_a_checkpoint_whose_architecture_counts(tmp_path):
     saved = load_checkpoint(tmp_path / "m.safetensors").state["image_encoder.stem.weight"]
     assert torch.equal(started.network.image_encoder.stem.weight.detach(), saved)
     assert torch.equal(started.average["image_encoder.stem.weight"], saved)
+    # The same command goes on from there.
+    for stop_at in (1, 2):
+        again = run(tmp_path / "run", start=tmp_path / "m.safetensors", stop_at=stop_at)
+        assert (again.step_count, again.network.config) == (stop_at, paper.config)
 
 
 def test_a_run_starts_from_the_best_weights_of_another(a_whole_run, tmp_path):

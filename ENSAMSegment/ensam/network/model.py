@@ -14,7 +14,7 @@ from ensam.network.config import NetworkConfig
 from ensam.network.image_encoder import ImageEncoder
 from ensam.network.mask_decoder import Base, MaskDecoder, Region
 from ensam.network.prompt_encoder import PromptEncoder, PromptTensors
-from ensam.network.prompt_maps import PromptMaps, grey_levels
+from ensam.network.prompt_maps import PromptMaps, grey_levels, likeness_curves
 
 MM_PER_UNIT = 50.0  # of positions in mm: about half the length of a usual window, whose half axis is 1
 
@@ -120,7 +120,13 @@ class ENSAM(nn.Module):
         padded = tuple(s * self.config.stride for s in features.latent.shape[2:])
         if prompts.previous is not None:
             prompts = replace(prompts, previous=self._pad(prompts.previous))
-        maps = PromptMaps(prompts, padded, features.grey) if self.config.dense_prompts else None
+        maps, curves = None, None
+        if self.config.likeness:
+            # Copies of the outer voxels would count as what is outside the box.
+            z, y, x = features.shape
+            curves = likeness_curves(prompts, features.grey[0][:z, :y, :x])
+        if self.config.dense_prompts:
+            maps = PromptMaps(prompts, padded, features.grey, curves)
         return self._interact(features, prompts), list(features.prepared), maps
 
     def _interact(self, features: ImageFeatures, prompts: PromptTensors) -> Tensor:

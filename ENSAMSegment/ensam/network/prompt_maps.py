@@ -25,17 +25,23 @@ def grey_levels(image: Tensor, levels: int) -> tuple[Tensor, ...]:
     so many levels, finest first."""
     images = [image.float()]
     while len(images) < levels:
-        images.append(F.avg_pool3d(images[-1], 2))
+        images.append(_halved(images[-1]))
     # Whole numbers of 32 bits take no more memory than the image, and look up without a conversion.
     return tuple((i[0, 0] * (GREY_LEVELS - 1)).round().clamp(0, GREY_LEVELS - 1).int() for i in images)
+
+
+def _halved(x: Tensor) -> Tensor:
+    """The means of 2x2x2 voxels of (N, C, Z, Y, X), whose sizes are even."""
+    # The decoder upsamples by the same kernel: average pooling would be one more that a card has to have.
+    return F.interpolate(x, scale_factor=0.5, mode="trilinear", align_corners=False)
 
 
 class PromptMaps:
     """The dense maps (N, maps, Z, Y, X) of each level of the decoder, drawn when they are asked for.
 
-    shape: the window's (Z, Y, X). grey: what `grey_levels` gives, where LIKENESS_MAPS follow PROMPT_MAPS.
-    Every map is a product or a sum over the axes, or looked up by a voxel's grey level, so that drawing costs
-    little however many clicks there are.
+    shape: the window's (Z, Y, X). grey: what `grey_levels` gives, where LIKENESS_MAPS follow PROMPT_MAPS;
+    curves: what `likeness_curves` gives. Every map is a product or a sum over the axes, or looked up by a
+    voxel's grey level, so that drawing costs little however many clicks there are.
     """
 
     def __init__(
@@ -48,7 +54,7 @@ class PromptMaps:
         self.prompts = prompts
         self.shape = shape
         self.grey = grey
-        self.curves = _curves(prompts, grey[0]) if grey and curves is None else curves
+        self.curves = curves
         self.previous = [prompts.previous_map()]
 
     def of(self, index: int) -> PromptMaps:
@@ -100,7 +106,7 @@ class PromptMaps:
         if self.previous[0] is None:
             return None
         while len(self.previous) <= level:
-            self.previous.append(F.avg_pool3d(self.previous[-1], 2))
+            self.previous.append(_halved(self.previous[-1]))
         return self.previous[level]
 
 
@@ -134,10 +140,10 @@ def _draw_balls(prompts: PromptTensors, kind: str, centres: Sequence[Tensor], st
     return balls.clamp_max(1)
 
 
-def _curves(prompts: PromptTensors, grey: Tensor) -> Tensor:
+def likeness_curves(prompts: PromptTensors, grey: Tensor) -> Tensor:
     """What the maps of likeness are at each grey level: (N, len(LIKENESS_MAPS), GREY_LEVELS).
 
-    grey: the window's grey levels, (Z, Y, X).
+    grey: the grey levels of the window without its padding, (Z, Y, X).
     """
     return torch.stack((*_like_clicks(prompts, grey), _like_box(prompts, grey)), dim=1)
 
