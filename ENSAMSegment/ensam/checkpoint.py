@@ -54,7 +54,8 @@ def save_checkpoint(path: Path | str, network: ENSAM, voxel_budget: int, card: M
     architecture and budget does not count. Raises OutputError.
     """
     path = Path(path)
-    full = {**card, "architecture": network.config.to_dict(), "voxel_budget": int(voxel_budget)}
+    own = {"architecture": network.config.to_dict(), "voxel_budget": int(voxel_budget)}
+    full = own | dict(card) | own  # first, and whatever the card says
     text = json.dumps(full, indent=2, ensure_ascii=False)
     state = {name: t.detach().half().contiguous() for name, t in network.state_dict().items()}
     with replacing(path) as temporary:
