@@ -14,6 +14,7 @@ process alone.
 
 from __future__ import annotations
 
+import atexit
 import os
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -22,6 +23,7 @@ from typing import Protocol
 import torch
 from ensam.device import choose_device
 from ensam.errors import InputError
+from torch import distributed as dist
 from torch import nn
 
 # The first process prepares all cases and validates while the others wait. torchrun ends them when it dies.
@@ -89,6 +91,8 @@ class Processes:
         self.fabric.launch()
         self.rank, self.count = self.fabric.global_rank, self.fabric.world_size
         self.device = self.fabric.device
+        # Its threads must not outlive Python: a process that is done would now and then end by an abort.
+        atexit.register(dist.destroy_process_group)
 
     def wrap(self, module: nn.Module) -> nn.Module:
         return self.fabric.setup_module(module)
