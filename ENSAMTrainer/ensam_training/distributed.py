@@ -92,7 +92,7 @@ class Processes:
         self.rank, self.count = self.fabric.global_rank, self.fabric.world_size
         self.device = self.fabric.device
         # Its threads must not outlive Python: a process that is done would now and then end by an abort.
-        atexit.register(dist.destroy_process_group)
+        atexit.register(_end_group)
 
     def wrap(self, module: nn.Module) -> nn.Module:
         return self.fabric.setup_module(module)
@@ -105,6 +105,11 @@ class Processes:
 
     def wait(self) -> None:
         self.fabric.barrier()
+
+
+def _end_group() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def team(device: str) -> Team:
