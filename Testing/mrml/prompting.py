@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import slicer
 from ensam.masks import MaskCrop
 from ENSAMSegmentLib.segments import read_segment
 
@@ -44,3 +45,22 @@ def started(logic, session):
     logic.set_box(CENTRE, (20.0, 16.0, 20.0))
     while not session.calls:
         logic.poll(0.01)
+
+
+def set_status(logic, segment_id, name):
+    segments = slicer.vtkSlicerSegmentationsModuleLogic
+    segments.SetSegmentStatus(logic._target.segment(segment_id), getattr(segments, name))
+
+
+def slicer_nodes(logic):
+    from ENSAMSegmentLib.prompt_nodes import prompt_nodes
+
+    return prompt_nodes(logic.segmentation)
+
+
+def name_of(logic):
+    return logic._target.segment(logic.segment_id).GetName()
+
+
+def visible(logic):
+    return {node.GetName() for node in slicer_nodes(logic) if node.GetDisplayVisibility()}
