@@ -478,13 +478,13 @@ class SegmentFollower(Choosing):
         self._see_tags()
         self._updates.withdraw(changed)
         kind = self._put_tool_down() if changed else ""
-        added = self._added() if changed and collects else NO_PROMPTS
+        added = self._prompts().added_to(self._answered) if changed and collects else NO_PROMPTS
         with self._watch.own_edit():
             for segment_id in changed:
                 state = target.state(segment_id) or SegmentState()
                 nodes = target.nodes_of(segment_id)
                 stays = added if segment_id == self.segment_id else NO_PROMPTS
-                nodes.write(_joined(state.prompts, stays), state.muted)
+                nodes.write(state.prompts.joined(stays), state.muted)
                 nodes.show(self._shows_prompts and segment_id == self.segment_id)
         if self.segment_id in changed:
             self._updates.unplan()
@@ -496,14 +496,6 @@ class SegmentFollower(Choosing):
             self._updates.say(Status("ready", _("Mask and prompts are as they were then.")))
         if kind and target.is_complete:
             self.start_placing(kind)
-
-    def _added(self) -> PromptSet:
-        """The prompts that came since the last answer; none where one of those before it is another now."""
-        now, answered = self._prompts(), self._answered
-        if not set(answered.points) <= set(now.points):
-            return NO_PROMPTS
-        box = now.box if answered.box is None else None
-        return PromptSet(box, tuple(set(now.points) - set(answered.points)))
 
     def _managed(self, step: Callable[[], object]) -> bool:
         """Whether a step gave anything but False; what the user can mend in it is said."""
@@ -531,16 +523,8 @@ class SegmentFollower(Choosing):
 
     def _unanswered(self) -> list[str]:
         """Segments whose prompts came from a file and have no answer yet."""
-        target = self._target
-        self._loaded.intersection_update(target.segment_ids)
-        for segment_id in tuple(self._loaded):
-            state = target.state(segment_id) or SegmentState()
-            if (
-                is_completed(target.segment(segment_id))
-                or target.nodes_of(segment_id).prompts() == state.prompts
-            ):
-                self._loaded.discard(segment_id)
-        return [segment_id for segment_id in target.segment_ids if segment_id in self._loaded]
+        self._loaded.intersection_update(s for s in self._target.segment_ids if self._target.can_be_asked(s))
+        return [segment_id for segment_id in self._target.segment_ids if segment_id in self._loaded]
 
     def _has_news(self) -> bool:
         return self._updates.is_planned or self._prompts() != self._known
@@ -550,22 +534,14 @@ class SegmentFollower(Choosing):
 
     def _usable_prompts(self) -> dict[str, PromptSet]:
         """The prompts of all segments that the network can be asked for by them alone."""
-        target = self._target
-        if target.volume is None:
+        if self._target.volume is None:
             return {}
         with self._watch.own_edit():
-            prompts = {segment_id: target.restore(segment_id) for segment_id in target.segment_ids}
-        return {s: one for s, one in prompts.items() if one.box is not None or len(one.foreground_ras)}
+            prompts = {
+                segment_id: self._target.restore(segment_id) for segment_id in self._target.segment_ids
+            }
+        return {segment_id: own for segment_id, own in prompts.items() if own.is_enough}
 
     def _see_tags(self) -> None:
         if self.segmentation is not None:
             seen_tags.see(self.segmentation)
-
-
-def _joined(prompts: PromptSet, more: PromptSet) -> PromptSet:
-    """The prompts, and of the others what they leave room for."""
-    places = {point.position_ras for point in prompts.points}
-    return PromptSet(
-        prompts.box or more.box,
-        (*prompts.points, *(point for point in more.points if point.position_ras not in places)),
-    )

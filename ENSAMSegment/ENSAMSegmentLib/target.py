@@ -74,6 +74,13 @@ class Target(NamedTuple):
                 nodes.show(False)
         return nodes.prompts()
 
+    def can_be_asked(self, segment_id: str) -> bool:
+        """Whether a segment has prompts that are enough by themselves and have no answer yet, and isn't
+        completed."""
+        prompts = self.nodes_of(segment_id).prompts()
+        answered = (self.state(segment_id) or SegmentState()).prompts
+        return prompts.is_enough and prompts != answered and not is_completed(self.segment(segment_id))
+
     def owner_of(self, point: Point) -> str:
         """The segment in whose box, or else in whose mask, a point lies; "" for none.
 

@@ -161,7 +161,7 @@ def answer(session: InteractiveSession, segments: Sequence[SegmentPrompts]) -> S
 
 def _segment_possible(session: InteractiveSession, prompts: Sequence[PromptSet]) -> list[MaskCrop]:
     """The objects that have a box or a foreground click; the others stay empty until they get one."""
-    usable = [i for i, one in enumerate(prompts) if one.box is not None or len(one.foreground_ras)]
+    usable = [i for i, one in enumerate(prompts) if one.is_enough]
     answers: list[MaskCrop] = [EMPTY] * len(prompts)
     for index, answer in zip(usable, session.segment_all([prompts[i] for i in usable]), strict=True):
         answers[index] = answer

@@ -94,8 +94,7 @@ def to_voxels(volume: Volume, prompts: PromptSet, previous: MaskCrop | None = No
     if previous is not None:
         previous = previous.within(grid.shape).trimmed()
         previous = previous if previous.mask.size else None
-    enough = prompts.points if previous is not None else len(prompts.foreground_ras)
-    if prompts.box is None and not enough:
+    if not prompts.is_enough and (previous is None or prompts.is_empty):
         raise PromptError("There is nothing to segment yet: draw a box or click a foreground point.")
     clicks = []
     for point in prompts.points:

@@ -112,6 +112,11 @@ class PromptSet:
         return self.box is None and not self.points
 
     @property
+    def is_enough(self) -> bool:
+        """Whether an object can be segmented by them alone, without a mask to go on from."""
+        return self.box is not None or any(point.foreground for point in self.points)
+
+    @property
     def foreground_ras(self) -> np.ndarray:
         """Positions of the foreground points in mm, (N, 3) float64."""
         chosen = [point.position_ras for point in self.points if point.foreground]
@@ -120,6 +125,19 @@ class PromptSet:
     def with_point(self, point: Point) -> PromptSet:
         """The same prompts and one point more."""
         return replace(self, points=(*self.points, point))
+
+    def added_to(self, before: PromptSet) -> PromptSet:
+        """What these have more than those before; nothing where one of those is gone or moved."""
+        if not set(before.points) <= set(self.points):
+            return PromptSet()
+        box = self.box if before.box is None else None
+        return PromptSet(box, tuple(set(self.points) - set(before.points)))
+
+    def joined(self, others: PromptSet) -> PromptSet:
+        """These, and of the others what they leave room for: a box, and points at other places."""
+        places = {point.position_ras for point in self.points}
+        more = (point for point in others.points if point.position_ras not in places)
+        return PromptSet(self.box or others.box, (*self.points, *more))
 
 
 @dataclass(frozen=True)

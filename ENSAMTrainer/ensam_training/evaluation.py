@@ -105,7 +105,7 @@ def ensam_predictor(checkpoint: Path | None = None) -> Predictor:
     def predict(case: ChallengeCase) -> NDArray[np.uint8]:
         prompts = case.prompt_sets()
         # An object without a box stays empty until it has a foreground click.
-        usable = [i for i, one in enumerate(prompts) if one.box is not None or len(one.foreground_ras)]
+        usable = [i for i, one in enumerate(prompts) if one.is_enough]
         session.set_volume(case.volume())
         labels = np.zeros(case.image.shape, np.uint8)
         for index, answer in zip(usable, session.segment_all([prompts[i] for i in usable]), strict=True):

@@ -90,6 +90,24 @@ def test_with_point_keeps_the_box_and_the_old_set():
     assert after.box == before.box and len(after.points) == 2 and len(before.points) == 1
 
 
+def test_a_box_or_a_foreground_point_is_enough():
+    on, off, box = Point((1, 2, 3), True), Point((4, 5, 6), False), Box((0, 0, 0), (9, 9, 9))
+    given = ((None, ()), (None, (off,)), (None, (on,)), (box, ()), (box, (off,)))
+    assert [PromptSet(*one).is_enough for one in given] == [False, False, True, True, True]
+
+
+def test_what_was_added_is_told_and_joined_to_other_prompts():
+    on, off, box = Point((1, 2, 3), True), Point((4, 5, 6), False), Box((0, 0, 0), (9, 9, 9))
+    before, now = PromptSet(None, (on,)), PromptSet(box, (on, off))
+    added = now.added_to(before)
+    assert added == PromptSet(box, (off,))
+    assert before.joined(added) == now
+    assert PromptSet(None, (off,)).added_to(before).is_empty  # one is gone: moved, perhaps
+    # What is there already stays as it is.
+    other = PromptSet(Box((0, 0, 0), (1, 1, 1)), (Point((4, 5, 6), True),))
+    assert other.joined(added) == other
+
+
 def test_a_position_that_is_both_foreground_and_background_is_refused():
     with pytest.raises(PromptError, match=r"1\.0, 2\.0, 3\.0 mm is marked both"):
         PromptSet(points=(Point((1, 2, 3), True), Point((9, 9, 9), True), Point((1, 2, 3), False)))
