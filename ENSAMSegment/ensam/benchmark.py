@@ -98,6 +98,7 @@ def _time_active(session: InteractiveSession, edge: int) -> float:
     region = active_region(faces, [middle], (edge,) * 3)
     with torch.inference_mode(), autocast(session.device, (edge,) * 3):
         base = session.network.decode_base(features, before)
+        base.logits.cpu()  # a graphics card may still be at work
         begun = time.perf_counter()
         session.network.decode_part(features, prompts, base, region).cpu()
         return time.perf_counter() - begun

@@ -9,9 +9,11 @@ import pytest
 import torch
 from ensam.device import autocast, choose_device, layout
 from ensam.masks import MaskCrop
+from ensam.network.layers import NormReLU
 from ensam.prompts import Box, Point, PromptSet
 from ensam.session import InteractiveSession
 from torch import Tensor
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from .tiny import blob_volume, tiny_checkpoint
@@ -90,6 +92,26 @@ def test_a_click_sends_its_prompts_works_and_fetches_once(a_session, prompts, pr
     assert not READERS & (first.functions | click.functions)
     # Apple's cards have no float64.
     assert torch.float64 not in first.types | click.types
+
+
+def test_a_part_of_a_window_is_answered_on_the_card(a_session):
+    """`ensam bench` times it."""
+    with Card() as card, torch.no_grad():
+        network = a_session.network
+        features = network.encode(torch.zeros(1, 1, 16, 16, 16, device=META))
+        prompts = prompts_of((((2, 2, 2), (9, 9, 9)), [((4, 4, 4), True)])).to(META)
+        base = network.decode_base(features, prompts)
+        logits = network.decode_part(features, prompts, base, [(2, 12)] * 3)
+    assert logits.is_meta and logits.shape == (1, 1, 16, 16, 16)
+    assert torch.float64 not in card.types and torch.native_group_norm not in card.functions
+
+
+def test_on_a_card_training_normalises_as_torch_does():
+    """Its kernel for half precision takes no weights in float32 unless autocast sees the call."""
+    with Card() as card:
+        loss = NormReLU(8, 4).to(META)(torch.ones(1, 8, 4, 4, 4, device=META)).sum()
+    assert loss.requires_grad
+    assert torch.native_group_norm not in card.functions and F.group_norm in card.functions
 
 
 def test_the_features_stay_on_the_card(a_session):

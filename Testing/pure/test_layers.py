@@ -114,12 +114,35 @@ def test_a_convolution_by_another_path_is_the_same():
             assert torch.allclose(slabs.convolve(x, conv, conv.padding), conv(x), atol=1e-5)
 
 
-def test_planes_that_are_upsampled_are_those_of_the_whole():
-    x = torch.randn(1, 3, 5, 4, 3)
-    all_planes = F.interpolate(x, scale_factor=2, mode="trilinear", align_corners=False)
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("has_onednn", [True, False])
+def test_a_convolution_adds_to_planes_and_to_no_others(monkeypatch, precision, has_onednn):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: has_onednn)
+    torch.manual_seed(0)
+    conv = convolution(5, 8)
+    x, before = torch.randn(1, 5, 5, 6, 4), torch.randn(1, 8, 7, 6, 4).to(precision)
+    level = slabs.empty(before.shape, precision, before.device).copy_(before)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        slabs.convolve_onto(level[:, :, 2:5], x, conv, (0, 1, 1))
+        expected = before[:, :, 2:5] + conv(x)[:, :, 1:-1]
+    assert level.dtype == precision
+    tolerance = 1e-5 if precision == torch.float32 else 0.05
+    assert torch.allclose(level[:, :, 2:5].float(), expected.float(), atol=tolerance)
+    assert torch.equal(level[:, :, :2], before[:, :, :2]) and torch.equal(level[:, :, 5:], before[:, :, 5:])
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_planes_of_a_doubled_level_are_those_of_the_interpolated_one(precision):
+    torch.manual_seed(0)
+    x = torch.randn(1, 3, 5, 4, 3).to(precision)
+    all_planes = F.interpolate(x.float(), scale_factor=2, mode="trilinear", align_corners=False)
     for first in range(10):
         for last in range(first + 1, 11):
-            assert torch.equal(slabs.upsampled(x, first, last), all_planes[:, :, first:last])
+            planes = slabs.doubled(x, first, last)
+            assert planes.dtype == precision
+            # Of bfloat16 the last digit, which is rounded.
+            expected = all_planes[:, :, first:last].to(precision).float()
+            assert torch.allclose(planes.float(), expected, atol=1e-6, rtol=2 * torch.finfo(precision).eps)
 
 
 @pytest.mark.parametrize("dense", [True, False], ids=["dense prompts", "paper"])

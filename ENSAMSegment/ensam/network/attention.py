@@ -38,11 +38,12 @@ def exponential(matrices: Tensor) -> Tensor:
     squarings = 6
     x = matrices / 2**squarings
     square = x @ x
-    powers = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device), x, square
+    one = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     cube = square @ x
 
     def terms(first: int) -> Tensor:
-        return sum(power / factorial(first + i) for i, power in enumerate(powers))
+        a, b, c = (1 / factorial(first + i) for i in range(3))
+        return torch.add(torch.add(one * a, x, alpha=b), square, alpha=c)
 
     result = terms(0) + cube @ (terms(3) + cube @ terms(6))
     for _ in range(squarings):

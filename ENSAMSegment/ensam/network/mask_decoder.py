@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ensam.network import slabs
 from ensam.network.attention import full_precision
@@ -83,13 +84,13 @@ class DecoderLevel(nn.Module):
         up = slabs.empty(tuple(prepared.shape), prepared.dtype, x.device)
         depth = prepared.shape[2]
         for first, last in slabs.slabs_of(prepared.shape):
-            place = up[:, :, first:last]
-            place.copy_(slabs.upsampled(x, first, last))
+            part = slabs.doubled(x, first, last)
             if self.draw is not None and draw is not None:
-                # A plane more on both sides where there is one, since the convolution looks at it.
-                lower, upper = max(first - 1, 0), min(last + 1, depth)
-                drawn = slabs.convolve(draw(lower, upper), self.draw, self.draw.padding)
-                place += drawn[:, :, first - lower : last - lower]
+                # A plane more on both sides, since the convolution looks at it: zeros beyond the level.
+                maps = draw(max(first - 1, 0), min(last + 1, depth))
+                maps = F.pad(maps, (0, 0, 0, 0, int(first == 0), int(last == depth)))
+                slabs.convolve_onto(part, maps, self.draw, (0, 1, 1))
+            up[:, :, first:last] = part
         return up
 
 
