@@ -49,7 +49,6 @@ class TrainingConfig:
     deep_weight: of the loss of what each coarser level of the decoder, and the latent, tell by a linear layer
     that only training has (deep supervision; ours). 0, the paper's: there are none.
     ema: decay of the averaged weights. validate_every: in the limit's unit, a tenth of it by default.
-    patience: validations without a better result after which the run ends early.
     """
 
     limit: Limit = field(default_factory=lambda: Limit(60))
@@ -67,7 +66,6 @@ class TrainingConfig:
     ema: float = 0.999
     synthetic_share: float = 0.2
     validate_every: float | None = None
-    patience: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ import torch
 from ensam import __version__
 from ensam.checkpoint import Checkpoint, save_checkpoint
 from ensam.errors import InputError
-from ensam.network import ENSAM
+from ensam.network import ENSAM, renormalise_
 
 from ensam_training.cases import Case
 from ensam_training.configuration import Limit, TrainingConfig
@@ -31,7 +31,7 @@ from ensam_training.validation import mean_over_objects
 
 # On eight new cases the better of 0.005 and 0.015: see the training log.
 MUON_LR, REST_LR = 0.005, 1e-3
-PATIENCE = 4  # validations without a better result before it stops
+SMALLEST_WINDOW = 0.6  # of the largest's voxels: coarser ones teach to be coarse
 VALIDATIONS = 10
 MINIMUM_GAIN = 0.001  # of the mean Dice: less is chance, and not worth other weights
 Say = Callable[[str], None]
@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class FinetuningData:
-    """Who is trained on, who chooses the weights and ends the run, and who judges the result.
+    """Who is trained on, who chooses the weights, and who judges the result.
 
     validation may be empty; test is validation itself unless it was given apart. warning: what the user must
     know about a judgement that is worth less than it looks, or "".
@@ -86,12 +86,17 @@ def held_out(
     return FinetuningData(training, validation, test or validation, warning)
 
 
-def default_config(checkpoint: Checkpoint, limit: Limit, **changes: Any) -> TrainingConfig:
-    """Learning rates below those of training, windows up to the checkpoint's, and few synthetic ones."""
-    budget = checkpoint.voxel_budget
+def default_config(
+    checkpoint: Checkpoint, limit: Limit, edge: int | None = None, **changes: Any
+) -> TrainingConfig:
+    """Learning rates below those of training, and few synthetic windows.
+
+    edge: of the largest windows, in voxels; by default the checkpoint's. The others are hardly smaller.
+    """
+    budget = checkpoint.voxel_budget if edge is None else edge**3
     values = {
         "limit": limit,
-        "budget": (min(24**3, budget), budget),
+        "budget": (round(budget * SMALLEST_WINDOW), budget),
         "validation_budget": budget,
         "muon_lr": MUON_LR,
         "rest_lr": REST_LR,
@@ -99,7 +104,6 @@ def default_config(checkpoint: Checkpoint, limit: Limit, **changes: Any) -> Trai
         "ema": 0.99,
         "synthetic_share": 0.1,
         "validate_every": limit.amount / VALIDATIONS,
-        "patience": PATIENCE,
     }
     return TrainingConfig(**{**values, **changes})
 
@@ -118,6 +122,7 @@ def finetune(
 ) -> Outcome:
     """Trains `checkpoint`, which lies at `start`, on data.training and writes `output` only if it is better.
 
+    What is judged and written are the weights halfway between the checkpoint's and the trained ones.
     Better is a mean Dice that is higher by MINIMUM_GAIN on data.test, both in windows of
     config.validation_budget voxels, so that prompts and objects are the same; with no case to judge, the
     result is written and its card says so. The table goes to `output` with the ending .before-after.csv in
@@ -139,6 +144,7 @@ def finetune(
     to_beat = mean_over_objects(first) if first else -np.inf
     options = replace(
         options or RunOptions(log_every=10),
+        result=partial(_halfway, base),
         worth=mean_over_objects,  # as the result will be judged
         to_beat=max(to_beat, _kept(reporter)),
         objects_per_case=OBJECTS_PER_CASE,
@@ -177,6 +183,19 @@ def finetune(
         if not outcome.stopped:
             (reporter.path / STATE).unlink(missing_ok=True)  # three times the weights, and nothing to go on
     return outcome
+
+
+def _halfway(base: ENSAM, trained: ENSAM) -> ENSAM:
+    """The trained network, its weights halfway back to the base's.
+
+    As good on data like the new as the trained weights, and they do not forget the rest: see the training
+    log. After Wortsman et al., "Robust fine-tuning of zero-shot models", 2022.
+    """
+    with torch.no_grad():
+        for own, old in zip(trained.parameters(), base.parameters(), strict=True):
+            own.lerp_(old, 0.5)
+    renormalise_(trained)
+    return trained
 
 
 def _other_windows(checkpoint: Checkpoint, budget: int) -> str:

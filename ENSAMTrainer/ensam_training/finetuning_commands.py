@@ -201,15 +201,13 @@ def _config(options: argparse.Namespace, checkpoint: Checkpoint, data: Finetunin
 
     rates = {name: getattr(options, name) for name in ("muon_lr", "rest_lr")}
     given = {name: value for name, value in rates.items() if value is not None}
-    if options.edge is not None:
-        if not 24 <= options.edge <= 256:
-            raise InputError(f"A window's edge of {options.edge} voxels is of no use: give 24 to 256.")
-        given |= {"budget": (24**3, options.edge**3), "validation_budget": options.edge**3}
+    if options.edge is not None and not 24 <= options.edge <= 256:
+        raise InputError(f"A window's edge of {options.edge} voxels is of no use: give 24 to 256.")
     limit = Limit(options.minutes)
     if options.epochs is not None:
         objects = sum(len(case.objects) for case in data.training)
         limit = Limit(max(1, round(options.epochs * objects)) if options.epochs > 0 else 0, "steps")
-    return default_config(checkpoint, limit, seed=options.seed, **given)
+    return default_config(checkpoint, limit, options.edge, seed=options.seed, **given)
 
 
 def _data(options: argparse.Namespace, folder: Path) -> FinetuningData:

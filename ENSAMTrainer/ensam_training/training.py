@@ -34,7 +34,7 @@ from ensam_training.trainer import Trainer, architecture_of
 from ensam_training.validation import ObjectScore, mean_over_datasets, score_objects
 
 Say = Callable[[str], None]
-_KEPT = ("best", "validated", "waited", "recent", "has_warned")  # of a run, beside its trainer's state
+_KEPT = ("best", "validated", "recent", "has_warned")  # of a run, beside its trainer's state
 SAVE_SECONDS = 90.0  # of the clock between saved states
 
 
@@ -45,10 +45,10 @@ class RunOptions:
     workers: processes that prepare windows, by the machine if None. log_every: steps between two rows of
     log.csv. stop_at: a step to stop at as if the machine had been switched off politely. exact_times: wait
     for the GPU at every turn, so that the report of times is exact. bar: show a progress bar.
-    worth: what weights are compared by, of the scores of held-out objects. to_beat: what that must exceed
-    for weights to be kept as the best. objects_per_case: the most that validation asks for. stop: asked
-    between two steps whether to end there; a signal does by default.
-    watch: told of the run after every step.
+    result: what is made of the averaged weights before they are judged and kept. worth: what weights are
+    compared by, of the scores of held-out objects. to_beat: what that must exceed for weights to be kept as
+    the best. objects_per_case: the most that validation asks for. stop: asked between two steps whether to
+    end there; a signal does by default. watch: told of the run after every step.
     """
 
     workers: int | None = None
@@ -56,6 +56,7 @@ class RunOptions:
     stop_at: int | None = None
     exact_times: bool = False
     bar: bool = True
+    result: Callable[[ENSAM], ENSAM] | None = None
     worth: Callable[[Sequence[ObjectScore]], float] = mean_over_datasets
     to_beat: float = -math.inf
     objects_per_case: int = 3
@@ -121,7 +122,6 @@ class Run:
         stopwatch = Stopwatch(self.team.device, self.options.exact_times)
         self.trainer = Trainer(ENSAM(network_config), config, self.team, stopwatch)
         self.best, self.validated, self.recent = self.options.to_beat, 0.0, []
-        self.waited = 0  # validations since the best
         self.has_warned = False  # of layers that hardly learn
         self.stop = self.options.stop or StopRequest()
         self.dice: float | None = None  # of the last validation, the mean over box and clicks
@@ -158,8 +158,7 @@ class Run:
         self.say(f"Where the time went: {trainer.stopwatch.report()}")
 
     def _is_over(self) -> bool:
-        patient = self.config.patience is None or self.waited < self.config.patience
-        done = self.trainer.progress() >= 1 or not patient or self.stop.made
+        done = self.trainer.progress() >= 1 or self.stop.made
         return bool(self.team.agree(done)) or self.trainer.step_count == self.options.stop_at
 
     def close(self) -> None:
@@ -241,15 +240,15 @@ class Run:
         if not self.leads:
             return
         averaged = self.trainer.averaged()
+        if self.options.result is not None:
+            averaged = self.options.result(averaged)
         scores: list[float] = []
         worth = -math.inf
         if self.validation:
             scores, worth = self._scores(averaged)
         self._look_for_dead_layers()
         self.dice = float(np.mean(scores)) if scores else None
-        self.waited += 1
         if worth > self.best or not scores:
-            self.waited = 0
             best = {
                 "network": averaged.state_dict(),
                 "architecture": averaged.config.to_dict(),
@@ -309,12 +308,10 @@ class Run:
     def _resume(self, state: dict) -> None:
         self.trainer.restore(state)
         loop = state.get("loop", {})
-        self.best, self.waited = max(self.best, loop.get("best", -math.inf)), loop.get("waited", 0)
+        self.best = max(self.best, loop.get("best", -math.inf))
         if (self.folder / "best.pt").is_file():
             # A run that was killed may have written it after its last saved state.
-            worth = load_state(self.folder / "best.pt").get("worth", -math.inf)
-            if worth > self.best:
-                self.best, self.waited = worth, 0
+            self.best = max(self.best, load_state(self.folder / "best.pt").get("worth", -math.inf))
         self.has_warned = loop.get("has_warned", False)
         self.validated = loop.get("validated", self.trainer.spent())
         self.recent = [list(row) for row in loop.get("recent", [])]

@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+import torch
 from ensam.checkpoint import load_checkpoint, save_checkpoint
 from ensam.errors import InputError
 from ensam_training import finetuning, finetuning_commands, judging
@@ -14,6 +15,7 @@ from ensam_training.configuration import Limit
 from ensam_training.finetuning import default_config, divide, finetune, held_out
 from ensam_training.judging import table
 from ensam_training.run_folder import Comparison, Outcome
+from ensam_training.trainer import Trainer
 from ensam_training.training import RunOptions
 from ensam_training.validation import ObjectScore
 
@@ -195,11 +197,39 @@ def test_objects_that_the_windows_are_too_coarse_for_are_refused_before_the_trai
         run(base_of_larger_windows, tmp_path / "new.safetensors", data, validation_budget=16**3)
 
 
-def test_it_stops_early_when_validation_does_not_get_better(base, tmp_path, monkeypatch):
+def test_all_steps_are_made_although_validation_does_not_get_better(base, tmp_path, monkeypatch):
+    """The rates fall to the end, and only then the weights settle."""
     asked = []
     monkeypatch.setattr(training_module, "score_objects", lambda *arguments: asked.append(1) or scores(0.0))
-    outcome = run(base, tmp_path / "new.safetensors", steps=8, validate_every=1, patience=2)
-    assert outcome.steps == 2 and len(asked) == 2
+    outcome = run(base, tmp_path / "new.safetensors", steps=8, validate_every=1)
+    assert outcome.steps == len(asked) == 8
+
+
+def test_what_is_judged_and_written_lies_halfway_between_the_base_and_the_trained(
+    base, tmp_path, monkeypatch
+):
+    trained, judged = [], []
+    averaged = Trainer.averaged
+
+    def kept(trainer):
+        trained.append(averaged(trainer))
+        return averaged(trainer)
+
+    def judge(network, *arguments):
+        judged.append(network)
+        return scores(1.0)
+
+    monkeypatch.setattr(Trainer, "averaged", kept)
+    monkeypatch.setattr(training_module, "score_objects", judge)
+    run(base, tmp_path / "new.safetensors", divide([ball_case(0)], 0.25, 0), steps=1)
+    run(base, tmp_path / "other.safetensors", steps=1, muon_lr=0.1, rest_lr=0.1, warmup_steps=1)
+    for new, whole in zip(("new", "other"), trained, strict=True):
+        written, old = (load_checkpoint(path).state for path in (tmp_path / f"{new}.safetensors", base))
+        for name in ("mask_decoder.levels.0.conv_out.weight", "mask_decoder.head.bias"):
+            middle = (old[name] + whole.state_dict()[name]) / 2
+            assert not torch.equal(middle, old[name])
+            assert torch.allclose(written[name], middle, rtol=2e-3, atol=1e-4)
+    assert torch.equal(judged[0].state_dict()[name], (old[name] + whole.state_dict()[name]) / 2)
 
 
 def test_with_nothing_held_out_the_result_is_written_with_a_warning_on_its_card(base, tmp_path):

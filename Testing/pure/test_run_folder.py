@@ -127,7 +127,7 @@ class Watched:
     def go(self):
         checkpoint = load_checkpoint(self.base)
         config = default_config(
-            checkpoint, Limit(self.steps, "steps"), budget=(16**3, 16**3), validate_every=2, patience=None
+            checkpoint, Limit(self.steps, "steps"), budget=(16**3, 16**3), validate_every=2
         )
         data = held_out([ball_case(0)], [ball_case(1)])
         with Reporter(self.folder) as reporter:
