@@ -1,4 +1,4 @@
-"""What the user does in the scene to a segment's prompts, and what follows from it."""
+"""What the user does in the scene, and what follows from it for the selected segment and its prompts."""
 
 from __future__ import annotations
 
@@ -14,21 +14,15 @@ from .answers import Answers
 from .choosing import Choices, Choosing
 from .lesions import new_lesions
 from .placement import Placement
-from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, follow_names, prompt_nodes, segment_of
+from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, follow_names
+from .prompts_in_views import PromptsInViews
 from .scene_nodes import singleton
-from .segment_state import NO_PROMPTS, SegmentState, seen_tags, write_state
+from .segment_state import seen_tags
 from .segment_writer import SegmentWriter
-from .segments import (
-    add_segment,
-    add_segmentation,
-    check_is_not_completed,
-    free_name,
-    is_completed,
-    no_image,
-)
+from .segments import add_segment, add_segmentation, free_name, no_image
+from .selected import SelectedSegment
 from .status import Status
 from .target import Target
-from .tool import Tool
 from .translation import tr as _
 from .updates import DEBOUNCE_S, Updates
 from .watch import SceneWatch
@@ -72,20 +66,13 @@ class SegmentFollower(Choosing):
         self._editor_logic.SetMaximumNumberOfUndoStates(UNDO_STATES)
         self._placement = Placement(self._scene)
         self._watch = SceneWatch(self._on_selection, self._on_segments, self._tell)
+        self._views = PromptsInViews(self._placement, self._watch)
         writer = SegmentWriter(self._editor_logic, save_state)
         self._worker = worker or shared_worker()
         self._updates = Updates(Answers(writer, self._worker), self._watch, self._tell)
 
         self._active = False
-        self._target = Target()
-        self._known = NO_PROMPTS  # the prompts as last seen
-        self._answered = NO_PROMPTS  # the prompts as last asked, or as found
-        self._answered_with = self._choices  # what was chosen then
-        self._muted = NO_PROMPTS  # those set aside, as last seen
-        self._loaded: set[str] = set()  # segments whose prompts came from a file
-        self._volume_matrix: bytes | None = None  # the volume's own place, as last seen
-        self._tool = Tool(self._placement, self._watch)
-        self._shows_prompts = True
+        self._work_on(Target())
         # Also while another module is in use: what is remembered of a scene ends with it.
         # A method, for the reason that `watch.py` tells.
         closing = slicer.vtkMRMLScene.StartCloseEvent
@@ -97,6 +84,10 @@ class SegmentFollower(Choosing):
         super()._choose(choices)
 
     # What is worked on
+
+    @property
+    def _target(self) -> Target:
+        return self._selected.target
 
     @property
     def volume(self) -> slicer.vtkMRMLScalarVolumeNode | None:
@@ -146,26 +137,6 @@ class SegmentFollower(Choosing):
 
     # Prompts in the views
 
-    @property
-    def placing(self) -> str:
-        """The kind of prompt that a click in a view makes now, "" for none."""
-        return self._tool.kind
-
-    @property
-    def shows_prompts(self) -> bool:
-        """Whether the views show the selected segment's prompts. A tool that is begun brings them back."""
-        return self._shows_prompts
-
-    @shows_prompts.setter
-    def shows_prompts(self, shows: bool) -> None:
-        if shows == self._shows_prompts:
-            return
-        self._shows_prompts = shows
-        if not shows and self.placing:
-            self.stop_placing()
-        self._show_or_hide()
-        self.changed()
-
     def start_placing(self, kind: str, persistent: bool = True) -> slicer.vtkMRMLMarkupsNode:
         """Let clicks in the views make prompts of this kind; without a segment there will be one.
 
@@ -174,58 +145,16 @@ class SegmentFollower(Choosing):
         if not self._target.is_complete:
             self.add_segment()
         self._be_done_with_box()
-        self._shows_prompts = True
-        self._show_or_hide()  # also what was hidden by Slicer's own means
-        node = self._tool.start(self._target.nodes, kind, persistent)
-        self._observe_prompts()
+        node = self._views.start(self._target, kind, persistent)
         self.changed()
         return node
 
-    def stop_placing(self) -> None:
-        """Let clicks move the views again."""
-        self._tool.stop()
-
     def _be_done_with_box(self) -> None:
         """A box that is half drawn is given up; one that was just drawn counts."""
-        if self.placing == BOX:
-            self._put_tool_down()
-        elif self._tool.has_box and self._target.is_complete:
+        if self._views.placing == BOX:
+            self._views.put_down(self._target)
+        elif self._views.has_box and self._target.is_complete:
             self._finish_box()
-
-    def _put_tool_down(self) -> str:
-        return self._tool.put_down(self._target.nodes if self._target.is_complete else None)
-
-    # Asking
-
-    def run(self) -> None:
-        """Ask for the selected segment now, with those whose prompts were loaded since, or for all that have
-        prompts if they share out the voxels.
-
-        Raises InputError if no segment is selected or it is marked as completed, and for prompts that
-        contradict each other.
-        """
-        self._ask(self._unanswered() if self._target.is_complete else ())
-
-    def _ask(self, more: Iterable[str] = ()) -> None:
-        """Ask for the selected segment, and for more that each are asked for alone. Raises as `run`."""
-        self._watch.touched = False
-        self._updates.unplan()
-        if not self._target.is_complete:
-            raise InputError(_("There is no segment to fill: choose an image and press N for a new segment."))
-        target = self._target
-        if target.segment(self.segment_id) is None:
-            return  # it has just been removed
-        # The selected one also without prompts: its mask goes with the last of them.
-        asked = {self.segment_id, *(self._usable_prompts() if self.together else more)}
-        ids = [s for s in target.segment_ids if s in asked and not is_completed(target.segment(s))]
-        if not ids:
-            check_is_not_completed(target.segment(self.segment_id))
-        if self.segment_id in ids:
-            self._known = self._answered = self._prompts()
-            self._answered_with = self._choices
-        for shared in [ids] if self.together else [[segment_id] for segment_id in ids]:
-            self._updates.start(target, shared, self._choices.settings)
-        self._see_tags()
 
     # Life
 
@@ -253,7 +182,7 @@ class SegmentFollower(Choosing):
     def _on_selection(self) -> None:
         if self._scene.IsImporting():
             return  # half of the prompts may be missing still; the end of the import comes here too
-        if not self.placing:
+        if not self._views.placing:
             with self._watch.own_edit():
                 self._placement.give_back()
         self._bind()
@@ -267,14 +196,8 @@ class SegmentFollower(Choosing):
         if self.segmentation is not None:
             with self._watch.own_edit():
                 follow_names(self.segmentation)
-        self._managed(lambda: self._follow_undo(collects=not self.auto_update))
+        self._managed(lambda: self._selected.follow_undo(collects=not self.auto_update))
         self.changed()
-
-    def _on_volume_moved(self) -> None:
-        with self._watch.own_edit():
-            self._target.nodes.follow_volume(self._volume_matrix)
-        self._volume_matrix = self._target.nodes.volume_matrix()
-        self._watch.touch()
 
     def _on_closing(self, *_ignored: object) -> None:
         self._leave()
@@ -291,17 +214,11 @@ class SegmentFollower(Choosing):
         if not self._active or target == self._target:
             return
         kind = self._leave(stays=target[:2] == self._target[:2])
-        self._target = target
+        self._work_on(target)
         self._watch.follow_segments(target.segmentation)
-        if not self._managed(self._show_prompts):
+        if not self._managed(lambda: self._selected.show(self._choices)):
             return
-        if self._known != self._answered:
-            self._updates.say(Status("ready", _("There are prompts without an answer: press 'Update now'.")))
-        elif self._has_other_image():
-            text = _("The mask is of another image: press 'Update now' for one of this image.")
-            self._updates.say(Status("ready", text))
-        else:
-            self._updates.say(status.ready(target, not self._known.is_empty))
+        self._updates.say(self._selected.what_to_do())
         if kind in (FOREGROUND, BACKGROUND) and target.is_complete:
             self.start_placing(kind)
 
@@ -310,71 +227,26 @@ class SegmentFollower(Choosing):
 
         Gives the kind of prompt that was being placed.
         """
-        target, kind = self._target, self._put_tool_down()
-        if target.is_complete and target.segmentation.GetScene() is not None:
+        target, kind = self._target, self._views.put_down(self._target)
+        if self._views.has_box and target.is_complete and target.segmentation.GetScene() is not None:
             with self._watch.own_edit():
-                if self._tool.has_box:
-                    target.nodes.finish_box()
+                target.nodes.finish_box()
         if not stays:
-            self._updates.stop()
-            self._updates.missed.clear()
-            self._loaded.clear()
+            self._updates.leave()
             self._updates.say(status.ready(Target(), False))
-        elif self.auto_update and target.is_complete and target.nodes.nodes and self._managed(self._has_news):
+        elif self.auto_update and self._managed(self._selected.has_news):
             self._managed(self._ask)
         self._updates.forget_change()
-        with self._watch.own_edit():
-            for node in (*self._watch.prompts, *self._prompt_nodes()):
-                node.SetDisplayVisibility(False)
-        self._watch.let_go()
-        self._target = Target()
-        self._known = self._answered = self._muted = NO_PROMPTS
-        self._tool.forget()
+        self._views.leave(target)
+        self._work_on(Target())
         return kind
 
-    def _show_prompts(self) -> None:
-        """Show the prompts of the selected segment alone. Nothing runs for what is there already."""
-        target = self._target
-        self._follow_undo()
-        with self._watch.own_edit():
-            if self.segmentation is not None:
-                follow_names(self.segmentation)
-            if target.is_complete:
-                target.nodes.drop_draft()
-                target.nodes.follow_volume(None)
-                target.restore(self.segment_id)
-                self._volume_matrix = target.nodes.volume_matrix()
-                self._watch.follow_volume(target.volume, self._on_volume_moved)
-                self._updates.answers.suppose_image(target)
-        self._show_or_hide()
-        self._observe_prompts()
-        self._see_prompts()
-        state = target.state(self.segment_id) if target.is_complete else None
-        self._answered = NO_PROMPTS if state is None else state.prompts
-        self._answered_with = self._choices
-
-    def _show_or_hide(self) -> None:
-        """Show the selected segment's prompts alone, or none."""
-        with self._watch.own_edit():
-            for node in self._prompt_nodes():
-                node.SetDisplayVisibility(self._shows_prompts and segment_of(node) == self.segment_id)
-
-    def _prompt_nodes(self) -> tuple[slicer.vtkMRMLMarkupsNode, ...]:
-        return () if self.segmentation is None else prompt_nodes(self.segmentation)
-
-    def _see_prompts(self) -> None:
-        self._known = self._prompts()
-        self._muted = self._target.nodes.muted() if self._target.is_complete else NO_PROMPTS
-
-    def _observe_prompts(self) -> None:
-        complete = self._target.is_complete and self._active
-        if complete and not self._shows_prompts:
-            self._show_or_hide()  # of new nodes too
-        self._watch.follow_prompts(self._target.nodes.all() if complete else ())
+    def _work_on(self, target: Target) -> None:
+        self._selected = SelectedSegment(target, self._views, self._updates, self._watch)
 
     def _is_held(self) -> bool:
         """Whether the user is in the middle of a movement."""
-        return self._watch.dragging or self.placing == BOX
+        return self._watch.dragging or self._views.placing == BOX
 
     def _has_to_look(self) -> bool:
         return self._watch.touched and not self._is_held()
@@ -385,70 +257,62 @@ class SegmentFollower(Choosing):
         # Who moves a prompt and thinks better of it doesn't ask again.
         was_running = self._updates.is_running
         self._updates.poll(wait_s, self.auto_update and not self._is_held())
-        self._see_tags()
-        if was_running and not self._updates.is_running and self._loaded:
-            self._tell_of_the_unanswered()
+        self._selected.see_tags()
+        if was_running and not self._updates.is_running:
+            self._updates.tell_of_the_unanswered(self._target)
         if self._has_to_look():
             self._watch.touched = False
             self._look()
         if self._updates.is_due:
             self._ask()
 
-    def _tell_of_the_unanswered(self) -> None:
-        """Of several that were asked for at once, the last one's "Done." would hide that others failed."""
-        failed = [segment_id for segment_id in self._unanswered() if segment_id in self._updates.missed]
-        names = [self._target.segment(segment_id).GetName() for segment_id in failed]
-        if names and self._updates.status.kind == "done":
-            text = _("There is no answer for {names}: select it and press 'Update now' to see why.")
-            self._updates.say(Status("error", text.format(names=", ".join(names))))
+    def _ask(self, more: Iterable[str] = ()) -> None:
+        """Ask for the selected segment, and for more. Raises as `SelectedSegment.ask`."""
+        self._watch.touched = False
+        self._updates.unplan()
+        self._selected.ask(self._choices, more)
 
     def _look(self) -> None:
         """See whether the prompts have changed."""
         if not self._target.is_complete:
             return
-        if self._tool.has_box:
+        if self._views.has_box:
             self._finish_box()
-        if not self._known.is_empty and not self._target.nodes.nodes:
-            self._keep_mask()
+        if not self._selected.known.is_empty and not self._target.nodes.nodes:
+            self._selected.keep_mask()  # the user tidied the prompts' nodes away
         if self.lesion_mode:
             self._open_lesions()
-        before = self._known
-        self._see_prompts()
-        prompts = self._known
-        if prompts == before:
+        selected = self._selected
+        before = selected.known
+        selected.see()
+        if selected.known == before:
             return
         self._updates.unplan()
-        if prompts != self._answered and self.auto_update:
+        if selected.known == selected.answered:
+            return
+        if self.auto_update:
             self._updates.plan(DEBOUNCE_S)
-        elif prompts != self._answered:
+        else:
             self._updates.say(Status("ready", _("The prompts have changed: press 'Update now'.")))
 
     def _finish_box(self) -> None:
-        self._tool.forget()
+        self._views.forget_tool()
         nodes = self._target.nodes
         with self._watch.own_edit():
-            if self.lesion_mode and not self._known.is_empty and nodes.is_drawn():
+            if self.lesion_mode and not self._selected.known.is_empty and nodes.is_drawn():
                 self.add_segment()
                 nodes.hand_draft_to(self._target.nodes)
             self._target.nodes.finish_box()
-        self._observe_prompts()
-
-    def _keep_mask(self) -> None:
-        """The user tidied the prompts' nodes away: the mask stays, as if made by hand."""
-        with self._watch.own_edit():
-            write_state(self._target.segment(self.segment_id), SegmentState())
-        self._see_tags()
-        self._updates.withdraw([self.segment_id])
-        self._known = self._answered = NO_PROMPTS
+        self._views.observe(self._target)
 
     def _open_lesions(self) -> None:
         """In lesion mode a foreground click outside of all boxes is a lesion of its own."""
-        prompts = self._prompts()
-        points = new_lesions(self._known, self._muted, prompts)
+        prompts = self._selected.prompts()
+        points = new_lesions(self._selected.known, self._selected.muted, prompts)
         points = [point for point in points if self._target.owner_of(point) != self.segment_id]
         if not points:
             return
-        kind = self._put_tool_down()
+        kind = self._views.put_down(self._target)
         with self._watch.own_edit():
             nodes = self._target.nodes
             stays = tuple(point for point in prompts.points if point not in points)
@@ -460,41 +324,9 @@ class SegmentFollower(Choosing):
                 else:
                     self.add_segment()
                 nodes = self._target.nodes
-                nodes.write(self._prompts().with_point(point), nodes.muted())
-        self._observe_prompts()
+                nodes.write(nodes.prompts().with_point(point), nodes.muted())
+        self._views.observe(self._target)
         if kind:
-            self.start_placing(kind)
-
-    def _follow_undo(self, collects: bool = False) -> None:
-        """Where a tag has changed, an edit was taken back or done again: the prompts go along.
-
-        collects: whether prompts that came since the last answer stay, as with updates off: they were never
-        part of what is undone.
-        """
-        target = self._target
-        if target.volume is None or target.segmentation is None:
-            return
-        changed = seen_tags.changed(target.segmentation)
-        self._see_tags()
-        self._updates.withdraw(changed)
-        kind = self._put_tool_down() if changed else ""
-        added = self._prompts().added_to(self._answered) if changed and collects else NO_PROMPTS
-        with self._watch.own_edit():
-            for segment_id in changed:
-                state = target.state(segment_id) or SegmentState()
-                nodes = target.nodes_of(segment_id)
-                stays = added if segment_id == self.segment_id else NO_PROMPTS
-                nodes.write(state.prompts.joined(stays), state.muted)
-                nodes.show(self._shows_prompts and segment_id == self.segment_id)
-        if self.segment_id in changed:
-            self._updates.unplan()
-            self._observe_prompts()
-            self._watch.touched = False
-            self._see_prompts()
-            state = target.state(self.segment_id) or SegmentState()
-            self._answered = self._known if added.is_empty else state.prompts
-            self._updates.say(Status("ready", _("Mask and prompts are as they were then.")))
-        if kind and target.is_complete:
             self.start_placing(kind)
 
     def _managed(self, step: Callable[[], object]) -> bool:
@@ -504,44 +336,3 @@ class SegmentFollower(Choosing):
         except InputError as error:
             self._updates.say(Status("error", str(error)))
             return False
-
-    def _waits(self) -> bool:
-        """Whether the mask isn't what the prompts and the choices ask for."""
-        return (
-            self._known != self._answered
-            or self.segment_id in self._updates.missed
-            or bool(self._loaded and self._target.volume is not None and self._unanswered())
-            or (not self._known.is_empty and self._choices != self._answered_with)
-            or self._has_other_image()
-        )
-
-    def _has_other_image(self) -> bool:
-        """Whether the mask was made from prompts in another image, or in what the image was before."""
-        if self._known.is_empty or not self._target.is_complete:
-            return False
-        return self._updates.answers.has_other_image(self._target)
-
-    def _unanswered(self) -> list[str]:
-        """Segments whose prompts came from a file and have no answer yet."""
-        self._loaded.intersection_update(s for s in self._target.segment_ids if self._target.can_be_asked(s))
-        return [segment_id for segment_id in self._target.segment_ids if segment_id in self._loaded]
-
-    def _has_news(self) -> bool:
-        return self._updates.is_planned or self._prompts() != self._known
-
-    def _prompts(self) -> PromptSet:
-        return self._target.nodes.prompts() if self._target.is_complete else NO_PROMPTS
-
-    def _usable_prompts(self) -> dict[str, PromptSet]:
-        """The prompts of all segments that the network can be asked for by them alone."""
-        if self._target.volume is None:
-            return {}
-        with self._watch.own_edit():
-            prompts = {
-                segment_id: self._target.restore(segment_id) for segment_id in self._target.segment_ids
-            }
-        return {segment_id: own for segment_id, own in prompts.items() if own.is_enough}
-
-    def _see_tags(self) -> None:
-        if self.segmentation is not None:
-            seen_tags.see(self.segmentation)

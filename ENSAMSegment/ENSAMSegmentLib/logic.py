@@ -73,7 +73,9 @@ class ENSAMSegmentLogic(SegmentFollower):
     def offers_update(self) -> bool:
         """Whether there is something to update that nothing will by itself."""
         return not self.auto_update or (
-            self._waits() and not self._updates.is_running and not self._updates.is_planned
+            self._selected.waits(self._choices)
+            and not self._updates.is_running
+            and not self._updates.is_planned
         )
 
     # Imported contours and surfaces
@@ -105,12 +107,12 @@ class ENSAMSegmentLogic(SegmentFollower):
     ) -> None:
         """Give the segment this box, in the world. Raises PromptError if it is empty."""
         self._edit().set_box_world(Box(center_ras, size_mm, axes_ras))
-        self._observe_prompts()
+        self._views.observe(self._target)
 
     def add_point(self, position_ras: Vector, foreground: bool) -> None:
         """Add a point in the world."""
         self._edit().add_point(Point(position_ras, foreground).position_ras, foreground)
-        self._observe_prompts()
+        self._views.observe(self._target)
 
     def prompt_rows(self) -> tuple[PromptRow, ...]:
         """All prompts of the selected segment, for a list."""
@@ -120,7 +122,7 @@ class ENSAMSegmentLogic(SegmentFollower):
         """Make a foreground point a background point, and the other way round."""
         with self._watch.own_edit():  # for a moment the point is nowhere
             self._edit().flip(row)
-        self._observe_prompts()
+        self._views.observe(self._target)
 
     def set_muted(self, row: PromptRow, muted: bool) -> None:
         """Set a prompt aside without losing it, or take it back."""
@@ -158,7 +160,7 @@ class ENSAMSegmentLogic(SegmentFollower):
         target = self._target
         segments = [
             SegmentPrompts(prompts_name(target.segment(segment_id)), prompts)
-            for segment_id, prompts in self._usable_prompts().items()
+            for segment_id, prompts in self._selected.usable_prompts().items()
         ]
         if not segments:
             raise InputError(_("There are no prompts to save: draw a box or click first."))
@@ -180,15 +182,46 @@ class ENSAMSegmentLogic(SegmentFollower):
                 self.add_segment(one.name)
             with self._watch.own_edit():
                 self._target.nodes.write(one.prompts, NO_PROMPTS)
-            self._loaded.add(self.segment_id)
-            self._show_prompts()
+            self._updates.loaded.add(self.segment_id)
+            self._selected.show(self._choices)
         self._updates.say(Status("ready", _("The prompts are loaded: press 'Update now'.")))
 
     def card_text(self) -> str:
         """What the checkpoint says of itself, in a few lines. Raises CheckpointError."""
         return card_text(self.checkpoint)
 
+    # Prompts in the views
+
+    @property
+    def placing(self) -> str:
+        """The kind of prompt that a click in a view makes now, "" for none."""
+        return self._views.placing
+
+    def stop_placing(self) -> None:
+        """Let clicks move the views again."""
+        self._views.stop()
+
+    @property
+    def shows_prompts(self) -> bool:
+        """Whether the views show the selected segment's prompts. A tool that is begun brings them back."""
+        return self._views.are_shown
+
+    @shows_prompts.setter
+    def shows_prompts(self, shows: bool) -> None:
+        if shows != self._views.are_shown:
+            self._views.set_shown(self._target, shows)
+            self.changed()
+
     # Running
+
+    def run(self) -> None:
+        """Ask for the selected segment now, with those whose prompts were loaded since, or for all that have
+        prompts if they share out the voxels.
+
+        Raises InputError if no segment is selected or it is marked as completed, and for prompts that
+        contradict each other.
+        """
+        self._ask(self._updates.unanswered(self._target))
 
     def cancel(self) -> None:
         """Give up what runs. The segments stay as they are."""

@@ -29,7 +29,8 @@ class Updates:
     """Questions on their way. A newer one about the same segment replaces the older.
 
     status: what the user reads. missed: segments whose last question came to nothing, given up or failed.
-    last_change: of the segment changed_id, which was written last.
+    loaded: segments whose prompts came from a file. last_change: of the segment changed_id, which was
+    written last.
     """
 
     def __init__(self, answers: Answers, watch: SceneWatch, changed: Callable[[], None]) -> None:
@@ -38,6 +39,7 @@ class Updates:
         self.last_change: Change | None = None
         self.changed_id = ""
         self.missed: set[str] = set()
+        self.loaded: set[str] = set()
         self._written: _Voxels | None = None
         self._measured: tuple[_Voxels | None, Measures | None] = (None, None)
         self._watch, self._changed = watch, changed
@@ -95,6 +97,26 @@ class Updates:
             self.missed.update(asking.segment_ids)
         self._askings.clear()
         self._measured = (None, None)
+
+    def leave(self) -> None:
+        """Give up all, and what is known of a segmentation's segments: another one comes."""
+        self.stop()
+        self.missed.clear()
+        self.loaded.clear()
+
+    def unanswered(self, target: Target) -> list[str]:
+        """Segments whose prompts came from a file and have no answer yet. Raises PromptError."""
+        waiting = [s for s in target.segment_ids if s in self.loaded and target.can_be_asked(s)]
+        self.loaded.intersection_update(waiting)
+        return waiting
+
+    def tell_of_the_unanswered(self, target: Target) -> None:
+        """Of several that were asked for at once, the last one's "Done." would hide that others failed."""
+        failed = [segment_id for segment_id in self.unanswered(target) if segment_id in self.missed]
+        names = [target.segment(segment_id).GetName() for segment_id in failed]
+        if names and self.status.kind == "done":
+            text = _("There is no answer for {names}: select it and press 'Update now' to see why.")
+            self.say(Status("error", text.format(names=", ".join(names))))
 
     def measures_of(self, target: Target) -> Measures | None:
         """Volume and diameters of the selected segment as it is now, None where it holds no voxels."""

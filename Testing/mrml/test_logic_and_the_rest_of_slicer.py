@@ -108,14 +108,14 @@ def paint_elsewhere(logic):
 
 def test_prompts_go_under_the_transform_that_the_volume_comes_under(a_logic, an_mrml_scene):
     draw_box(a_logic)
-    before, mask = a_logic._prompts(), voxels_of(a_logic)
+    before, mask = a_logic._selected.prompts(), voxels_of(a_logic)
     move = np.eye(4)
     move[:3, 3] = (30, -20, 10)
     transform = add_transform(an_mrml_scene, move)
     for node in (a_logic.volume, a_logic.segmentation):
         node.SetAndObserveTransformNodeID(transform.GetID())
     a_logic.wait()
-    assert np.allclose(a_logic._prompts().box.corners_ras(), before.box.corners_ras(), atol=1e-3)
+    assert np.allclose(a_logic._selected.prompts().box.corners_ras(), before.box.corners_ras(), atol=1e-3)
     assert np.array_equal(voxels_of(a_logic), mask)
 
 

@@ -105,7 +105,7 @@ class Workplace(RuleBasedStateMachine):
     def prompts(self):
         """Those of the selected segment; None where two of them contradict each other."""
         try:
-            return self.logic._prompts()
+            return self.logic._selected.prompts()
         except PromptError:
             return None
 

@@ -1,0 +1,199 @@
+"""The segment that is worked on: its prompts as last seen and as last answered, and asking for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ensam.errors import InputError
+from ensam.prompts import PromptSet
+
+from . import status
+from .choosing import Choices
+from .prompt_nodes import follow_names
+from .prompts_in_views import PromptsInViews
+from .segment_state import NO_PROMPTS, SegmentState, seen_tags, write_state
+from .segments import check_is_not_completed, is_completed
+from .status import Status
+from .target import Target
+from .translation import tr as _
+from .updates import Updates
+from .watch import SceneWatch
+
+
+class SelectedSegment:
+    """Knows what was last seen of the selected segment's prompts, and whether its mask answers them.
+
+    One object for each selection, also for one that lacks parts: then there are no prompts.
+
+    known: the prompts that count, and muted: those set aside, as last seen. answered: the prompts as last
+    asked, or as found.
+    """
+
+    def __init__(self, target: Target, views: PromptsInViews, updates: Updates, watch: SceneWatch) -> None:
+        self.target = target
+        self.known = self.muted = self.answered = NO_PROMPTS
+        self._answered_with = Choices()  # what was chosen then
+        self._volume_matrix: bytes | None = None  # the volume's own place, as last seen
+        self._views, self._updates, self._watch = views, updates, watch
+
+    # Its prompts
+
+    def show(self, choices: Choices) -> None:
+        """Show the prompts of this segment alone, those of a loaded file too. Nothing runs for what is there.
+
+        Raises PromptError if what is stored is damaged, or the prompts contradict each other.
+        """
+        target = self.target
+        self.follow_undo()
+        with self._watch.own_edit():
+            if target.segmentation is not None:
+                follow_names(target.segmentation)
+            if target.is_complete:
+                target.nodes.drop_draft()
+                target.nodes.follow_volume(None)
+                target.restore(target.segment_id)
+                self._volume_matrix = target.nodes.volume_matrix()
+                self._watch.follow_volume(target.volume, self._on_volume_moved)
+                self._updates.answers.suppose_image(target)
+        self._views.show(target)
+        self._views.observe(target)
+        self.see()
+        self.answered = self._stored().prompts
+        self._answered_with = choices
+
+    def prompts(self) -> PromptSet:
+        """The prompts that count now. Raises PromptError if they contradict each other."""
+        return self.target.nodes.prompts() if self.target.is_complete else NO_PROMPTS
+
+    def see(self) -> None:
+        """The prompts as they are now are known from here on. Raises as `prompts`."""
+        self.known = self.prompts()
+        self.muted = self.target.nodes.muted() if self.target.is_complete else NO_PROMPTS
+
+    def keep_mask(self) -> None:
+        """The prompts' nodes are gone for good: the mask stays, as if made by hand."""
+        with self._watch.own_edit():
+            write_state(self.target.segment(self.target.segment_id), SegmentState())
+        self.see_tags()
+        self._updates.withdraw([self.target.segment_id])
+        self.known = self.answered = NO_PROMPTS
+
+    def _on_volume_moved(self) -> None:
+        with self._watch.own_edit():
+            self.target.nodes.follow_volume(self._volume_matrix)
+        self._volume_matrix = self.target.nodes.volume_matrix()
+        self._watch.touch()
+
+    def _stored(self) -> SegmentState:
+        state = self.target.state(self.target.segment_id) if self.target.is_complete else None
+        return state or SegmentState()
+
+    # Undo
+
+    def see_tags(self) -> None:
+        """What the tags of all segments hold now is no work of undo."""
+        if self.target.segmentation is not None:
+            seen_tags.see(self.target.segmentation)
+
+    def follow_undo(self, collects: bool = False) -> None:
+        """Where a tag has changed, an edit was taken back or done again: the prompts go along, also those of
+        other segments.
+
+        collects: whether prompts that came since the last answer stay, as with updates off: they were never
+        part of what is undone.
+        """
+        target = self.target
+        if target.volume is None or target.segmentation is None:
+            return
+        changed = seen_tags.changed(target.segmentation)
+        self.see_tags()
+        if not changed:
+            return
+        self._updates.withdraw(changed)
+        kind = self._views.put_down(target)
+        added = self.prompts().added_to(self.answered) if collects else NO_PROMPTS
+        with self._watch.own_edit():
+            for segment_id in changed:
+                state = target.state(segment_id) or SegmentState()
+                nodes = target.nodes_of(segment_id)
+                stays = added if segment_id == target.segment_id else NO_PROMPTS
+                nodes.write(state.prompts.joined(stays), state.muted)
+                nodes.show(self._views.are_shown and segment_id == target.segment_id)
+        if target.segment_id in changed:
+            self._updates.unplan()
+            self._views.observe(target)
+            self._watch.touched = False
+            self.see()
+            self.answered = self.known if added.is_empty else self._stored().prompts
+            self._updates.say(Status("ready", _("Mask and prompts are as they were then.")))
+        if kind and target.is_complete:
+            self._views.start(target, kind)
+
+    # Whether it is answered
+
+    def has_news(self) -> bool:
+        """Whether there are prompts that it wasn't asked with yet. Raises as `prompts`."""
+        if not self.target.is_complete or not self.target.nodes.nodes:
+            return False
+        return self._updates.is_planned or self.prompts() != self.known
+
+    def waits(self, choices: Choices) -> bool:
+        """Whether masks aren't what the prompts and the choices ask for: the segment's, or those of segments
+        whose prompts were loaded."""
+        return (
+            self.known != self.answered
+            or self.target.segment_id in self._updates.missed
+            or bool(self._updates.unanswered(self.target))
+            or (not self.known.is_empty and choices != self._answered_with)
+            or self._has_other_image()
+        )
+
+    def what_to_do(self) -> Status:
+        """What the user reads when it has just been selected."""
+        if self.known != self.answered:
+            return Status("ready", _("There are prompts without an answer: press 'Update now'."))
+        if self._has_other_image():
+            text = _("The mask is of another image: press 'Update now' for one of this image.")
+            return Status("ready", text)
+        return status.ready(self.target, not self.known.is_empty)
+
+    def _has_other_image(self) -> bool:
+        """Whether the mask was made from prompts in another image, or in what the image was before."""
+        if self.known.is_empty or not self.target.is_complete:
+            return False
+        return self._updates.answers.has_other_image(self.target)
+
+    # Asking
+
+    def ask(self, choices: Choices, more: Iterable[str] = ()) -> None:
+        """Ask for the segment, and for more that each are asked for alone; or at once for all that have
+        prompts, if they share out the voxels.
+
+        Raises InputError if no segment is selected or it is marked as completed, for what can't be read, and
+        for prompts that contradict each other.
+        """
+        target, selected = self.target, self.target.segment_id
+        if not target.is_complete:
+            raise InputError(_("There is no segment to fill: choose an image and press N for a new segment."))
+        if target.segment(selected) is None:
+            return  # it has just been removed
+        # The selected one also without prompts: its mask goes with the last of them.
+        asked = {selected, *(self.usable_prompts() if choices.together else more)}
+        ids = [s for s in target.segment_ids if s in asked and not is_completed(target.segment(s))]
+        if not ids:
+            check_is_not_completed(target.segment(selected))
+        if selected in ids:
+            self.known = self.answered = self.prompts()
+            self._answered_with = choices
+        for shared in [ids] if choices.together else [[segment_id] for segment_id in ids]:
+            self._updates.start(target, shared, choices.settings)
+        self.see_tags()
+
+    def usable_prompts(self) -> dict[str, PromptSet]:
+        """The prompts of all segments of the segmentation that the network can be asked for by them alone."""
+        target = self.target
+        if target.volume is None:
+            return {}
+        with self._watch.own_edit():
+            prompts = {segment_id: target.restore(segment_id) for segment_id in target.segment_ids}
+        return {segment_id: own for segment_id, own in prompts.items() if own.is_enough}
