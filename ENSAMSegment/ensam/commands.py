@@ -41,6 +41,8 @@ def segment(options: argparse.Namespace) -> int:
         print(note)
     for name, result in zip(names, results, strict=True):
         print(f"{name}: {millilitres(result, volume.grid):.2f} mL")
+        if not result.found:
+            print(f"{name} was not found: give it a closer box, or a foreground point on the object.")
     print(f"written to {options.output}")
     return 0
 

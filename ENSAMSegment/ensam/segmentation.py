@@ -40,7 +40,4 @@ class Segmentation(MaskCrop):
     @property
     def notes(self) -> tuple[str, ...]:
         """All that was decided on the way, the most important first."""
-        nothing = (
-            () if self.found else ("Nothing stands out there: draw the box closer, or click on the object.",)
-        )
-        return (*self.warnings, *nothing, self.grey_values, self.window)
+        return (*self.warnings, self.grey_values, self.window)

@@ -18,6 +18,7 @@ from ensam import __version__, batch
 from ensam.__main__ import main
 from ensam.challenge import boxes_from_labels, write_case
 from ensam.checkpoint import load_checkpoint, save_checkpoint
+from ensam.network import ENSAM
 from ensam.prompts import PromptSet, SegmentPrompts, write_prompts
 
 from .test_session import box_of, point_at
@@ -65,6 +66,14 @@ def files(tmp_path):
     made = Files(tmp_path)
     made.remember()
     return made
+
+
+def test_what_was_not_found_is_told_by_its_name(files, capsys, monkeypatch):
+    decode = ENSAM.decode
+    for added, is_told in ((-1000, True), (1000, False)):
+        monkeypatch.setattr(ENSAM, "decode", lambda self, *given, a=added: decode(self, *given) + a)
+        assert main(files.arguments()) == 0
+        assert ("other was not found: give it a closer box" in capsys.readouterr().out) == is_told
 
 
 def test_segments_are_written_on_the_volumes_grid(files, capsys):
