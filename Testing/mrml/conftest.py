@@ -18,6 +18,7 @@ from .geometries import axes
 from .nodes import add_segment_editor, add_transform, add_volume
 from .slicer_core_scene import create_scene
 from .stub_session import StubSession
+from .stub_training import Training
 
 SHAPE = (20, 30, 40)
 
@@ -136,3 +137,10 @@ def a_logic(a_volume, a_worker_of_it):
     logic.add_segment("liver")
     yield logic
     logic.cleanup()
+
+
+@pytest.fixture
+def a_training(an_mrml_scene, tmp_path):
+    training = Training(tmp_path)
+    yield training
+    training.logic.cleanup()

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import slicer
 import vtk
 from ensam.errors import InputError
-from ensam.planning import Preview
 from ENSAMSegmentLib.answers import bases
 from ENSAMSegmentLib.logic import ENSAMSegmentLogic
 from ENSAMSegmentLib.prompt_nodes import BACKGROUND, BOX, FOREGROUND
 from ENSAMSegmentLib.segment_state import seen_tags
 
 from .conftest import SHAPE
-from .prompting import (
-    ALONG_X,
-    CENTRE,
-    click,
-    draw_box,
-    name_of,
-    paint,
-    prompts_of,
-    slicer_nodes,
-    started,
-    visible,
-    voxels_of,
-)
+from .prompting import ALONG_X, CENTRE, click, draw_box, paint, prompts_of, slicer_nodes, visible, voxels_of
 
 # The mask follows
 
@@ -233,250 +219,6 @@ def test_a_touching_segment_keeps_every_voxel(a_logic, mode):
     assert np.array_equal(voxels_of(a_logic, first), liver)
 
 
-# Nothing blocks, nothing stale is written
-
-
-def test_the_newest_prompts_win(a_logic, a_session):
-    a_session.gate.clear()
-    a_logic.set_box(CENTRE, (20.0, 16.0, 20.0))
-    while not a_session.calls:
-        a_logic.poll(0.01)
-    assert a_logic.status.kind == "working"
-    for step in range(3):
-        a_logic.add_point(tuple(CENTRE + ALONG_X * step / 3), False)
-    a_session.gate.set()
-    a_logic.wait()
-    assert len(a_session.calls[-1][0].points) == 3
-    assert a_logic._editor_logic.CanUndo()
-    a_logic.undo()
-    assert not voxels_of(a_logic).any()  # one write, and not one for each prompt
-
-
-def test_a_segment_that_was_left_still_gets_its_answer(a_logic, a_session):
-    a_session.gate.clear()
-    first = a_logic.segment_id
-    a_logic.set_box(CENTRE, (20.0, 16.0, 20.0))
-    a_logic.poll()  # the prompt is seen, and its pause not over
-    a_logic.add_segment("kidney")
-    a_logic.add_point(tuple(np.add(CENTRE, (15, 0, 0))), True)
-    a_session.gate.set()
-    a_logic.wait()
-    assert voxels_of(a_logic, first).any() and voxels_of(a_logic).any()
-    assert name_of(a_logic) == "kidney"
-
-
-def test_cancel_leaves_the_segment_as_it_was(a_logic, a_session):
-    started(a_logic, a_session)
-    a_logic.cancel()
-    a_session.gate.set()
-    a_logic.wait()
-    assert not voxels_of(a_logic).any()
-    assert a_logic.status.kind == "ready"
-    assert a_logic.poll() is None
-
-
-@pytest.fixture
-def what_is_offered(a_logic):
-    """Whether an update was offered each time that the panel was told to show what there is."""
-    offered = []
-    a_logic.changed = lambda: offered.append(a_logic.offers_update)
-    return offered
-
-
-def test_what_was_cancelled_can_be_asked_for_again(a_logic, a_session, what_is_offered):
-    started(a_logic, a_session)
-    assert what_is_offered[-1] is a_logic.offers_update is False
-    a_logic.cancel()
-    assert what_is_offered[-1] is a_logic.offers_update is True
-    a_session.gate.set()
-    a_logic.run()
-    a_logic.wait()
-    assert voxels_of(a_logic).any()
-    assert what_is_offered[-1] is a_logic.offers_update is False
-
-
-@pytest.mark.parametrize(
-    "error", [InputError("There is too little free memory."), ZeroDivisionError("a defect")]
-)
-def test_what_failed_can_be_asked_for_again(a_logic, a_session, what_is_offered, error):
-    a_session.error = error
-    with pytest.raises(type(error)):
-        draw_box(a_logic)
-    assert what_is_offered[-1] is a_logic.offers_update is True
-    a_session.error = None
-    a_logic.run()
-    a_logic.wait()
-    assert voxels_of(a_logic).any()
-    assert what_is_offered[-1] is a_logic.offers_update is False
-
-
-def test_what_could_not_even_be_asked_can_be_asked_for_again(a_logic):
-    image = a_logic.volume.GetImageData()
-    a_logic.volume.SetAndObserveImageData(None)
-    with pytest.raises(InputError, match="no image"):
-        draw_box(a_logic)
-    a_logic.volume.SetAndObserveImageData(image)
-    assert a_logic.offers_update
-
-
-@pytest.mark.parametrize(
-    ("name", "choice"),
-    [
-        ("intensity", "lung"),
-        ("device", "cpu"),
-        ("checkpoint", "other"),
-        ("together", True),
-        ("keep_others", False),
-    ],
-)
-def test_another_choice_offers_an_update_where_there_are_prompts(a_logic, name, choice):
-    told = []
-    a_logic.changed = lambda: told.append(a_logic.offers_update)
-    before = getattr(a_logic, name)
-    setattr(a_logic, name, choice)
-    assert told == [False]
-    draw_box(a_logic)
-    assert not a_logic.offers_update
-    setattr(a_logic, name, before)
-    assert told[-1] and a_logic.offers_update
-    setattr(a_logic, name, choice)
-    assert not a_logic.offers_update
-    setattr(a_logic, name, before)
-    a_logic.run()
-    a_logic.wait()
-    assert not a_logic.offers_update
-
-
-def test_another_image_is_asked_about_on_demand(a_logic, a_session, an_mrml_scene):
-    """The next time point, and another sequence: what is there is kept until the user wants it anew."""
-    draw_box(a_logic)
-    first, asked, shown = a_logic.volume, len(a_session.calls), []
-    assert not a_logic.offers_update
-    a_logic.changed = lambda: shown.append(a_logic.offers_update)
-    voxels = slicer.util.arrayFromVolume(first) + 1
-    slicer.util.updateVolumeFromArray(first, voxels)  # as a sequence does with its next frame
-    a_logic.wait()
-    assert len(a_session.calls) == asked and shown[-1] and a_logic.offers_update
-    a_logic.run()
-    a_logic.wait()
-    assert len(a_session.calls) == asked + 1 and not a_logic.offers_update
-    second = slicer.vtkMRMLScalarVolumeNode()
-    second.CopyContent(first)
-    an_mrml_scene.AddNode(second)
-    a_logic.select(second)
-    a_logic.wait()
-    assert a_logic.offers_update and "another image" in a_logic.status.text
-    a_session.gate.clear()
-    a_logic.run()
-    a_logic.cancel()
-    a_session.gate.set()
-    a_logic.select(first)
-    assert not a_logic.offers_update and "mask follows" in a_logic.status.text
-    a_logic.select(second)
-    assert a_logic.offers_update
-
-
-def test_the_grey_values_that_were_seen_are_told_behind_the_answer(a_logic):
-    draw_box(a_logic)
-    assert a_logic.status.text == "Done."
-    assert a_logic.status.detail == "Seen with grey values 0 to 1."
-    assert a_logic.status.technical.endswith("on cpu, about 300 MB of memory.")
-
-
-def test_edges_that_are_coarser_than_the_image_are_told(a_logic, a_session):
-    preview = Preview((32, 32, 32), (3.0, 7.5, 7.5), True, 300 << 20, "cpu")
-    a_session.preview_all = lambda *ignored: preview
-    draw_box(a_logic)
-    assert a_logic.status.detail.endswith(
-        "Seen with grey values 0 to 1, coarsely for its size: in voxels of 7.5 x 7.5 x 3 mm."
-    )
-
-
-def test_an_answer_that_found_nothing_says_so(a_logic, a_session):
-    segmented = a_session._segmentation
-    a_session._segmentation = lambda mask: replace(segmented(mask), found=False)
-    draw_box(a_logic)
-    assert a_logic.status.text.startswith("Done. Nothing stands out there: draw the box closer")
-
-
-def test_the_image_and_its_features_are_given_back(a_logic, a_session, an_mrml_scene):
-    draw_box(a_logic)
-    assert a_session.volume is None and a_session.seen is not None
-    an_mrml_scene.Clear(False)
-    a_logic._worker._executor.submit(lambda: None).result(5)
-    assert a_session.seen is None
-    assert a_logic._updates._written is None and a_logic._updates._measured == (None, None)
-
-
-def test_an_answer_for_a_closed_scene_is_dropped(a_logic, a_session, an_mrml_scene):
-    started(a_logic, a_session)
-    an_mrml_scene.Clear(False)
-    a_session.gate.set()
-    a_logic.wait()
-    assert a_logic.volume is None and a_logic.segment_id == ""
-    assert a_logic.prompt_rows() == ()
-
-
-@pytest.mark.parametrize("lost", ["volume", "segmentation", "segment"])
-def test_an_answer_for_a_deleted_node_is_dropped(a_logic, a_session, an_mrml_scene, lost):
-    segmentation = a_logic.segmentation
-    started(a_logic, a_session)
-    if lost == "segment":
-        segmentation.GetSegmentation().RemoveSegment(a_logic.segment_id)
-    else:
-        an_mrml_scene.RemoveNode(a_logic.volume if lost == "volume" else segmentation)
-    a_session.gate.set()
-    a_logic.wait()
-    assert a_logic.poll() is None
-    if lost == "volume":
-        segment = segmentation.GetSegmentation().GetNthSegment(0)
-        assert segment.GetRepresentation("Binary labelmap").IsEmpty()
-
-
-def test_a_changed_image_is_segmented_anew(a_logic, a_session):
-    started(a_logic, a_session)
-    a_logic.volume.GetImageData().GetPointData().GetScalars().Fill(3)
-    a_logic.volume.GetImageData().GetPointData().GetScalars().SetValue(0, 9)
-    a_logic.volume.GetImageData().Modified()
-    a_session.gate.set()
-    a_logic.wait()
-    assert a_session.seen.array.max() == 9
-    assert voxels_of(a_logic).any()
-
-
-def test_a_mask_painted_meanwhile_is_not_lost(a_logic, a_session):
-    started(a_logic, a_session)
-    painted = np.zeros(SHAPE, bool)
-    painted[1:3, 1:3, 1:3] = True
-    paint(a_logic, painted)
-    a_session.gate.set()
-    a_logic.wait()
-    assert voxels_of(a_logic)[1:3, 1:3, 1:3].all()
-
-
-def test_what_went_wrong_is_said_and_nothing_is_lost(a_logic, a_session):
-    draw_box(a_logic)
-    before = voxels_of(a_logic)
-    a_session.error = InputError("The box lies outside 'CT chest': move it onto the image.")
-    a_logic.add_point(CENTRE, False)
-    with pytest.raises(InputError, match="move it onto the image"):
-        a_logic.wait()
-    assert a_logic.status.kind == "error"
-    assert np.array_equal(voxels_of(a_logic), before)
-    assert len(a_logic.prompt_rows()) == 2
-
-
-def test_an_unforeseen_failure_reaches_user_and_developer(a_logic, a_session):
-    a_session.error = ZeroDivisionError("of the network")
-    a_logic.set_box(CENTRE, (20.0, 16.0, 20.0))
-    with pytest.raises(ZeroDivisionError):
-        a_logic.wait()
-    assert "of the network" in a_logic.status.text
-    a_session.error = None
-    click(a_logic)
-    assert a_logic.status.kind == "done"
-
-
 # Placing
 
 
@@ -516,6 +258,9 @@ def test_placing_ends_with_the_mode_of_the_scene(a_logic):
     assert a_logic.placing == FOREGROUND
     slicer.mrmlScene.GetSingletonNode("Singleton", "vtkMRMLInteractionNode").SwitchToViewTransformMode()
     assert a_logic.placing == ""
+
+
+# Coming and going
 
 
 def test_what_is_remembered_of_a_scene_ends_with_it_also_while_another_module_is_used(a_logic, an_mrml_scene):

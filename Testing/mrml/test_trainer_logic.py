@@ -5,99 +5,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import slicer
 from ensam.checkpoint import load_checkpoint
 from ensam.errors import InputError
-from ensam.masks import MaskCrop
 from ensam_training import collection, run_folder
-from ensam_training.__main__ import main
-from ensam_training.recipe import ARGUMENTS, unfinished
-from ensam_training.run_folder import Comparison, Outcome, Progress, Reporter
+from ensam_training.run_folder import Progress, Reporter
 from ENSAMTrainerLib.logic import CHECKPOINT_KEY
-from ENSAMTrainerLib.process import Process, last_words
 from ENSAMTrainerLib.values import Judgement, TrainingChoice
 from pure.tiny import write_checkpoint
 
-from .nodes import add_segment_editor
-from .trainer_cases import FakeProcess, a_trainer, add_case
-
-BETTER = (Comparison("MR_head", 1, (0.5, 0.7), (0.6, 0.8)),)
-WORSE = (Comparison("MR_head", 1, (0.6, 0.8), (0.5, 0.7)),)
-
-
-def state_of(arguments):
-    return Path(arguments[arguments.index("--state") + 1])
-
-
-def output_of(arguments):
-    return Path(arguments[arguments.index("-o") + 1])
-
-
-def write_result(path, seed=0):
-    """A checkpoint with a card."""
-    write_checkpoint(path, seed)
-    card = json.loads(path.with_suffix(".json").read_text())
-    card |= {"licence": "CC0", "intended_use": "tests", "training_data": []}
-    path.with_suffix(".json").write_text(json.dumps(card))
-
-
-class Training:
-    """A logic with three cases and a stand-in for the process; `does` is what the training does next."""
-
-    def __init__(self, folder):
-        self.does = self.ends(BETTER)
-        self.process = FakeProcess(lambda arguments, log: self.does(arguments, log))
-        self.logic = a_trainer(folder, start=self.process)
-        scene = slicer.mrmlScene
-        editor = add_segment_editor(scene)
-        for seed in range(3):
-            volume, segmentation, segment_id, _ = add_case(scene, seed, editor=editor)
-            self.logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
-
-    def ends(self, comparisons, written=True, stopped=False, code=0, seed=0):
-        def run(arguments, log):
-            state = state_of(arguments)
-            with Reporter(state) as reporter:
-                if written:
-                    write_result(output_of(arguments), seed)
-                for c in comparisons:
-                    mask = MaskCrop(np.ones((3, 3, 3), bool), (9, 9, 9))
-                    for side in ("before", "after"):
-                        reporter.keep_mask(side, c.case, c.label, mask)
-                if stopped:
-                    (state / "state.pt").touch()
-                reporter.finish(Outcome(tuple(comparisons), 7, 0.5, written, stopped, "of one patient"))
-            return code
-
-        return run
-
-    def breaks(self, code, words="", step=0, saved=False, progress=None):
-        def run(arguments, log):
-            log.write_text(f"much\n{words}\n")
-            state = state_of(arguments)
-            reporter = Reporter(state)
-            reporter.say(progress or Progress("train", 0.2, step))
-            if saved:
-                (state / ("state.pt" if saved is True else saved)).touch()
-            return code
-
-        return run
-
-
-@pytest.fixture
-def a_training(an_mrml_scene, tmp_path):
-    training = Training(tmp_path)
-    yield training
-    training.logic.cleanup()
+from .stub_training import BETTER, WORSE, output_of, state_of
+from .trainer_cases import a_trainer
 
 
 @pytest.fixture
@@ -400,148 +323,7 @@ def test_the_plot_shows_the_rows_that_are_whole(a_training, logic):
     assert logic._plot.update(state) is chart
 
 
-def by_the_command(arguments, log):
-    with log.open("w") as said, redirect_stdout(said), redirect_stderr(said):
-        return main(arguments)
-
-
-def test_a_recipe_holds_all_that_another_machine_needs(a_training, logic, tmp_path):
-    a_training.does = by_the_command
-    logic.choice = TrainingChoice(name="liver", amount=30, unit="epochs", edge=56, licence="CC0")
-    written = tmp_path / "recipe"
-    written.mkdir()  # a dialog for folders gives one that is there
-    logic.export_recipe(written)
-    assert logic.status.kind == "working" and logic.can_stop
-    logic.wait()
-    assert logic.status.text == f"Written: README.txt in '{written}' says how to run it."
-    assert {p.name for p in written.iterdir()} == {
-        "cases", "base.safetensors", "ensam", "ensam_training", ARGUMENTS, "README.txt",
-    }  # fmt: skip
-    arguments = (written / ARGUMENTS).read_text().split("\n")
-    assert arguments[:3] == ["finetune", "base.safetensors", "cases"]
-    assert "result/liver.safetensors" in arguments
-    text = " ".join(arguments)
-    assert all(part in text for part in ("--epochs 30", "--edge 56", "--licence CC0", "--device auto"))
-    assert not [a for a in arguments if str(tmp_path) in a]
-    logic.export_recipe(written)
-    with pytest.raises(InputError, match="is there already: choose a new or an empty folder"):
-        logic.wait()
-    assert {p.name for p in tmp_path.iterdir()} == {"recipe", "training"}
-
-
-def test_a_recipe_that_is_given_up_leaves_nothing(a_training, logic, tmp_path):
-    logic.export_recipe(tmp_path / "recipe")
-    half = Path(unfinished(tmp_path / "recipe"), "cases")
-    half.mkdir(parents=True)
-    logic.stop()
-    assert a_training.process.killed and not half.parent.exists()
-    # Also one that nobody could clean up after.
-    half.mkdir(parents=True)
-    a_training.does = by_the_command
-    logic.export_recipe(tmp_path / "recipe")
-    logic.wait()
-    assert {p.name for p in tmp_path.iterdir()} == {"recipe", "training"}
-
-
-def test_a_result_from_elsewhere_is_judged_and_installed_as_ones_own(a_training, logic, tmp_path):
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    a_training.ends(BETTER)(["--state", str(elsewhere), "-o", str(elsewhere / "big.safetensors")], None)
-    logic.import_result(elsewhere / "big.safetensors")
-    assert logic.judgement.verdict.startswith("Better") and logic.can_install and not logic.can_resume
-    assert "Licence of the weights: CC0" in logic.card_text
-    logic.show_comparison(logic.judgement.comparisons[0])
-    logic.install()
-    assert logic.installed_result == "big"
-
-
-def test_a_result_without_its_table_says_that_nothing_is_known(logic, tmp_path):
-    path = write_checkpoint(tmp_path / "alone.safetensors")
-    path.with_suffix(".json").unlink()
-    logic.import_result(path)
-    assert "not known" in logic.judgement.verdict and logic.can_install
-    with pytest.raises(InputError, match="There is no checkpoint"):
-        logic.import_result(tmp_path / "none.safetensors")
-
-
 def _nodes(class_name):
     found = slicer.mrmlScene.GetNodesByClass(class_name)
     found.UnRegister(None)
     return list(found)
-
-
-# With a real process
-
-
-@pytest.fixture
-def a_base(tmp_path):
-    return write_checkpoint(tmp_path / "tiny.safetensors")
-
-
-def wait_until_gone(pid, seconds=30):
-    """Until the process and all that it started have ended."""
-    for _ in range(10 * seconds):
-        try:
-            os.killpg(pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    raise AssertionError("Processes of the killed training are still there.")
-
-
-def test_what_a_process_has_started_ends_with_it(tmp_path):
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\nsleep 600 &\necho $!\nwait\n")
-    python.chmod(0o755)
-    process = Process(python, ["check"], tmp_path / "log.txt")
-    while not (tmp_path / "log.txt").read_text():
-        assert not process.wait(0.05)
-    process.kill()
-    wait_until_gone(process._process.pid)
-
-
-def test_a_real_process_is_killed_and_resumed_to_the_end(an_mrml_scene, tmp_path, a_base, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    logic = a_trainer(tmp_path, python=Path(sys.executable))
-    editor = add_segment_editor(an_mrml_scene)
-    for seed in range(4):
-        volume, segmentation, segment_id, _ = add_case(an_mrml_scene, seed, f"MR {seed:03}", editor=editor)
-        logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
-    logic.choice = TrainingChoice(str(a_base), amount=20, unit="epochs", edge=24, device="cpu", name="mine")
-    logic.start()
-    while (logic.status.progress or 0) == 0:
-        assert logic.poll(0.05) is not None, logic.status
-    logic.stop()
-    logic.wait(120)
-    assert logic.can_resume, logic.status
-    steps = logic._runs.outcome.steps
-    logic.resume()
-    while logic._runs.current.progress.step <= steps:
-        assert logic.poll(0.02) is not None, logic.status
-    pid = logic._runs._process._process.pid
-    os.kill(pid, signal.SIGKILL)
-    with pytest.raises(InputError, match="ended from outside at step"):
-        logic.wait(120)
-    assert logic.can_resume
-    wait_until_gone(pid)
-    logic.resume()
-    logic.wait(120)
-    # Patience may end it before its 60 steps.
-    assert logic.judgement.verdict and steps < logic._runs.outcome.steps <= 60
-    assert len(logic.judgement.comparisons) == 1
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows takes the priority at the start")
-def test_what_a_launcher_starts_gives_way_to_the_views_too(tmp_path):
-    launcher = tmp_path / "PythonSlicer"
-    launcher.write_text("#!/bin/sh\nsleep 30 &\necho $!\nwait\n", encoding="utf-8")
-    launcher.chmod(0o755)
-    process = Process(launcher, [], tmp_path / "log.txt")
-    try:
-        deadline = time.monotonic() + 10
-        while not last_words(tmp_path / "log.txt") and time.monotonic() < deadline:
-            time.sleep(0.01)
-        own = os.getpriority(os.PRIO_PROCESS, 0)
-        assert os.getpriority(os.PRIO_PROCESS, int(last_words(tmp_path / "log.txt"))) == max(5, own)
-    finally:
-        process.kill()

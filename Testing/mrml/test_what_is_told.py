@@ -1,0 +1,136 @@
+"""What the logic tells: whether there is something to update, and what came of an update."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import slicer
+from ensam.errors import InputError
+from ensam.planning import Preview
+
+from .prompting import draw_box, started, voxels_of
+
+
+@pytest.fixture
+def what_is_offered(a_logic):
+    """Whether an update was offered each time that the panel was told to show what there is."""
+    offered = []
+    a_logic.changed = lambda: offered.append(a_logic.offers_update)
+    return offered
+
+
+def test_what_was_cancelled_can_be_asked_for_again(a_logic, a_session, what_is_offered):
+    started(a_logic, a_session)
+    assert what_is_offered[-1] is a_logic.offers_update is False
+    a_logic.cancel()
+    assert what_is_offered[-1] is a_logic.offers_update is True
+    a_session.gate.set()
+    a_logic.run()
+    a_logic.wait()
+    assert voxels_of(a_logic).any()
+    assert what_is_offered[-1] is a_logic.offers_update is False
+
+
+@pytest.mark.parametrize(
+    "error", [InputError("There is too little free memory."), ZeroDivisionError("a defect")]
+)
+def test_what_failed_can_be_asked_for_again(a_logic, a_session, what_is_offered, error):
+    a_session.error = error
+    with pytest.raises(type(error)):
+        draw_box(a_logic)
+    assert what_is_offered[-1] is a_logic.offers_update is True
+    a_session.error = None
+    a_logic.run()
+    a_logic.wait()
+    assert voxels_of(a_logic).any()
+    assert what_is_offered[-1] is a_logic.offers_update is False
+
+
+def test_what_could_not_even_be_asked_can_be_asked_for_again(a_logic):
+    image = a_logic.volume.GetImageData()
+    a_logic.volume.SetAndObserveImageData(None)
+    with pytest.raises(InputError, match="no image"):
+        draw_box(a_logic)
+    a_logic.volume.SetAndObserveImageData(image)
+    assert a_logic.offers_update
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"),
+    [
+        ("intensity", "lung"),
+        ("device", "cpu"),
+        ("checkpoint", "other"),
+        ("together", True),
+        ("keep_others", False),
+    ],
+)
+def test_another_choice_offers_an_update_where_there_are_prompts(a_logic, name, choice):
+    told = []
+    a_logic.changed = lambda: told.append(a_logic.offers_update)
+    before = getattr(a_logic, name)
+    setattr(a_logic, name, choice)
+    assert told == [False]
+    draw_box(a_logic)
+    assert not a_logic.offers_update
+    setattr(a_logic, name, before)
+    assert told[-1] and a_logic.offers_update
+    setattr(a_logic, name, choice)
+    assert not a_logic.offers_update
+    setattr(a_logic, name, before)
+    a_logic.run()
+    a_logic.wait()
+    assert not a_logic.offers_update
+
+
+def test_another_image_is_asked_about_on_demand(a_logic, a_session, an_mrml_scene):
+    """The next time point, and another sequence: what is there is kept until the user wants it anew."""
+    draw_box(a_logic)
+    first, asked, shown = a_logic.volume, len(a_session.calls), []
+    assert not a_logic.offers_update
+    a_logic.changed = lambda: shown.append(a_logic.offers_update)
+    voxels = slicer.util.arrayFromVolume(first) + 1
+    slicer.util.updateVolumeFromArray(first, voxels)  # as a sequence does with its next frame
+    a_logic.wait()
+    assert len(a_session.calls) == asked and shown[-1] and a_logic.offers_update
+    a_logic.run()
+    a_logic.wait()
+    assert len(a_session.calls) == asked + 1 and not a_logic.offers_update
+    second = slicer.vtkMRMLScalarVolumeNode()
+    second.CopyContent(first)
+    an_mrml_scene.AddNode(second)
+    a_logic.select(second)
+    a_logic.wait()
+    assert a_logic.offers_update and "another image" in a_logic.status.text
+    a_session.gate.clear()
+    a_logic.run()
+    a_logic.cancel()
+    a_session.gate.set()
+    a_logic.select(first)
+    assert not a_logic.offers_update and "mask follows" in a_logic.status.text
+    a_logic.select(second)
+    assert a_logic.offers_update
+
+
+def test_the_grey_values_that_were_seen_are_told_behind_the_answer(a_logic):
+    draw_box(a_logic)
+    assert a_logic.status.text == "Done."
+    assert a_logic.status.detail == "Seen with grey values 0 to 1."
+    assert a_logic.status.technical.endswith("on cpu, about 300 MB of memory.")
+
+
+def test_edges_that_are_coarser_than_the_image_are_told(a_logic, a_session):
+    preview = Preview((32, 32, 32), (3.0, 7.5, 7.5), True, 300 << 20, "cpu")
+    a_session.preview_all = lambda *ignored: preview
+    draw_box(a_logic)
+    assert a_logic.status.detail.endswith(
+        "Seen with grey values 0 to 1, coarsely for its size: in voxels of 7.5 x 7.5 x 3 mm."
+    )
+
+
+def test_an_answer_that_found_nothing_says_so(a_logic, a_session):
+    segmented = a_session._segmentation
+    a_session._segmentation = lambda mask: replace(segmented(mask), found=False)
+    draw_box(a_logic)
+    assert a_logic.status.text.startswith("Done. Nothing stands out there: draw the box closer")
