@@ -66,9 +66,15 @@ KIDNEY = ball((10, 14, 26), 7) & ~LIVER
 
 
 @pytest.fixture
-def an_mrml_scene():
+def an_application():
+    """Slicer's application logic, with an empty scene."""
     with create_scene() as application:
-        yield application.GetMRMLScene()
+        yield application
+
+
+@pytest.fixture
+def an_mrml_scene(an_application):
+    return an_application.GetMRMLScene()
 
 
 @pytest.fixture(params=[STRAIGHT, OBLIQUE, LEFT_HANDED], ids=["straight", "oblique", "left-handed"])

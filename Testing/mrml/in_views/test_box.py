@@ -1,0 +1,132 @@
+"""A box is drawn with two clicks, resized and moved by its handles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ENSAMSegmentLib.prompt_nodes import BOX, FOREGROUND
+
+from .mouse import ASIDE, FIELD_MM, LOWER, UPPER, a_box, let_pass, place, right_handle, rows, voxels_of
+
+
+def test_two_clicks_draw_a_box_and_one_alone_is_none(a_logic, a_slice_view, a_session):
+    a_logic.start_placing(BOX)
+    a_slice_view.click(LOWER)
+    a_slice_view.move(np.add(LOWER, 60))
+    let_pass(a_logic)
+    assert not a_session.calls
+    a_slice_view.click(UPPER)
+    assert a_logic.placing == ""
+    a_logic.wait()
+    assert len(a_session.calls) == 1
+    (box,) = [prompts.box for prompts, _ in a_session.calls]
+    corners = np.array([a_slice_view.ras_of(LOWER), a_slice_view.ras_of(UPPER)])
+    np.testing.assert_allclose(box.corners_ras().min(axis=0)[:2], corners.min(axis=0)[:2], atol=1e-4)
+    np.testing.assert_allclose(box.corners_ras().max(axis=0)[:2], corners.max(axis=0)[:2], atol=1e-4)
+    assert voxels_of(a_logic).any()
+
+
+def test_a_new_box_counts_instead_of_the_old_one_once_it_is_finished(a_logic, a_slice_view, a_session):
+    a_box(a_logic, a_slice_view)
+    old, mask, asked = rows(a_logic, BOX), voxels_of(a_logic), len(a_session.calls)
+    a_logic.start_placing(BOX)
+    a_slice_view.click((100, 200))
+    a_slice_view.move((200, 260))
+    let_pass(a_logic)
+    assert rows(a_logic, BOX) == old
+    assert len(a_session.calls) == asked
+    a_slice_view.click((240, 320))
+    a_logic.wait()
+    assert len(rows(a_logic, BOX)) == 1 and rows(a_logic, BOX) != old
+    assert len(a_session.calls) == asked + 1
+    assert not np.array_equal(voxels_of(a_logic), mask)
+
+
+def give_up(logic, view, how):
+    view.move((200, 500))
+    if how == "right click":
+        view.click((210, 510), "Right")
+    else:
+        logic.stop_placing()
+    view.move(ASIDE)
+
+
+@pytest.mark.parametrize("clicks", [0, 1])
+@pytest.mark.parametrize("how", ["right click", "another mode"])
+def test_a_box_that_is_given_up_leaves_the_old_one(a_logic, a_slice_view, a_session, clicks, how):
+    a_box(a_logic, a_slice_view)
+    old, mask, asked = rows(a_logic, BOX), voxels_of(a_logic), len(a_session.calls)
+    a_logic.start_placing(BOX)
+    for at in ((100, 400),)[:clicks]:
+        a_slice_view.click(at)
+    give_up(a_logic, a_slice_view, how)
+    let_pass(a_logic)
+    assert a_logic.placing == ""
+    assert rows(a_logic, BOX) == old
+    assert len(a_session.calls) == asked
+    assert np.array_equal(voxels_of(a_logic), mask)
+
+
+@pytest.mark.parametrize("how", ["right click", "another mode"])
+def test_a_first_box_that_is_given_up_leaves_nothing(a_logic, a_slice_view, a_session, how):
+    a_logic.start_placing(BOX)
+    a_slice_view.click((100, 400))
+    give_up(a_logic, a_slice_view, how)
+    let_pass(a_logic)
+    assert a_logic.prompt_rows() == () and not a_session.calls
+
+
+def test_a_handle_resizes_the_box(a_logic, a_slice_view, a_session):
+    roi = a_box(a_logic, a_slice_view)
+    size, center, mask, asked = (
+        roi.GetSize(),
+        roi.GetCenterWorld(),
+        voxels_of(a_logic),
+        len(a_session.calls),
+    )
+    start = np.array(right_handle(a_slice_view, roi))
+    end = np.add(start, (40, 0))
+    a_slice_view.drag(start, end)
+    let_pass(a_logic)
+    assert len(a_session.calls) == asked
+    a_slice_view.release(end)
+    a_logic.wait()
+    smaller = 40 * FIELD_MM / a_slice_view.size
+    np.testing.assert_allclose(roi.GetSize(), np.subtract(size, (smaller, 0, 0)), atol=0.2)
+    np.testing.assert_allclose(roi.GetCenterWorld(), np.subtract(center, (smaller / 2, 0, 0)), atol=0.1)
+    assert len(a_session.calls) == asked + 1
+    assert voxels_of(a_logic).sum() < mask.sum()
+
+
+def test_its_middle_moves_the_box(a_logic, a_slice_view, a_session):
+    roi = a_box(a_logic, a_slice_view)
+    size, center, asked = roi.GetSize(), np.array(roi.GetCenterWorld()), len(a_session.calls)
+    start = np.array(a_slice_view.display_of(center))
+    a_slice_view.drag(start, np.add(start, (30, 20)))
+    let_pass(a_logic)
+    assert len(a_session.calls) == asked
+    a_slice_view.release(np.add(start, (30, 20)))
+    a_logic.wait()
+    np.testing.assert_allclose(roi.GetCenterWorld(), a_slice_view.ras_of(np.add(start, (30, 20))), atol=0.1)
+    np.testing.assert_allclose(roi.GetSize(), size)
+    assert len(a_session.calls) == asked + 1
+
+
+@pytest.mark.parametrize("how", ["Escape", "right button"])
+def test_after_a_resize_that_was_cancelled_the_mask_follows_as_before(a_logic, a_slice_view, a_session, how):
+    roi = a_box(a_logic, a_slice_view)
+    place(a_logic, a_slice_view, FOREGROUND, (220, 260))
+    size, asked = roi.GetSize(), len(a_session.calls)
+    start = np.array(right_handle(a_slice_view, roi))
+    a_slice_view.drag(start, np.add(start, (40, 0)))
+    if how == "Escape":
+        a_slice_view.key("Escape", np.add(start, (40, 0)))
+    else:
+        a_slice_view.press(np.add(start, (40, 0)), "Right")
+        a_slice_view.release(np.add(start, (40, 0)), "Right")
+    a_slice_view.release(np.add(start, (40, 0)))
+    assert roi.GetSize() == size
+    let_pass(a_logic)
+    a_logic.set_muted(rows(a_logic, FOREGROUND)[0], True)
+    let_pass(a_logic, 2.0)
+    assert len(a_session.calls) == asked + 1
