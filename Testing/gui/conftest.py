@@ -81,6 +81,26 @@ def a_volume(an_application):
 
 
 @pytest.fixture
+def rows():
+    """Prompts for a panel to show."""
+    pytest.importorskip("slicer")
+    from .fake_logic import BACKGROUND, BOX, FOREGROUND
+
+    return [BOX, FOREGROUND, BACKGROUND]
+
+
+@pytest.fixture
+def a_panel(an_application, rows):
+    """The prompt panel, with a fake logic that has these rows."""
+    from .opened_panel import OpenedPanel
+
+    panel = OpenedPanel(an_application, rows)
+    panel.panel.widget.show()
+    yield panel
+    panel.panel.cleanup()
+
+
+@pytest.fixture
 def a_trainer(an_application):
     """The trainer's panel, with a fake logic."""
     from .opened_trainer import OpenedTrainer
