@@ -11,6 +11,7 @@ from ENSAMSegmentLib.scene_nodes import singleton
 from ENSAMSegmentLib.translation import tr as _
 
 _LOSS_COLOR, _BOX_COLOR, _CLICKS_COLOR = (0.55, 0.55, 0.55), (0.2, 0.5, 0.9), (0.2, 0.7, 0.35)
+_HIGHEST = 1.4
 
 
 class RunPlot:
@@ -39,6 +40,9 @@ class RunPlot:
         chart.SetTitle(_("Training"))
         chart.SetXAxisTitle(_("Minutes of training"))
         chart.SetYAxisTitle(_("Loss, and Dice of held-out objects"))
+        # Room for the legend above the curves: it would hide their last values.
+        chart.SetYAxisRangeAuto(False)
+        chart.SetYAxisRange(0.0, _HIGHEST)
         chart.SetSaveWithScene(False)
         return chart
 

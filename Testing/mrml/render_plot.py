@@ -40,6 +40,9 @@ def draw(node: slicer.vtkMRMLPlotChartNode, path: Path) -> None:
     chart.SetShowLegend(True)
     for axis, title in ((vtk.vtkAxis.BOTTOM, node.GetXAxisTitle()), (vtk.vtkAxis.LEFT, node.GetYAxisTitle())):
         chart.GetAxis(axis).SetTitle(title)
+    if not node.GetYAxisRangeAuto():
+        chart.GetAxis(vtk.vtkAxis.LEFT).SetBehavior(vtk.vtkAxis.FIXED)
+        chart.GetAxis(vtk.vtkAxis.LEFT).SetRange(*node.GetYAxisRange())
     for index in range(node.GetNumberOfPlotSeriesNodes()):
         series = node.GetNthPlotSeriesNode(index)
         plot = chart.AddPlot(vtk.vtkChart.LINE)

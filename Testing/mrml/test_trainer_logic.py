@@ -312,6 +312,7 @@ def test_the_plot_shows_the_rows_that_are_whole(a_training, logic):
     (state / "validation.csv").write_text("step,minutes,dice_box,dice_1,dice_2\n20,0.2,0.5,0.6,0.7\n")
     chart = logic._plot.update(state)
     assert chart.GetNumberOfPlotSeriesNodes() == 3
+    assert chart.GetYAxisRange()[1] > 1.2  # room for the legend above a Dice of 1
     series = [chart.GetNthPlotSeriesNode(i) for i in range(3)]
     assert [s.GetName() for s in series] == ["Loss", "Dice after the box", "Dice after the last click"]
     values = [s.GetTableNode().GetTable().GetColumn(1) for s in series]
