@@ -43,8 +43,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_model_options(one)
     _add_intensity(one)
 
-    batch = commands.add_parser("batch", help="segment each line of a CSV with columns volume, prompts")
-    batch.add_argument("manifest", type=Path, help="the CSV; paths in it are relative to its folder")
+    batch = commands.add_parser("batch", help="segment each line of a CSV with the columns volume,prompts")
+    batch.add_argument(
+        "manifest",
+        type=Path,
+        help="the CSV; paths in it are relative to its folder, and a column output may name results",
+    )
     batch.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     batch.add_argument("--part", type=_part, metavar="K/N", help="only every Nth line, from the Kth")
     _add_model_options(batch)

@@ -19,10 +19,14 @@ from ensam.errors import InputError, OutputError
 from ensam.files import make_folder, replacing
 from ensam.masks import EMPTY, MaskCrop
 from ensam.measures import millilitres
+from ensam.preprocessing import check_choice
 from ensam.prompts import Box, Point, PromptSet, SegmentPrompts, read_prompts
 from ensam.segmentation import Segmentation
 from ensam.session import InteractiveSession
 from ensam.volume import check_output_path, read_volume, write_labels
+
+# What ends one case of many, and not the command: wrong input, a device or memory that fails, a file.
+CASE_ERRORS = (InputError, RuntimeError, MemoryError, OSError)
 
 
 def segment(options: argparse.Namespace) -> int:
@@ -37,12 +41,10 @@ def segment(options: argparse.Namespace) -> int:
     results = answer(session, segments)
     names = [one.name for one in segments]
     write_labels(options.output, label_image(results, volume.grid.shape), volume.grid, names)
-    for note in dict.fromkeys(note for result in results for note in result.notes):
+    for note in dict.fromkeys(note for notes in map(notes_of, names, results) for note in notes):
         print(note)
     for name, result in zip(names, results, strict=True):
         print(f"{name}: {millilitres(result, volume.grid):.2f} mL")
-        if not result.found:
-            print(f"{name} was not found: give it a closer box, or a foreground point on the object.")
     print(f"written to {options.output}")
     return 0
 
@@ -61,7 +63,7 @@ def predict_npz(options: argparse.Namespace) -> int:
         raise OutputError("The answers would replace the cases: give --output another folder.")
     make_folder(options.output)
     session = open_session(options)
-    failed = 0
+    failed, code = 0, 0
     for path in tqdm(paths, unit="case", desc="ENSAM"):
         try:
             case = read_case(path)
@@ -71,14 +73,14 @@ def predict_npz(options: argparse.Namespace) -> int:
                 raise InputError(f"'{path.name}' holds neither boxes nor clicks: ask for it again.")
             session.set_volume(volume)
             answers = _segment_possible(session, prompts)
-        except InputError as error:
+            labels = label_image(answers, volume.grid.shape).astype(np.uint8)
+            write_segmentation(options.output / path.name, labels)
+        except CASE_ERRORS as error:
             failed += 1
-            tqdm.write(str(error), file=sys.stderr)
-            continue
-        labels = label_image(answers, volume.grid.shape).astype(np.uint8)
-        write_segmentation(options.output / path.name, labels)
+            code = 1 if code == 1 or not isinstance(error, InputError) else 2
+            tqdm.write(f"{path.name}: {explain(error)}", file=sys.stderr)
     print(f"{len(paths) - failed} of {len(paths)} cases answered, written to {options.output}")
-    return 2 if failed else 0
+    return code
 
 
 def info(options: argparse.Namespace) -> int:
@@ -131,8 +133,27 @@ def bench(options: argparse.Namespace) -> int:
 
 
 def open_session(options: argparse.Namespace, intensity: str = "auto") -> InteractiveSession:
-    """The session that the command's options ask for."""
+    """The session that the command's options ask for. Raises InputError before anything is loaded."""
+    check_choice(intensity)
     return InteractiveSession(options.checkpoint, options.device, intensity=intensity)
+
+
+def cautions_of(name: str, result: Segmentation) -> tuple[str, ...]:
+    """What to know of a segment before trusting its mask; mostly nothing."""
+    if result.found:
+        return result.warnings
+    nothing = f"{name} was not found: give it a closer box, or a foreground point on the object."
+    return (*result.warnings, nothing)
+
+
+def notes_of(name: str, result: Segmentation) -> tuple[str, ...]:
+    """All that is to be told of a segment's mask, the most important first."""
+    return (*cautions_of(name, result), result.grey_values, result.window)
+
+
+def explain(error: Exception) -> str:
+    """What to tell of a case that failed; an error that nobody foresaw is given with its kind."""
+    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
 
 
 def _prompts_of(options: argparse.Namespace) -> tuple[SegmentPrompts, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from ensam.errors import OutputError
 
 MOST_TEXT_BYTES = 64 << 20
+_ABANDONED_SECONDS = 3600.0  # after which nobody writes on: a result takes seconds
 
 
 def read_text(path: Path | str) -> str:
@@ -60,11 +62,15 @@ def make_folder(path: Path) -> Path:
 
 
 def remove_unfinished(folder: Path, names: Collection[str]) -> None:
-    """Removes what a process that was killed in `replacing` has left of files of these names."""
+    """Removes what a process that was killed in `replacing` has left of files of these names.
+
+    What is younger than an hour stays: another process may be writing it.
+    """
     for path in folder.glob(".????????-*"):
         if path.name[10:] in names:
-            with contextlib.suppress(OSError):  # open elsewhere: it is in nobody's way
-                path.unlink()
+            with contextlib.suppress(OSError):  # gone, or open elsewhere: it is in nobody's way
+                if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                    path.unlink()
 
 
 def not_written(path: Path, reason: str | None) -> OutputError:

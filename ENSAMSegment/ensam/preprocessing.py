@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,13 @@ def automatic_ct_window(values: NDArray) -> str:
     return "soft tissue"
 
 
+def check_choice(choice: str) -> None:
+    """Raises InputError for a choice of grey values that does not exist."""
+    known = get_args(IntensityChoice)
+    if choice not in known:
+        raise InputError(f"There is no intensity window '{choice}': choose {', '.join(known)}.")
+
+
 def intensity_range(
     array: NDArray,
     choice: IntensityChoice = "auto",
@@ -94,12 +101,9 @@ def intensity_range(
 
     Raises InputError for a choice that does not exist.
     """
+    check_choice(choice)
     if choice in CT_WINDOWS:
         return ct_range(choice)
-    if choice not in ("auto", "percentile"):
-        raise InputError(
-            f"There is no intensity window '{choice}': choose auto, percentile, {', '.join(CT_WINDOWS)}."
-        )
     if choice == "percentile" or not looks_like_ct(array):
         return percentile_range(array)
     if values is None:

@@ -190,14 +190,19 @@ def read_prompts(path: Path | str) -> tuple[SegmentPrompts, ...]:
     path = Path(path)
     try:
         text = read_text(path)
+    except FileNotFoundError as error:
+        raise PromptError(f"There is no prompts file '{path}': check the path.") from error
     except OSError as error:
         raise PromptError(
-            f"The prompts file '{path.name}' can't be opened: check that it exists, and is of at most "
-            f"{MOST_TEXT_BYTES >> 20} MB."
+            f"The prompts file '{path.name}' can't be opened: check that you may read it, and that it is of "
+            f"at most {MOST_TEXT_BYTES >> 20} MB."
         ) from error
     except UnicodeDecodeError as error:
         raise PromptError(f"The prompts file '{path.name}' isn't text: use one that ENSAM wrote.") from error
-    return from_json(text)
+    try:
+        return from_json(text)
+    except PromptError as error:
+        raise PromptError(f"'{path.name}': {error}") from error
 
 
 def write_prompts(path: Path | str, segments: Iterable[SegmentPrompts]) -> None:

@@ -2,63 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 import resource
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from ensam import __version__, batch
+from ensam import __version__, commands
 from ensam.__main__ import main
 from ensam.challenge import boxes_from_labels, write_case
 from ensam.checkpoint import load_checkpoint, save_checkpoint
 from ensam.network import ENSAM
-from ensam.prompts import PromptSet, SegmentPrompts, write_prompts
 
-from .test_session import box_of, point_at
-from .tiny import blob_volume, write_checkpoint
-
-
-class Files:
-    """A folder with all that a run needs."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.volume_value = blob_volume()
-        self.volume = folder / "blob.nrrd"
-        sitk.WriteImage(self.volume_value.grid.to_itk(self.volume_value.array), str(self.volume))
-        self.checkpoint = write_checkpoint(folder / "tiny.safetensors")
-        self.output = folder / "out.seg.nrrd"
-        box = box_of(self.volume_value, (12, 16, 20), (27, 31, 35))
-        other = box_of(self.volume_value, (14, 18, 24), (29, 33, 39))
-        self.prompts = folder / "prompts.json"
-        write_prompts(
-            self.prompts,
-            [
-                SegmentPrompts("ball", PromptSet(box, (point_at(self.volume_value, (20, 24, 28)),))),
-                SegmentPrompts("other", PromptSet(other)),
-            ],
-        )
-
-    def arguments(self, **changes) -> list[str]:
-        values = {"volume": self.volume, "--prompts": self.prompts, "-o": self.output,
-                  "--checkpoint": self.checkpoint, "--device": "cpu"} | changes  # fmt: skip
-        flags = [
-            str(v) for k, pair in values.items() if k != "volume" and pair is not None for v in (k, pair)
-        ]
-        return ["segment", str(values["volume"]), *flags]
-
-    def left_behind(self) -> set[str]:
-        return {p.name for p in self.folder.iterdir()} - self._start
-
-    def remember(self) -> None:
-        self._start = {p.name for p in self.folder.iterdir()}
+from .command_files import Files
 
 
 @pytest.fixture
@@ -183,71 +141,6 @@ def test_a_disk_without_room_leaves_nothing_half_written(files):
     assert files.left_behind() == set()
 
 
-def write_manifest(files, lines):
-    path = files.folder / "manifest.csv"
-    path.write_text("volume,prompts\n" + "".join(f"{v},{p}\n" for v, p in lines))
-    return path
-
-
-def run_batch(files, manifest):
-    folder = files.folder / "results"
-    code = main(["batch", str(manifest), "-o", str(folder), "--checkpoint", str(files.checkpoint)])
-    with (folder / "summary.csv").open(newline="") as file:
-        return code, folder, list(csv.DictReader(file))
-
-
-def test_a_batch_records_a_failing_case_and_goes_on(files, capsys):
-    (files.folder / "second.json").write_bytes(files.prompts.read_bytes())
-    manifest = write_manifest(files, [("none.nrrd", "prompts.json"), ("blob.nrrd", "second.json")])
-    code, folder, rows = run_batch(files, manifest)
-    assert code == 2
-    assert (folder / "second.seg.nrrd").is_file() and not (folder / "prompts.seg.nrrd").exists()
-    assert "no image file" in rows[0]["error"]
-    assert [r["segment"] for r in rows[1:]] == ["ball", "other"]
-    assert all(float(r["volume_ml"]) > 0 and float(r["seconds"]) >= 0 and not r["error"] for r in rows[1:])
-
-
-def test_a_batch_started_again_does_only_what_is_missing(files, monkeypatch):
-    (files.folder / "second.json").write_bytes(files.prompts.read_bytes())
-    manifest = write_manifest(files, [("none.nrrd", "prompts.json"), ("blob.nrrd", "second.json")])
-    run_batch(files, manifest)
-    (files.folder / "none.nrrd").write_bytes(files.volume.read_bytes())
-    read = []
-    original = batch.read_volume
-    monkeypatch.setattr(batch, "read_volume", lambda path: read.append(path.name) or original(path))
-    code, folder, rows = run_batch(files, manifest)
-    assert code == 0 and read == ["none.nrrd"]
-    assert len(rows) == 4 and (folder / "prompts.seg.nrrd").is_file()
-
-
-def test_a_case_that_fails_for_a_reason_nobody_foresaw_is_recorded_and_the_others_go_on(files, monkeypatch):
-    (files.folder / "second.json").write_bytes(files.prompts.read_bytes())
-    (files.folder / "broken.nrrd").write_bytes(files.volume.read_bytes())
-    lines = [("broken.nrrd", "prompts.json"), ("blob.nrrd", "second.json"), ("none.nrrd", "third.json")]
-    original = batch.read_volume
-
-    def failing(path):
-        if path.name == "broken.nrrd":
-            raise RuntimeError("CUDA error: the device was lost")
-        return original(path)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(batch, "read_volume", failing)
-        code, folder, rows = run_batch(files, write_manifest(files, lines))
-    assert code == 1 and (folder / "second.seg.nrrd").is_file()
-    assert rows[0]["error"] == "RuntimeError: CUDA error: the device was lost"
-    assert "third.json" in rows[-1]["error"]
-    assert run_batch(files, files.folder / "manifest.csv")[0] == 2
-
-
-@pytest.mark.parametrize("head", ["image,prompts", "volume;prompts"])
-def test_a_manifest_without_its_columns_is_refused(files, capsys, head):
-    path = files.folder / "manifest.csv"
-    path.write_text(f"{head}\na,b\n")
-    assert main(["batch", str(path), "-o", str(files.folder / "r")]) == 2
-    assert "columns volume and prompts" in capsys.readouterr().err
-
-
 def challenge_folder(files):
     labels = np.zeros(files.volume_value.grid.shape, np.uint8)
     labels[12:28, 16:32, 20:36] = 1
@@ -274,6 +167,24 @@ def test_challenge_cases_are_answered_and_a_damaged_one_is_reported(files, capsy
         assert segs.dtype == np.uint8 and segs.shape == files.volume_value.grid.shape
     assert set(np.unique(answers["a.npz"])) == {0, 1, 2}
     assert set(np.unique(answers["c.npz"])) == {0, 1}  # the second object has no foreground prompt yet
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error"), MemoryError("4 GiB"), OSError("gone")])
+def test_a_challenge_case_that_fails_for_a_reason_nobody_foresaw_leaves_the_others(
+    files, capsys, monkeypatch, error
+):
+    folder, out, original = challenge_folder(files), files.folder / "answers", commands.read_case
+
+    def failing(path):
+        if path.name == "a.npz":
+            raise error
+        return original(path)
+
+    monkeypatch.setattr(commands, "read_case", failing)
+    arguments = ["predict-npz", "--input", str(folder), "--output", str(out)]
+    assert main([*arguments, "--checkpoint", str(files.checkpoint)]) == 1
+    assert f"a.npz: {type(error).__name__}: {error}" in capsys.readouterr().err
+    assert [p.name for p in out.iterdir()] == ["c.npz"]
 
 
 def test_info_tells_what_a_checkpoint_is_and_costs(files, capsys):
@@ -307,82 +218,6 @@ def test_the_image_and_the_cases_are_never_replaced(files, capsys):
     folder = challenge_folder(files)
     assert main(["predict-npz", "--input", str(folder), "--output", f"{folder}/../cases"]) == 2
     assert "would replace the cases" in capsys.readouterr().err
-
-
-def test_a_batch_repeats_a_case_whose_prompts_changed_or_whose_volume_is_another(files, monkeypatch):
-    read = []
-    original = batch.read_volume
-    monkeypatch.setattr(batch, "read_volume", lambda path: read.append(path.name) or original(path))
-    manifest = write_manifest(files, [("blob.nrrd", "prompts.json")])
-    _, folder, _ = run_batch(files, manifest)
-    run_batch(files, manifest)
-    assert read == ["blob.nrrd"]
-    later = (folder / "prompts.seg.nrrd").stat().st_mtime + 5
-    os.utime(files.prompts, (later, later))
-    run_batch(files, manifest)
-    assert read == ["blob.nrrd"] * 2
-    (files.folder / "other.nrrd").write_bytes(files.volume.read_bytes())
-    run_batch(files, write_manifest(files, [("other.nrrd", "prompts.json")]))
-    assert read == ["blob.nrrd", "blob.nrrd", "other.nrrd"]
-
-
-def test_an_interrupted_batch_forgets_nothing(files, monkeypatch):
-    (files.folder / "second.json").write_bytes(files.prompts.read_bytes())
-    lines = [("none.nrrd", "prompts.json"), ("blob.nrrd", "second.json")]
-    run_batch(files, write_manifest(files, lines))
-    (files.folder / "none.nrrd").write_bytes(files.volume.read_bytes())
-
-    def interrupted(*given):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(batch, "read_volume", interrupted)
-        assert run_batch(files, files.folder / "manifest.csv")[0] == 1
-    read = []
-    original = batch.read_volume
-    monkeypatch.setattr(batch, "read_volume", lambda path: read.append(path.name) or original(path))
-    assert run_batch(files, files.folder / "manifest.csv")[0] == 0
-    assert read == ["none.nrrd"]
-
-
-def test_two_processes_share_a_manifest_and_one_that_is_killed_is_made_up_for(files):
-    count = 6
-    for number in range(count):
-        (files.folder / f"{number}.json").write_bytes(files.prompts.read_bytes())
-    manifest = write_manifest(files, [("blob.nrrd", f"{number}.json") for number in range(count)])
-    folder = files.folder / "results"
-    command = [sys.executable, "-m", "ensam", "batch", str(manifest), "-o", str(folder)]
-    command += ["--checkpoint", str(files.checkpoint), "--device", "cpu"]
-    # Killed once its first case is done.
-    first = subprocess.Popen([*command, "--part", "1/2"], stderr=subprocess.DEVNULL)
-    while not (folder / "summary-1-of-2.csv").is_file() and first.poll() is None:
-        time.sleep(0.01)
-    first.kill()
-    first.wait()
-    both = [subprocess.Popen([*command, "--part", f"{k}/2"], stderr=subprocess.DEVNULL) for k in (1, 2)]
-    assert [one.wait() for one in both] == [0, 0]
-    written = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.seg.nrrd")}
-    assert sorted(written) == [f"{number}.seg.nrrd" for number in range(count)]
-    code, _, rows = run_batch(files, manifest)
-    assert code == 0 and len(rows) == 2 * count and not any(row["error"] for row in rows)
-    assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*.seg.nrrd")} == written
-    assert {path.name for path in folder.iterdir() if path.name.startswith(".")} == set()
-
-
-@pytest.mark.parametrize("part", ["0/2", "3/2", "2", "a/b", "1/0", "-1/2"])
-def test_a_part_that_is_none_is_refused(files, capsys, part):
-    manifest = write_manifest(files, [("blob.nrrd", "prompts.json")])
-    assert main(["batch", str(manifest), "-o", str(files.folder / "r"), f"--part={part}"]) == 2
-    assert "is no part such as 2/4" in capsys.readouterr().err
-
-
-def test_a_manifest_of_a_spreadsheet_is_read_and_an_empty_one_refused(files, capsys):
-    path = files.folder / "manifest.csv"
-    path.write_bytes(b"\xef\xbb\xbfvolume,prompts\r\nblob.nrrd,prompts.json\r\n")
-    assert run_batch(files, path)[0] == 0
-    path.write_text("volume,prompts\n")
-    assert main(["batch", str(path), "-o", str(files.folder / "r")]) == 2
-    assert "lists no cases" in capsys.readouterr().err
 
 
 def test_positions_may_be_written_as_programs_print_them(files, capsys):

@@ -11,9 +11,9 @@ import os
 
 import pytest
 import SimpleITK as sitk
-from ensam import batch
 from ensam.__main__ import main
 from ensam.errors import InputError
+from ensam.manifest import read_manifest
 from fuzzing import inputs
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +41,7 @@ def test_any_manifest_is_read_or_refused_and_results_stay_in_their_folder(tmp_pa
     path = tmp_path_factory.getbasetemp() / "manifest.csv"
     path.write_bytes(content)
     try:
-        cases = batch._read_manifest(path)
+        cases = read_manifest(path)
     except InputError as error:
         assert one_sentence(error)
         return
@@ -53,21 +53,21 @@ def test_any_manifest_is_read_or_refused_and_results_stay_in_their_folder(tmp_pa
 @pytest.mark.parametrize("prompts", ["../../up.json", "/etc/passwd", "..", ".", "a/../../b.json"])
 def test_a_result_lies_in_the_output_folder_wherever_its_prompts_are(tmp_path, prompts):
     (tmp_path / "manifest.csv").write_text(f"volume,prompts\nct.nrrd,{prompts}\n")
-    (case,) = batch._read_manifest(tmp_path / "manifest.csv")
+    (case,) = read_manifest(tmp_path / "manifest.csv")
     assert (tmp_path / "results" / case.output).resolve().parent == tmp_path / "results"
 
 
 def test_two_results_that_are_one_file_on_some_systems_are_refused(tmp_path):
     (tmp_path / "manifest.csv").write_text("volume,prompts\na.nrrd,a.json\nb.nrrd,sub/A.json\n")
-    with pytest.raises(InputError, match="repeats the name"):
-        batch._read_manifest(tmp_path / "manifest.csv")
+    with pytest.raises(InputError, match=r"repeats the output 'A\.seg\.nrrd'"):
+        read_manifest(tmp_path / "manifest.csv")
 
 
 def test_a_field_beyond_the_limit_of_the_csv_module_is_refused(tmp_path):
     long = "x" * (csv.field_size_limit() + 1)
     (tmp_path / "manifest.csv").write_text(f"volume,prompts\n{long},a.json\n")
     with pytest.raises(InputError, match="can't be read"):
-        batch._read_manifest(tmp_path / "manifest.csv")
+        read_manifest(tmp_path / "manifest.csv")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")

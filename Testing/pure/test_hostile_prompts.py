@@ -11,8 +11,9 @@ import warnings
 
 import numpy as np
 import pytest
-from ensam import batch, files
+from ensam import files
 from ensam.errors import InputError, PromptError
+from ensam.manifest import read_manifest
 from ensam.prompts import Box, PromptSet, from_json, read_prompts
 from ensam.session import InteractiveSession
 from fuzzing import inputs
@@ -85,11 +86,14 @@ def test_texts_larger_than_any_and_pipes_are_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "MOST_TEXT_BYTES", 10)
     (tmp_path / "large.json").write_text(json.dumps(PROMPTS))
     os.mkfifo(tmp_path / "pipe.json")
-    for name in ("large.json", "pipe.json"):
-        with pytest.raises(PromptError, match="can't be opened"):
+    for name, prompts, manifest in (
+        ("large.json", "can't be opened", "can't be read"),
+        ("pipe.json", "no prompts file", "no manifest"),
+    ):
+        with pytest.raises(PromptError, match=prompts):
             read_prompts(tmp_path / name)
-        with pytest.raises(InputError, match="can't be read"):
-            batch._read_manifest(tmp_path / name)
+        with pytest.raises(InputError, match=manifest):
+            read_manifest(tmp_path / name)
 
 
 @inputs(40)

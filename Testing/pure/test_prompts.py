@@ -245,7 +245,7 @@ def test_a_file_that_an_editor_marked_as_utf8_reads_too(tmp_path):
 
 
 def test_a_missing_file_and_one_that_is_not_text_are_refused_by_name(tmp_path):
-    with pytest.raises(PromptError, match=r"'missing\.json' can't be opened"):
+    with pytest.raises(PromptError, match=r"There is no prompts file '.*missing\.json': check"):
         read_prompts(tmp_path / "missing.json")
     (tmp_path / "p.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(PromptError, match=r"'p\.json' isn't text"):

@@ -1,0 +1,93 @@
+"""The summary of a batch: a CSV file, a row for each segment, by which a later run knows what is done."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ensam.errors import InputError
+from ensam.files import replacing
+from ensam.manifest import BatchCase
+
+COLUMNS = (
+    "volume",
+    "prompts",
+    "segment",
+    "volume_ml",
+    "seconds",
+    "output",
+    "model",
+    "notes",
+    "error",
+    "finished",
+    "inputs",
+)
+Row = dict[str, Any]
+
+
+def now() -> str:
+    """The time for the column `finished`, of which a later one sorts behind an earlier one."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def stamps(case: BatchCase) -> str:
+    """Changes when an input of the case does, or is exchanged for an older file."""
+    return " ".join(_stamp(path) for path in (case.volume, case.prompts))
+
+
+def read_finished(folder: Path) -> dict[str, list[Row]]:
+    """The rows that tell of each result of a folder, by its name; of several summaries the newest tells.
+
+    Failed cases aren't among them: a failure leaves what was there. Raises InputError.
+    """
+    newest: dict[str, list[Row]] = {}
+    for path in sorted(folder.glob("summary*.csv")):
+        results: dict[tuple[str, str], list[Row]] = {}
+        for row in _read(path):
+            output, finished = row.get("output"), row.get("finished")
+            if output and finished:
+                results.setdefault((output, finished), []).append(row)
+        for (output, finished), rows in results.items():
+            if output not in newest or newest[output][0]["finished"] < finished:
+                newest[output] = rows
+    return newest
+
+
+def still_valid(rows: Sequence[Row], case: BatchCase, model: str) -> bool:
+    """Whether rows of a case's result were made by this model from the inputs as they are."""
+    inputs = {"volume": str(case.volume), "prompts": str(case.prompts), "inputs": stamps(case)}
+    wanted = {**inputs, "model": model, "error": ""}
+    return all(row.get(key) == value for row in rows for key, value in wanted.items())
+
+
+def write_summary(path: Path, rows: Iterable[Row]) -> None:
+    """Writes the rows, with what columns a user has added, whole or not at all. Raises OutputError."""
+    rows = list(rows)
+    columns = dict.fromkeys((*COLUMNS, *(name for row in rows for name in row if name)))
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.DictWriter(file, list(columns), restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _read(path: Path) -> list[Row]:
+    try:
+        # Folders may have names of an older encoding, and spreadsheets put a byte-order mark in front.
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            return list(csv.DictReader(file))
+    except (OSError, csv.Error) as error:
+        raise InputError(f"'{path}' is damaged: move it away to start anew.") from error
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:  # reading it will say what is wrong
+        return "missing"
+    return f"{status.st_mtime_ns}/{status.st_size}"
