@@ -14,7 +14,7 @@ from typing import Any
 import slicer
 import vtk
 from ensam.errors import PromptError
-from ensam.prompts import PromptSet, SegmentPrompts, from_json, to_json
+from ensam.prompts import PromptSet, SegmentPrompts, from_json, one_line, to_json
 
 from .translation import tr as _
 
@@ -115,8 +115,7 @@ def get_tag(segment: slicer.vtkSegment, name: str) -> str:
 
 def prompts_name(segment: slicer.vtkSegment) -> str:
     """The segment's name as the prompts JSON allows it: one line of text."""
-    name = "".join(c if c.isprintable() else " " for c in segment.GetName() or "").strip()
-    return name or "segment"
+    return one_line(segment.GetName() or "").strip() or "segment"
 
 
 def _document(prompts: PromptSet, segment: slicer.vtkSegment) -> Any:

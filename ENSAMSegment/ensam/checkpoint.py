@@ -21,7 +21,8 @@ from ensam.files import not_written, replacing
 from ensam.network import ENSAM, NetworkConfig
 
 FORMAT = "ensam-1"
-LARGEST_SIZE = 4096  # of a width or a count in a card: what it asks for is built before it is checked
+# Of what a card may ask for, since it is built before it is checked: a width or a count, levels, blocks.
+LARGEST_SIZE, MOST_LEVELS, MOST_BLOCKS = 4096, 8, 256
 LEAST_EDGE, LARGEST_EDGE = 8, 512  # of the cube of a voxel budget
 _NUMBERS = {"F16", "BF16", "F32", "F64"}
 
@@ -51,13 +52,19 @@ def save_checkpoint(path: Path | str, network: ENSAM, voxel_budget: int, card: M
     """Writes the weights in half precision and, for people to read, the card beside them.
 
     voxel_budget: LEAST_EDGE^3 to LARGEST_EDGE^3. What a card that was read from another checkpoint says of
-    architecture and budget does not count. Raises OutputError.
+    architecture and budget does not count. Raises CheckpointError for weights that half precision can't hold,
+    and OutputError.
     """
     path = Path(path)
     own = {"architecture": network.config.to_dict(), "voxel_budget": int(voxel_budget)}
     full = own | dict(card) | own  # first, and whatever the card says
     text = json.dumps(full, indent=2, ensure_ascii=False)
     state = {name: t.detach().half().contiguous() for name, t in network.state_dict().items()}
+    if not _are_finite(state):
+        raise CheckpointError(
+            f"The weights hold numbers that '{path.name}' can't keep in half precision, beyond "
+            f"{torch.finfo(torch.half).max:,.0f} or not finite: train again with a lower learning rate."
+        )
     with replacing(path) as temporary:
         try:
             save_file(state, temporary, {"format": FORMAT, "card": text})
@@ -93,7 +100,7 @@ def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
         raise CheckpointError(
             f"'{path.name}' is not a readable safetensors file: download or export it again."
         ) from error
-    if not all(bool(t.isfinite().all()) for t in state.values()):
+    if not _are_finite(state):
         raise CheckpointError(f"'{path.name}' holds weights that are not finite numbers: export it again.")
     return Checkpoint(config, budget, card, digest, state)
 
@@ -106,6 +113,10 @@ class _Undrawn(TorchFunctionMode):
     ) -> Any:
         named = named or {}
         return named["tensor"] if function is nn.init.normal_ else function(*arguments, **named)
+
+
+def _are_finite(state: Mapping[str, Tensor]) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in state.values())
 
 
 def _read_card(text: str, damaged: str) -> tuple[dict[str, Any], NetworkConfig, int]:
@@ -124,7 +135,8 @@ def _read_card(text: str, damaged: str) -> tuple[dict[str, Any], NetworkConfig, 
 def _shapes(config: NetworkConfig, most: int) -> dict[str, tuple[int, ...]]:
     """The shapes of the network's weights; none for one that a file of so many tensors can't hold."""
     sizes = (*config.widths, config.groups, config.heads, config.mlp_width)
-    if max(sizes) > LARGEST_SIZE or sum(config.blocks) + config.interaction_blocks > most:
+    blocks = sum(config.blocks) + config.interaction_blocks
+    if max(sizes) > LARGEST_SIZE or len(config.widths) > MOST_LEVELS or blocks > min(most, MOST_BLOCKS):
         return {}
     with torch.device("meta"), _Undrawn():
         return {name: tuple(t.shape) for name, t in ENSAM(config).state_dict().items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,10 +11,11 @@ import numpy as np
 class MaskCrop:
     """A part of a mask on a volume's grid; all outside of it is background.
 
-    mask: bool (z, y, x); offset: where its first voxel lies in the volume, (z, y, x).
+    mask: bool (z, y, x); offset: where its first voxel lies in the volume, (z, y, x). A mask on the whole
+    grid becomes one by MaskCrop(mask, (0, 0, 0)).
     """
 
-    mask: np.ndarray
+    mask: np.ndarray = field(repr=False)
     offset: tuple[int, int, int]
 
     def trimmed(self) -> MaskCrop:

@@ -89,6 +89,10 @@ def to_voxels(volume: Volume, prompts: PromptSet, previous: MaskCrop | None = No
 
     Background points alone can only correct: they need a previous mask with a voxel in the volume.
     """
+    if not isinstance(prompts, PromptSet):
+        raise PromptError("Prompts are given as a PromptSet, for example PromptSet(box).")
+    if previous is not None and not isinstance(previous, MaskCrop):
+        raise PromptError("A previous mask is given as a MaskCrop, a whole one as MaskCrop(mask, (0, 0, 0)).")
     grid = volume.grid
     last = np.array(grid.shape) - 0.5
     if previous is not None:

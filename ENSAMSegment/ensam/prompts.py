@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -27,13 +28,19 @@ IDENTITY_AXES: tuple[Vector, Vector, Vector] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 _AXES_TOLERANCE = 1e-4
 _LONGEST_SHOWN = 40  # characters
 _LABELS = {"foreground": True, "background": False}
+_NOT_IN_A_LINE = {
+    "Cc",
+    "Cs",
+    "Zl",
+    "Zp",
+}  # controls, surrogates, ends of lines and paragraphs
 
 
 @dataclass(frozen=True)
 class Point:
     """A click: `position_ras` in mm, on the object (`foreground`) or beside it.
 
-    Raises `PromptError` when a coordinate is not a finite number.
+    Raises `PromptError` when a coordinate is not a finite number, or `foreground` neither True nor False.
     """
 
     position_ras: Vector
@@ -41,6 +48,8 @@ class Point:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "position_ras", _vector(self.position_ras, "A point's position"))
+        if not isinstance(self.foreground, bool | np.bool_):  # "background" would count as true
+            raise PromptError("A point is on the object, foreground=True, or beside it, foreground=False.")
         object.__setattr__(self, "foreground", bool(self.foreground))
 
 
@@ -212,6 +221,11 @@ def write_prompts(path: Path | str, segments: Iterable[SegmentPrompts]) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def one_line(text: str) -> str:
+    """The text with a space for each character that the name of a segment may not hold."""
+    return "".join(" " if unicodedata.category(c) in _NOT_IN_A_LINE else c for c in text)
+
+
 def _segment_to_dict(segment: SegmentPrompts) -> dict[str, Any]:
     box = segment.prompts.box
     return {
@@ -260,7 +274,7 @@ def _check_names(segments: Iterable[SegmentPrompts]) -> None:
 
 
 def _check_name(name: Any) -> None:
-    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+    if not isinstance(name, str) or not name.strip() or one_line(name) != name:
         raise PromptError("Each segment needs a name of one line of text.")
 
 

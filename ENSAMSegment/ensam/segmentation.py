@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ class Segmentation(MaskCrop):
     the answer had to make do with less memory or another device than it was meant for.
     """
 
-    logits: NDArray[np.float32]
+    logits: NDArray[np.float32] = field(repr=False)
     timings: Timings
     encoder_ran: bool
     grey_values: str

@@ -7,6 +7,8 @@ import gzip
 import hashlib
 import math
 import os
+import re
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,10 +27,13 @@ from ensam.preprocessing import IntensityRange, looks_like_ct, percentile_range
 OUTPUT_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii", ".mha")
 MOST_VOXELS = 1 << 33  # 2048^3
 _CHUNK_BYTES = 1 << 20
-_WHOLE_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha")  # these files hold their voxels themselves
-_MOST_DEFLATED = 1100  # voxels a byte of such a file: deflate makes at most 1032 bytes of one
+# By which a header leaves the voxels to another file.
+_OTHER_FILE = re.compile(rb"(?im)^(data ?file:(?!=)|ElementDataFile\s*=(?!\s*LOCAL))")
+_HEADER_BYTES = 1 << 16  # in which it does so
+_MOST_DEFLATED = 1100  # voxels a byte of a file that holds them: deflate makes at most 1032 bytes of one
 _LARGEST = 1e30  # differences of larger values overflow
 _GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
+_silence = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +114,13 @@ def read_volume(path: Path | str) -> Volume:
     try:
         with _silent_itk():
             reader.ReadImageInformation()
-            dimension, components = reader.GetDimension(), reader.GetNumberOfComponents()
-            _check_size(path, reader.GetSize(), damaged)
+            size, components = reader.GetSize(), reader.GetNumberOfComponents()
+            _check_size(path, size, damaged)
+            dimension = len(size)
+            while dimension > 3 and size[dimension - 1] == 1:  # a series of one image
+                dimension -= 1
+            if dimension < len(size):
+                reader.SetExtractSize((*size[:dimension], *[0] * (len(size) - dimension)))
             image = reader.Execute() if dimension == 3 and components == 1 else None
     except (RuntimeError, MemoryError) as error:
         raise VolumeError(damaged) from error
@@ -133,8 +143,17 @@ def _check_size(path: Path, size: Sequence[int], damaged: str) -> None:
             f"'{path.name}' is said to have {voxels:.3g} voxels, more than ENSAM can segment: crop or "
             "resample it."
         )
-    if path.name.lower().endswith(_WHOLE_SUFFIXES) and voxels > _MOST_DEFLATED * path.stat().st_size:
+    if _holds_its_voxels(path) and voxels > _MOST_DEFLATED * path.stat().st_size:
         raise VolumeError(damaged)
+
+
+def _holds_its_voxels(path: Path) -> bool:
+    """Whether an image file is of a kind that does, and its header names no other file for them."""
+    name = path.name.lower()
+    if name.endswith((".nrrd", ".mha")):
+        with path.open("rb") as file:
+            return not _OTHER_FILE.search(file.read(_HEADER_BYTES))
+    return name.endswith((".nii", ".nii.gz"))
 
 
 def check_output_path(path: Path | str) -> None:
@@ -155,14 +174,17 @@ def check_output_path(path: Path | str) -> None:
 def write_labels(path: Path | str, labels: np.ndarray, grid: Grid, names: Sequence[str]) -> None:
     """Write a label image, compressed where the format can be, whole or not at all.
 
-    `labels` is (z, y, x) uint8 or uint16 on `grid`, 0 the background and k the object `names[k - 1]`.
+    `labels` is (z, y, x) uint8 or uint16 on `grid`, 0 the background and k the object `names[k - 1]`; the
+    mask of a single object may be bool.
     The suffix chooses the format, one of `OUTPUT_SUFFIXES`; in `.seg.nrrd` 3D Slicer finds a segmentation
     with these names. Raises `OutputError`, or `VolumeError` for a sheared grid.
     """
     path = Path(path)
     check_output_path(path)
+    if labels.dtype == bool:
+        labels = labels.astype(np.uint8)
     if labels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"Labels are uint8 or uint16, not {labels.dtype}.")
+        raise ValueError(f"Labels are bool, uint8 or uint16, not {labels.dtype}.")
     if labels.max(initial=0) > len(names):
         raise ValueError(f"The label {labels.max()} has no name.")
     image = grid.to_itk(labels)
@@ -255,20 +277,24 @@ def _is_unicode(path: Path) -> bool:
 
 @contextmanager
 def _silent_itk() -> Iterator[None]:
-    """Keep ITK and its C libraries from printing on standard error: the errors raised say it all."""
-    warnings = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        kept = os.dup(2)
-    except OSError:
-        kept = None  # A windowed process has no standard error.
-    try:
-        if kept is not None:
-            with open(os.devnull, "wb") as nowhere:
-                os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        if kept is not None:
-            os.dup2(kept, 2)
-            os.close(kept)
-        sitk.ProcessObject.SetGlobalWarningDisplay(warnings)
+    """Keep ITK and its C libraries from printing on standard error: the errors raised say it all.
+
+    One thread after the other: two at once would take each other's closed standard error for the true one.
+    """
+    with _silence:
+        warnings = sitk.ProcessObject.GetGlobalWarningDisplay()
+        sitk.ProcessObject.SetGlobalWarningDisplay(False)
+        try:
+            kept = os.dup(2)
+        except OSError:
+            kept = None  # A windowed process has no standard error.
+        try:
+            if kept is not None:
+                with open(os.devnull, "wb") as nowhere:
+                    os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            if kept is not None:
+                os.dup2(kept, 2)
+                os.close(kept)
+            sitk.ProcessObject.SetGlobalWarningDisplay(warnings)

@@ -22,7 +22,7 @@ import numpy as np
 from ensam.errors import InputError, PromptError
 from ensam.files import not_written, replacing
 from ensam.masks import MaskCrop
-from ensam.prompts import PromptSet, SegmentPrompts, from_json, to_json
+from ensam.prompts import PromptSet, SegmentPrompts, from_json, one_line, to_json
 from ensam.volume import Volume, write_image, write_labels
 
 IMAGE, LABEL, FACTS = "image.nrrd", "label.nrrd", "case.json"
@@ -80,7 +80,8 @@ class Collection:
     """A folder of cases.
 
     >>> collection = Collection(Path("my-cases"))
-    >>> collection.add(volume, [NewSegment("liver", mask, prompts)], source="study.mrb")
+    >>> liver = MaskCrop(mask, (0, 0, 0))  # of bool (z, y, x) on the volume's whole grid
+    >>> collection.add(volume, [NewSegment("liver", liver, prompts)], source="study.mrb")
     """
 
     def __init__(self, folder: Path) -> None:
@@ -243,7 +244,7 @@ def _named_apart(segments: Sequence[NewSegment]) -> list[NewSegment]:
     taken: set[str] = set()
     named = []
     for one in segments:
-        name = "".join(c if c.isprintable() else " " for c in one.name).strip() or "segment"
+        name = one_line(one.name).strip() or "segment"
         number, free = 1, name
         while free in taken:
             number += 1

@@ -35,7 +35,9 @@ LYING_IMAGES = {
     "more than an address can count.nrrd": nrrd("4294967296 4294967296 2"),
     "a negative length.nrrd": nrrd("-4 4 4"),
     "no length.nrrd": nrrd("0 4 4"),
-    "more voxels than the file can hold.nrrd": nrrd("2000 2000 2000"),
+    "2000^3 voxels.nrrd": nrrd("2000 2000 2000"),
+    "2000^3 voxels.mha": b"NDims = 3\nDimSize = 2000 2000 2000\nElementType = MET_SHORT\n"
+                         b"ElementDataFile = LOCAL\n" + bytes(64),
     "10^13 voxels.nii": nifti((32767, 32767, 9999)),
     "negative.nii": nifti((-4, 4, 4)),
     "flat directions.nrrd": nrrd("4 4 4", "(1,0,0) (1,0,0) (0,0,1)", data=bytes(range(128))),

@@ -38,6 +38,16 @@ def test_weights_and_card_come_back_in_half_precision(tmp_path):
         assert torch.equal(tensor, network.state_dict()[name].half().float())
 
 
+@pytest.mark.parametrize("value", [70_000.0, float("nan")])
+def test_weights_that_half_precision_cannot_hold_are_not_written(tmp_path, value):
+    network = ENSAM(TINY)
+    with torch.no_grad():
+        network.mask_decoder.head.weight[0] = value
+    with pytest.raises(CheckpointError, match=r"beyond 65,504 or not finite: train again"):
+        save_checkpoint(tmp_path / "m.safetensors", network, BUDGET, {})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_loading_imports_no_compiler(a_file):
     """Which torch does by itself for random numbers on the meta device, and takes a second for."""
     code = "import sys; from ensam.checkpoint import load_checkpoint; load_checkpoint(sys.argv[1])\n"

@@ -10,6 +10,7 @@ import struct
 
 import pytest
 import torch
+from ensam import checkpoint
 from ensam.checkpoint import FORMAT, load_checkpoint
 from ensam.errors import CheckpointError
 from fuzzing import inputs
@@ -71,14 +72,17 @@ def test_any_header_of_weights_is_read_or_refused(a_checkpoint, data, tmp_path_f
         {"interaction_blocks": 10**9},
         {"mlp_width": 10**12},
         {"heads": 10**9, "widths": [8, 16, 10**9]},
+        {"widths": [8] * 40, "blocks": [1] * 40},
+        {"interaction_blocks": 300},
     ],
     ids=str,
 )
-def test_a_network_that_the_file_cannot_hold_is_not_built(a_checkpoint, a_card, tmp_path, changes):
+def test_a_network_beyond_all_bounds_is_not_built(a_checkpoint, a_card, tmp_path, monkeypatch, changes):
     card = {**a_card, "architecture": {**a_card["architecture"], **changes}}
-    save_file(
-        load_file(a_checkpoint), tmp_path / "x.safetensors", {"format": FORMAT, "card": json.dumps(card)}
-    )
+    # So many that the blocks could be among them.
+    state = load_file(a_checkpoint) | {f"more {number}": torch.zeros(1) for number in range(300)}
+    save_file(state, tmp_path / "x.safetensors", {"format": FORMAT, "card": json.dumps(card)})
+    monkeypatch.setattr(checkpoint, "ENSAM", lambda config: pytest.fail("It was built."))
     with pytest.raises(CheckpointError, match="another architecture"):
         load_checkpoint(tmp_path / "x.safetensors")
 

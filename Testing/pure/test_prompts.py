@@ -12,6 +12,7 @@ from ensam.prompts import (
     PromptSet,
     SegmentPrompts,
     from_json,
+    one_line,
     read_prompts,
     to_json,
     write_prompts,
@@ -66,6 +67,29 @@ def test_the_order_of_the_points_and_repeats_do_not_matter(prompts, random):
 def test_a_point_that_moves_makes_another_prompt_set():
     assert PromptSet(points=(Point((1, 2, 3), True),)) != PromptSet(points=(Point((1, 2, 3.001), True),))
     assert PromptSet(points=(Point((1, 2, 3), True),)) != PromptSet(points=(Point((1, 2, 3), False),))
+
+
+@pytest.mark.parametrize("foreground", ["background", "foreground", 1, None, np.array(True)])
+def test_a_point_is_foreground_or_not_and_nothing_else(foreground):
+    with pytest.raises(PromptError, match="foreground=True"):
+        Point((1, 2, 3), foreground)
+
+
+def test_numpys_booleans_are_as_good_as_pythons():
+    assert Point((1, 2, 3), np.bool_(False)) == Point((1, 2, 3), False)
+
+
+@pytest.mark.parametrize("name", ["肝臓\u3000右葉", "foie\xa0droit", "می\u200cخواهم", "a  b"])
+def test_a_name_may_be_written_as_any_language_does(name):
+    (read,) = from_json(to_json([SegmentPrompts(name, PromptSet())]))
+    assert read.name == name == one_line(name)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\x7f", "a\u2028b", "a\u2029b", "a\ud800"])
+def test_a_name_of_more_than_a_line_is_refused(name):
+    with pytest.raises(PromptError, match="one line of text"):
+        SegmentPrompts(name, PromptSet())
+    assert SegmentPrompts(one_line(name), PromptSet()).name == one_line(name)
 
 
 def test_negative_zero_is_zero():

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ensam.checkpoint import STARTER, load_checkpoint
 
@@ -128,6 +129,7 @@ def test_the_readmes_python_example_runs(tmp_path, monkeypatch):
     exec(example, names)
     assert names["mask"].shape == (50, 70, 70) and names["mask"].any()
     assert names["first"].encoder_ran and not names["better"].encoder_ran
+    assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage("mine.seg.nrrd")), names["mask"])
 
 
 def test_commits_are_checked_with_the_same_ruff_as_the_tests():

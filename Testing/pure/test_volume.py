@@ -3,11 +3,13 @@
 import os
 import resource
 import signal
+import threading
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from ensam import volume as volume_module
 from ensam.errors import OutputError, VolumeError
 from ensam.geometry import Grid
 from ensam.volume import OUTPUT_SUFFIXES, Volume, check_output_path, read_volume, write_labels
@@ -126,6 +128,51 @@ def test_standard_error_works_again_after_reading(tmp_path, capfd):
     assert capfd.readouterr().err == "still here"
 
 
+def test_standard_error_works_again_after_two_threads_have_read_at_once(capfd):
+    first_is_in, second_is_in = threading.Event(), threading.Event()
+
+    def first():
+        with volume_module._silent_itk():
+            first_is_in.set()
+            second_is_in.wait(0.2)
+
+    def second():
+        first_is_in.wait()
+        with volume_module._silent_itk():
+            second_is_in.set()
+            threads[0].join(0.2)
+
+    threads = [threading.Thread(target=target) for target in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(2, b"still here")
+    assert capfd.readouterr().err == "still here"
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("CT.nrrd", "NRRD0004\ntype: short\ndimension: 3\nsizes: {}\nencoding: raw\nendian: little\n"
+                    "data file: CT.raw\n\n"),
+        ("CT.mha", "ObjectType = Image\nNDims = 3\nDimSize = {}\nElementType = MET_SHORT\n"
+                   "ElementSpacing = 1 1 1\nElementDataFile = CT.raw\n"),
+    ],
+)  # fmt: skip
+def test_the_voxels_may_lie_in_a_file_of_their_own(tmp_path, name, header):
+    array = np.arange(60**3, dtype=np.int16).reshape(60, 60, 60)
+    array.tofile(tmp_path / "CT.raw")
+    (tmp_path / name).write_text(header.format("60 60 60"))
+    assert np.array_equal(read_volume(tmp_path / name).array, array)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".mha"])
+def test_a_series_of_one_image_is_that_image(tmp_path, an_array, suffix):
+    sitk.WriteImage(sitk.GetImageFromArray(an_array[None], isVector=False), str(tmp_path / f"CT{suffix}"))
+    assert np.array_equal(read_volume(tmp_path / f"CT{suffix}").array, an_array)
+
+
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     for path, said in ((tmp_path / "missing.nrrd", "There is no image file"), (tmp_path, "is a folder")):
         with pytest.raises(VolumeError, match=said):
@@ -199,6 +246,12 @@ def test_a_seg_nrrd_has_the_fields_by_which_slicer_knows_its_segments(tmp_path, 
     }
 
 
+@pytest.mark.parametrize("name", ["肝臓\u3000右葉", "foie\xa0droit", "می\u200cخواهم", "a  b"])
+def test_names_are_written_as_any_language_does(tmp_path, labels, a_grid, name):
+    write_labels(tmp_path / "case.seg.nrrd", labels, a_grid, [name, "cyst"])
+    assert sitk.ReadImage(str(tmp_path / "case.seg.nrrd")).GetMetaData("Segment0_Name") == name
+
+
 def test_a_plain_nrrd_is_no_segmentation(tmp_path, labels, a_grid):
     write_labels(tmp_path / "case.nrrd", labels, a_grid, ["liver", "cyst"])
     keys = sitk.ReadImage(str(tmp_path / "case.nrrd")).GetMetaDataKeys()
@@ -243,8 +296,13 @@ def test_a_sheared_grid_is_refused_and_nothing_is_written(tmp_path, labels):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_mask_is_written_as_it_is(tmp_path, labels, a_grid):
+    write_labels(tmp_path / "a.nrrd", labels == 1, a_grid, ["liver"])
+    assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a.nrrd"))), labels == 1)
+
+
 def test_labels_of_another_type_or_without_a_name_are_a_programming_error(tmp_path, labels, a_grid):
-    with pytest.raises(ValueError, match="uint8 or uint16"):
+    with pytest.raises(ValueError, match="bool, uint8 or uint16"):
         write_labels(tmp_path / "a.nrrd", labels.astype(np.int32), a_grid, ["liver", "cyst"])
     with pytest.raises(ValueError, match="label 2 has no name"):
         write_labels(tmp_path / "a.nrrd", labels, a_grid, ["liver"])
