@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     for flag, kind in (("--fg", "foreground"), ("--bg", "background")):
         one.add_argument(flag, type=float, nargs=3, action="append", default=[], metavar=("R", "A", "S"),
                          help=f"a {kind} click in RAS mm; repeatable")  # fmt: skip
-    one.add_argument("--name", default="segment", help="the segment's name for --box and --fg (%(default)s)")
+    one.add_argument("--name", help="the segment's name for --box and --fg (segment)")
     one.add_argument("-o", "--output", type=Path, required=True,
                      help=".seg.nrrd, .nrrd, .nii.gz, .nii or .mha")  # fmt: skip
     _add_model_options(one)
@@ -63,7 +63,14 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("checkpoint", type=Path, nargs="?")
     info.add_argument("--json", action="store_true", help="for programs")
 
-    bench = commands.add_parser("bench", help="what a first prompt and a click cost on this computer")
+    bench = commands.add_parser(
+        "bench",
+        help="what a first prompt and a click cost on this computer",
+        description="Median seconds in a window of noise. encode_s: the encoder; decode_s: the decoder; "
+        "click_s: a whole click; click_active_s: the decoder only round a box of a third of the window's "
+        "width, which the session doesn't do; click_ratio, click_ratio_active: the last two over encode_s + "
+        "decode_s; peak_mb: the most memory of the whole process, PyTorch included, on CUDA of the card.",
+    )
     bench.add_argument("--edge", type=int, default=96, help="voxels along the cubic window (%(default)s)")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     _add_model_options(bench)

@@ -108,15 +108,30 @@ def info(options: argparse.Namespace) -> int:
 
 
 def _print_entry(name: str, value: Any) -> None:
-    """An entry of a card; what is in a list or under names of its own is indented below it, a line each."""
-    parts = [f"{k}: {v}" for k, v in value.items()] if isinstance(value, dict) else value
-    if not isinstance(parts, list):
-        print(f"{name:14} {value}")
-        return
-    print(name)
-    for part in parts:
-        values = part.values() if isinstance(part, dict) else [part]
-        print(f"  {', '.join(str(one) for one in values)}")
+    """An entry of a card; what is in a list or under names of its own is indented below it, a line each.
+
+    Tables of the figures of a method are left to --json: by modality and dataset they fill screens.
+    """
+    if isinstance(value, dict):
+        print(_printable(name))
+        for key, part in value.items():
+            print(_printable(f"  {key}: {_figures(part) if isinstance(part, dict) else part}"))
+    elif isinstance(value, list):
+        print(_printable(name))
+        for part in value:
+            values = part.values() if isinstance(part, dict) else [part]
+            print(_printable(f"  {', '.join(str(one) for one in values)}"))
+    else:
+        print(_printable(f"{name:14} {value}"))
+
+
+def _figures(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items() if not isinstance(value, dict))
+
+
+def _printable(text: str) -> str:
+    """A card may be anybody's: what it holds must not steer the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def bench(options: argparse.Namespace) -> int:
@@ -158,8 +173,8 @@ def explain(error: Exception) -> str:
 
 def _prompts_of(options: argparse.Namespace) -> tuple[SegmentPrompts, ...]:
     by_hand = options.box is not None or options.fg or options.bg
-    if options.prompts is not None and by_hand:
-        raise InputError("Give either --prompts or --box, --fg and --bg, not both.")
+    if options.prompts is not None and (by_hand or options.name is not None):
+        raise InputError("Give either --prompts or --box, --fg, --bg and --name, not both.")
     if options.prompts is not None:
         segments = read_prompts(options.prompts)
         if not segments:
@@ -172,7 +187,8 @@ def _prompts_of(options: argparse.Namespace) -> tuple[SegmentPrompts, ...]:
         corners = np.array(options.box).reshape(2, 3)
         box = Box.from_bounds_ras(corners.min(axis=0), corners.max(axis=0))
     points = [Point(tuple(p), True) for p in options.fg] + [Point(tuple(p), False) for p in options.bg]
-    return (SegmentPrompts(options.name, PromptSet(box, tuple(points))),)
+    name = "segment" if options.name is None else options.name
+    return (SegmentPrompts(name, PromptSet(box, tuple(points))),)
 
 
 def answer(session: InteractiveSession, segments: Sequence[SegmentPrompts]) -> Sequence[Segmentation]:

@@ -104,7 +104,7 @@ def to_voxels(volume: Volume, prompts: PromptSet, previous: MaskCrop | None = No
     for point in prompts.points:
         voxel = grid.ras_to_zyx(np.array(point.position_ras))
         if not grid.contains_zyx(voxel):
-            place = ", ".join(f"{v:.1f}" for v in point.position_ras)
+            place = ", ".join(f"{v:.6g}" for v in point.position_ras)
             raise PromptError(f"The point at ({place}) lies outside '{volume.name}': move or delete it.")
         clicks.append((np.clip(voxel, -0.5, last), point.foreground))
     if prompts.box is None:

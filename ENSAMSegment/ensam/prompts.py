@@ -109,7 +109,7 @@ class PromptSet:
         points = sorted(set(self.points), key=lambda point: (point.position_ras, point.foreground))
         for point, following in pairwise(points):
             if point.position_ras == following.position_ras:
-                place = ", ".join(f"{value:.1f}" for value in point.position_ras)
+                place = ", ".join(f"{value:.6g}" for value in point.position_ras)
                 raise PromptError(
                     f"The point at R, A, S = {place} mm is marked both foreground and background: delete one."
                 )

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _DATA = "a folder of images and labels in any known layout, of .npz, or a CSV"
 _NAMES = "a text file: one case name a line"
+# Written out, since their modules take seconds to import.
+_METHODS = "ensam, ellipsoid, box, threshold, random-walker, growcut"
+_CONDITIONS = "exact, loose-5, loose-10, loose-15, noise, inverted, thinned, cut"
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -27,7 +30,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run.add_argument("-o", "--output", type=Path, required=True, help="tables and plot; resumes")
     run.add_argument("--cases", type=Path, help=f"{_NAMES}; all by default")
     run.add_argument("--checkpoint", type=Path, help="ENSAM's weights; those installed with it by default")
-    run.add_argument("--methods", help="which to compare, with commas between them; all by default")
+    run.add_argument("--methods", help=f"of {_METHODS}, with commas between them; all by default")
     run.add_argument("--command", dest="program", help="one more method, which takes --input and --output")
     run.add_argument(
         "--max-objects", type=int, help="of a case the largest; all of an .npz by default, else 6"
@@ -40,9 +43,15 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run.add_argument("-o", "--output", type=Path, required=True, help="for clicks.csv and clicks.json")
     run.add_argument("--cases", type=Path, required=True, help=_NAMES)
     run.add_argument("--checkpoint", type=Path, help="ENSAM's weights; those installed with it by default")
-    run.add_argument("--conditions", help="which to try, with commas between them; all by default")
+    run.add_argument("--conditions", help=f"of {_CONDITIONS}, with commas between them; all by default")
     run.add_argument("--max-objects", type=int, default=3, help="the largest of a case (%(default)s)")
-    run.add_argument("--far-mm", type=float, default=20.0, help="what is far from a click (%(default)s mm)")
+    run.add_argument(
+        "--far-mm",
+        type=float,
+        default=20.0,
+        help="a second measure of far: how many voxels changed farther from the click than that is in "
+        "the column beyond of clicks.csv (%(default)s mm)",
+    )
     run.add_argument("--seed", type=seed, default=0, help="of the noise (%(default)s)")
     run.add_argument("--pictures", type=int, default=0, help="of so many of the worst objects: failures.png")
     run.set_defaults(run=_clicks)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ensam_training.configuration import TrainingConfig
     from ensam_training.finetuning import FinetuningData
 
+_CHECKPOINT = "the .safetensors to start from, or 'starter'"
 NOT_BETTER = 3  # exit code: all went well, but there is no better checkpoint, and none was written
 
 
@@ -42,7 +43,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run.set_defaults(run=_estimate)
 
     run = commands.add_parser("recipe", help="copy all that finetune needs on another machine into a folder")
-    run.add_argument("checkpoint", type=Path, help="the .safetensors to start from")
+    run.add_argument("checkpoint", type=Path, help=_CHECKPOINT)
     run.add_argument("data", type=Path, help="a folder of cases")
     run.add_argument(
         "--validation-share", type=float, default=0.25, help="held out, by patient (%(default)s)"
@@ -56,7 +57,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_training(run: argparse.ArgumentParser) -> None:
-    run.add_argument("checkpoint", type=Path, help="the .safetensors to start from, or 'starter'")
+    run.add_argument("checkpoint", type=Path, help=_CHECKPOINT)
     run.add_argument("data", type=Path, help="a cache that prepare has written, or files in any known layout")
     run.add_argument("--cases", type=Path, help="a text file: names of the cases to use; else all")
     who = run.add_mutually_exclusive_group()
@@ -169,20 +170,26 @@ def _recipe(options: argparse.Namespace) -> int:
         held_out=options.validation_share,
         licence=options.licence,
     )
-    write_recipe(recipe, options.checkpoint, options.output)
+    write_recipe(recipe, _start(options), options.output)
     print(f"Written: README.txt in '{options.output}' says how to run it.")
     return 0
+
+
+def _start(options: argparse.Namespace) -> Path:
+    from ensam.checkpoint_store import STARTER
+
+    return STARTER if str(options.checkpoint) == "starter" else options.checkpoint
 
 
 def _open(options: argparse.Namespace, stack: ExitStack) -> tuple[Path, Checkpoint, FinetuningData]:
     """The checkpoint's place, the checkpoint and who is trained on."""
     import torch
-    from ensam.checkpoint import STARTER, load_checkpoint
+    from ensam.checkpoint import load_checkpoint
     from ensam.files import not_written
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    start = STARTER if str(options.checkpoint) == "starter" else options.checkpoint
+    start = _start(options)
     checkpoint = load_checkpoint(start)
     cache = options.cache
     try:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 _DATA = "a cache that prepare has written, or files in any known layout, which are cached in the output"
 
+# Written out, since their module takes seconds to import.
+_VARIANTS = (
+    "base, liere-adam, absolute-adam, standard-attention, dense-prompts, millimetres; "
+    "of the rates adam-0.0003, adam-0.001, adam-0.003, muon-0.003, muon-0.01, muon-0.03"
+)
+
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
     run = commands.add_parser("train", help="train on a folder of cases")
@@ -33,7 +39,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--schedule", choices=("linear", "halving"), default="linear", help="halving: the paper's"
     )
     run.add_argument(
-        "--accumulate", type=int, default=1, help="windows a step; the paper's is 4 (%(default)s)"
+        "--accumulate",
+        type=int,
+        default=1,
+        help="windows a step, a multiple of the processes; the paper's is 4 (%(default)s)",
     )
     run.add_argument("--validate-every", type=float, help="in the limit's unit; a tenth of it by default")
     run.add_argument("--profile", action="store_true", help="exact times of the parts of a step on a GPU")
@@ -50,7 +59,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run.add_argument(
         "--suite", choices=("ablations", "rates"), default="ablations", help="rates: learning rates"
     )
-    run.add_argument("--only", nargs="+", help="names of variants; all of the suite by default")
+    run.add_argument(
+        "--only", nargs="+", metavar="VARIANT", help=f"of {_VARIANTS}; all of the suite by default"
+    )
     _add_rates(run)
     run.add_argument("--jobs", type=int, default=1, help="variants at the same time (%(default)s)")
     run.set_defaults(run=_ablate)

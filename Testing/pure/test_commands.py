@@ -237,6 +237,39 @@ def test_info_writes_what_a_card_lists_a_line_each(files, capsys):
     assert lines[at : at + 5] == ["training_data", "  ct_a, 2, CC0", "  mr_b, 3", "training", "  steps: 4"]
 
 
+def test_info_leaves_tables_to_json_and_a_card_does_not_steer_the_terminal(files, capsys):
+    network = load_checkpoint(files.checkpoint).network()
+    figures = {"DSC_AUC": 3.04, "DSC_by_click": [0.66, 0.71], "modalities": {"CT": {"cases": 3}}}
+    card = {"name": "mine\x1b[2J", "note": "Léber", "metrics": {"ensam": figures, "note": "a\nb"}}
+    save_checkpoint(files.folder / "m.safetensors", network, 24**3, card)
+    assert main(["info", str(files.folder / "m.safetensors")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "name           mine\\x1b[2J" in lines and "note           Léber" in lines
+    at = lines.index("metrics")
+    assert lines[at + 1 :] == ["  ensam: DSC_AUC 3.04, DSC_by_click [0.66, 0.71]", "  note: a\\nb"]
+
+
+def test_a_name_beside_a_prompts_file_is_refused_and_not_ignored(files, capsys):
+    assert main([*files.arguments(), "--name", "liver"]) == 2
+    assert "either --prompts or" in capsys.readouterr().err
+    assert not files.output.exists()
+
+
+def test_a_position_however_far_is_told_in_a_few_digits(files, capsys):
+    assert main([*files.arguments(**{"--prompts": None}), "--fg", "1e308", "0", "-12.25"]) == 2
+    assert "The point at (1e+308, 0, -12.25) lies outside" in capsys.readouterr().err
+
+
+def test_the_help_of_bench_tells_what_it_prints(files, capsys):
+    path = files.folder / "bench.json"
+    main(["bench", "--edge", "16", "--checkpoint", str(files.checkpoint), "--json", str(path)])
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["bench", "--help"])
+    said = capsys.readouterr().out
+    assert all(key in said for key in json.loads(path.read_text()) if key.endswith(("_s", "_mb", "active")))
+
+
 def test_a_folder_is_no_image_and_dicom_is_shown_a_way(files, capsys):
     given = ["segment", str(files.folder), "--fg", "0", "0", "0", "-o", str(files.folder / "o.nrrd")]
     assert main(given) == 2

@@ -133,8 +133,8 @@ def test_what_was_added_is_told_and_joined_to_other_prompts():
 
 
 def test_a_position_that_is_both_foreground_and_background_is_refused():
-    with pytest.raises(PromptError, match=r"1\.0, 2\.0, 3\.0 mm is marked both"):
-        PromptSet(points=(Point((1, 2, 3), True), Point((9, 9, 9), True), Point((1, 2, 3), False)))
+    with pytest.raises(PromptError, match=r"1, 2, 3\.25 mm is marked both"):
+        PromptSet(points=(Point((1, 2, 3.25), True), Point((9, 9, 9), True), Point((1, 2, 3.25), False)))
 
 
 @fast

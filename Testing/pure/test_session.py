@@ -202,7 +202,7 @@ def test_points_alone_are_enough_if_one_is_foreground(a_session, a_volume):
 
 
 def test_prompts_outside_the_volume_are_refused_by_name(a_session, a_box):
-    with pytest.raises(PromptError, match=r"point at \(500.0, 0.0, 0.0\) lies outside 'blob'"):
+    with pytest.raises(PromptError, match=r"point at \(500, 0, 0\) lies outside 'blob'"):
         a_session.segment(PromptSet(a_box, (Point((500.0, 0.0, 0.0), True),)))
     with pytest.raises(PromptError, match="box lies outside 'blob'"):
         a_session.segment(PromptSet(Box((900.0, 900.0, 900.0), (5.0, 5.0, 5.0))))

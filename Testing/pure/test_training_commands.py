@@ -1,13 +1,19 @@
 """train on the command line: what it is given, what it holds out, what it writes."""
 
+import filecmp
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from ensam.checkpoint_store import STARTER
 from ensam.network import NetworkConfig
 from ensam_training import training as training_module
 from ensam_training.__main__ import main
+from ensam_training.ablations import SUITES
 from ensam_training.cache import Cache
+from ensam_training.conditions import CONDITIONS
 from ensam_training.curves import read_rows
+from ensam_training.evaluation_run import METHODS
 from ensam_training.training_data import names_in
 
 from .tiny_network import TINY, ball
@@ -69,6 +75,31 @@ def test_a_run_that_is_stopped_before_it_validates_promises_no_best_weights(
     assert not (tmp_path / "run" / "best.pt").exists()
     said = capsys.readouterr().out
     assert "Stopped after step 0" in said and "best.pt" not in said
+
+
+def help_of(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    return " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "choices"),
+    [
+        ("evaluate", METHODS),
+        ("clicks", CONDITIONS),
+        ("ablate", [variant.name for suite in SUITES.values() for variant in suite]),
+    ],
+)
+def test_the_help_names_what_can_be_chosen(command, choices, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    assert f"of {', '.join(choices)}" in help_of(command, capsys).replace("; of the rates", ",")
+
+
+def test_a_recipe_may_start_from_the_starter_weights(a_folder_of_cases, tmp_path):
+    out = tmp_path / "recipe"
+    assert main(["recipe", "starter", str(a_folder_of_cases), "-o", str(out)]) == 0
+    assert filecmp.cmp(out / "base.safetensors", STARTER, shallow=False)
 
 
 @pytest.mark.parametrize(
