@@ -14,6 +14,7 @@ Left out: SAM-Med3D, which no maintained package offers.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import resource
 import subprocess
@@ -149,6 +150,10 @@ def main() -> None:
     parser.add_argument("--only", choices=PEERS)
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the seconds here as well")
     options = parser.parse_args()
+    # Before the other networks are measured for nothing.
+    needed = options.only in (None, "nnInteractive")
+    if needed and importlib.util.find_spec("dynamic_network_architectures") is None:
+        sys.exit("nnInteractive's network is missing: pip install dynamic-network-architectures==0.4.4")
     precision = options.precision or ("bfloat16" if has_matrix_units() else "float32")
     if options.only:
         values = measure(options.only, options.edge, precision == "bfloat16", options.repeats)

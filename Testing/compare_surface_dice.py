@@ -14,12 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import surface_distance
 from ensam_training.baselines import ellipsoid_predictor
 from ensam_training.challenge_cases import read_labelled_case
 from ensam_training.metrics import surface_dice
 from numpy.typing import NDArray
 from scipy import ndimage
+
+try:
+    import surface_distance
+except ModuleNotFoundError:
+    sys.exit("The reference is missing: pip install surface-distance==0.1")
 
 TOLERANCE_MM = 2.0
 Pair = tuple[NDArray[np.bool_], NDArray[np.bool_], tuple[float, ...]]

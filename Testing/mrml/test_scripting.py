@@ -109,6 +109,22 @@ def test_the_example_of_the_logic_runs_on_the_sample_case(an_mrml_scene, tmp_pat
     assert logic.prompt_rows() == ()
 
 
+def test_the_script_of_the_readme_gives_a_good_mask_and_its_click_a_better_one(an_mrml_scene):
+    (code,) = re.findall(r"```\n(from ENSAMSegmentLib.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    names = {"volume": load_volume(an_mrml_scene, CASE / "image.nii.gz", "FetalBrain")}
+    label = load_volume(an_mrml_scene, CASE / "label.nii.gz", "answer")
+    truth = volume_from_node(label).array == CEREBELLUM
+    steps = code.replace('slicer.util.getNode("FetalBrain")', "volume").split("logic.wait()\n")[:2]
+    dice = []
+    for step in steps:
+        exec(step + "logic.wait()", names)  # the project's own text
+        logic = names["logic"]
+        mask = read_segment(logic.segmentation, logic.segment_id, names["volume"]).laid_out(truth.shape)
+        dice.append(2 * np.count_nonzero(mask & truth) / (mask.sum() + truth.sum()))
+    assert 0.88 < dice[0] < dice[1]
+    logic.cleanup()
+
+
 @pytest.mark.parametrize("module", ["logic", "install", "sample_data", "cards"])
 def test_what_is_imported_at_the_start_of_slicer_does_not_import_torch(module):
     code = f"""

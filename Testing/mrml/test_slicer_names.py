@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 import slicer
 import vtk
 from slicer_names import listed
@@ -20,3 +25,11 @@ def test_the_class_of_each_listed_header_has_the_name(an_mrml_scene):
             assert cls is not None and (last == class_name or hasattr(cls, last)), name
             checked += 1
     assert checked > 200
+
+
+def test_the_command_that_lists_them_tells_what_it_needs():
+    pytest.importorskip("PySide6")
+    folder = Path(__file__).resolve().parents[1]
+    command = [sys.executable, "-m", "slicer_names", "--help"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0 and "a git clone of Slicer" in done.stdout, done.stderr

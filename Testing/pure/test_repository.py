@@ -10,8 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ensam
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from ensam.checkpoint import STARTER, load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,11 +115,15 @@ def test_the_readmes_first_command_runs_as_it_stands(tmp_path):
     )
     assert done.returncode == 0 and (tmp_path / output).is_file(), done.stderr
     assert re.search(r"^segment: [1-9]\d*\.\d\d mL$", done.stdout, re.MULTILINE)
+    mask, labels = (
+        sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        for path in (tmp_path / output, ROOT / "ENSAMSegment" / "Resources" / "SampleCase" / "label.nii.gz")
+    )
+    cerebellum = labels == 3
+    assert 2 * np.sum(cerebellum & (mask == 1)) / (mask.sum() + cerebellum.sum()) > 0.89
 
 
 def test_the_readmes_python_example_runs(tmp_path, monkeypatch):
-    import SimpleITK as sitk
-
     from .tiny import blob_volume
 
     readme = (ROOT / "README.md").read_text()
@@ -130,6 +136,31 @@ def test_the_readmes_python_example_runs(tmp_path, monkeypatch):
     assert names["mask"].shape == (50, 70, 70) and names["mask"].any()
     assert names["first"].encoder_ran and not names["better"].encoder_ran
     assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage("mine.seg.nrrd")), names["mask"])
+
+
+def test_the_library_tells_where_to_begin():
+    for name in ("session.InteractiveSession", "volume", "prompts"):
+        assert f"`ensam.{name}`" in ensam.__doc__
+
+
+def test_every_picture_is_shown_somewhere():
+    texts = "".join((ROOT / name).read_text() for name in ("README.md", "ENSAMTrainer/TRAINING_LOG.md"))
+    pictures = sorted(path.name for path in (ROOT / "Resources" / "Screenshots").iterdir())
+    assert [name for name in pictures if f"Resources/Screenshots/{name}" not in texts] == []
+
+
+@pytest.mark.parametrize(
+    ("script", "package"),
+    [("compare_peers", "dynamic_network_architectures"), ("compare_surface_dice", "surface_distance")],
+)
+def test_a_comparison_asks_for_its_package_before_it_measures(script, package):
+    code = "import runpy, sys; sys.modules[sys.argv[2]] = None; path = sys.argv[1]; del sys.argv[1:]\n"
+    code += "runpy.run_path(path, run_name='__main__')"
+    path = ROOT / "Testing" / f"{script}.py"
+    done = subprocess.run([sys.executable, "-c", code, path, package], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert f"pip install {package.replace('_', '-')}" in line
 
 
 def test_commits_are_checked_with_the_same_ruff_as_the_tests():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import subprocess
@@ -159,8 +160,10 @@ def source(sources: Sources, name: str) -> str | None:
     return sources.in_module(*parts)
 
 
-def main(repository: str) -> int:
-    sources = Sources(repository)
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("repository", help=f"a git clone of Slicer with the branch of the release, {RELEASE}")
+    sources = Sources(parser.parse_args().repository)
     found = {name: source(sources, name) for name in sorted(names_used())}
     missing = [name for name, place in found.items() if place is None]
     for name in missing:
@@ -170,4 +173,4 @@ def main(repository: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())
