@@ -82,7 +82,9 @@ def retrain(bundle: Path, folder: Path, minutes: float) -> int:
     logic.check()
     logic.wait()
     print("checked:", *(f"{row.name} {row.state}" for row in logic.rows()))
-    logic.choice = TrainingChoice(amount=minutes, held_out=0.34, name="retrained", licence="CC-BY-SA-4.0, as the starter weights")
+    logic.choice = TrainingChoice(
+        amount=minutes, held_out=0.34, name="retrained", licence="CC-BY-SA-4.0, as the starter weights"
+    )
     logic.estimate()
     logic.wait()
     print("estimate:", logic.estimate_text)
