@@ -32,6 +32,9 @@ class FeatureCache:
         return iter(self._entries.values())
 
     def put(self, key: Hashable, features: ImageFeatures) -> None:
+        """Keep features; those that are beyond the bound by themselves are not, and push nothing out."""
+        if features.nbytes > self.limit:
+            return
         self._entries[key] = features
         while self.nbytes > self.limit:
             self._entries.popitem(last=False)

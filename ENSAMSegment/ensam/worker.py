@@ -5,10 +5,12 @@ Nothing here imports torch before the first job runs: the panel works before tor
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent import futures
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -81,13 +83,23 @@ class Job:
 
     @property
     def error(self) -> BaseException | None:
-        """What went wrong in a job that is done."""
-        return self._future.exception()
+        """What went wrong in a job that is done; Cancelled for one that never had its turn."""
+        return Cancelled() if self._future.cancelled() else self._future.exception()
 
     @property
     def results(self) -> tuple[Segmentation, ...]:
-        """The answers in the order of the request's prompts. Raises what the session raised."""
+        """The answers in the order of the request's prompts. Raises what went wrong."""
+        if self._future.cancelled():
+            raise Cancelled
         return self._future.result()
+
+
+class _Opened(threading.local):
+    """The session of a worker's thread and what it was opened for. It goes with its thread, even if that was
+    still opening it when the worker was closed."""
+
+    key: Hashable = None
+    session: InteractiveSession | None = None
 
 
 class Worker:
@@ -96,7 +108,7 @@ class Worker:
     def __init__(self, open_session: Callable[[Settings], InteractiveSession] = open_session) -> None:
         self._open_session = open_session
         self._executor: futures.ThreadPoolExecutor | None = None
-        self._opened: tuple[tuple[str, str], InteractiveSession] | None = None
+        self._opened = _Opened()
         # Seconds that the encoder took for a voxel of its window, by device: the estimate for the next.
         self.encode_rates: dict[str, float] = {}
 
@@ -110,20 +122,21 @@ class Worker:
     def forget(self) -> None:
         """Give back what is kept of images, after the jobs that are on their way."""
         if self._executor is not None:
-            self._executor.submit(lambda: self._opened and self._opened[1].forget())
+            self._executor.submit(lambda: self._opened.session and self._opened.session.forget())
 
     def close(self) -> None:
-        """Ends the thread after the job that runs now and gives the memory back."""
+        """Ends the thread after the job that runs now, and with it goes the memory."""
         if self._executor is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
-        self._executor, self._opened = None, None
+        self._executor = None
 
     def _run(self, job: Job) -> tuple[Segmentation, ...]:
         if job.stopped.is_set():
             raise Cancelled
         request = job.request
-        job.opens_session = self._key(request.settings) != (self._opened and self._opened[0])
-        session = self._session(request.settings)
+        key = self._key(request.settings)
+        job.opens_session = key != self._opened.key
+        session = self._session(key, request.settings)
         session.set_volume(request.volume)
         try:
             job.preview = session.preview_all(request.prompts, request.previous)
@@ -140,18 +153,24 @@ class Worker:
         return results
 
     @staticmethod
-    def _key(settings: Settings) -> tuple[str, str]:
-        return settings.checkpoint, settings.device
+    def _key(settings: Settings) -> Hashable:
+        """What a session was opened for: another file may have come under the same path meanwhile."""
+        stamp = None
+        if settings.checkpoint:
+            with suppress(OSError):  # whoever opens it tells what is wrong
+                found = os.stat(settings.checkpoint)
+                stamp = found.st_mtime_ns, found.st_size
+        return settings.checkpoint, stamp, settings.device
 
-    def _session(self, settings: Settings) -> InteractiveSession:
-        key = self._key(settings)
-        if self._opened is None or self._opened[0] != key:
+    def _session(self, key: Hashable, settings: Settings) -> InteractiveSession:
+        opened = self._opened
+        if opened.key != key:
             # The old one's memory must be free before the new one's is taken.
-            self._opened = None
-            self._opened = key, self._open_session(settings)
-        session = self._opened[1]
-        session.intensity = settings.intensity
-        return session
+            opened.key = opened.session = None
+            opened.session = self._open_session(settings)
+            opened.key = key
+        opened.session.intensity = settings.intensity
+        return opened.session
 
     def _learn(self, preview: Preview, results: Sequence[Segmentation]) -> None:
         seconds = max((r.timings.encode_s for r in results), default=0.0)

@@ -428,11 +428,16 @@ def test_values_of_32_bits_keep_their_contrast(a_checkpoint, a_volume, a_box):
     assert np.allclose(*answers, atol=0.05)
 
 
-def test_features_larger_than_the_bound_are_not_kept(a_checkpoint, a_volume, a_box):
-    session = InteractiveSession(a_checkpoint, "cpu", cache_bytes=1000)
-    session.set_volume(a_volume)
-    assert session.segment(PromptSet(a_box)).mask.any()
-    assert session.cache.nbytes == 0
+def test_features_larger_than_the_bound_are_not_kept_and_push_no_others_out(a_session, a_volume, a_box):
+    small, large = PromptSet(box_of(a_volume, (0, 0, 0), (4, 4, 4))), PromptSet(a_box)
+    a_session.segment(small)
+    a_session.cache.limit = a_session.cache.nbytes
+    assert a_session.segment(large).mask.any() and a_session.segment(large).encoder_ran
+    assert not a_session.segment(small).encoder_ran
+    a_session.cache.clear()
+    a_session.cache.limit = 1000
+    assert a_session.segment(small).mask.any()
+    assert a_session.cache.nbytes == 0
 
 
 @pytest.fixture

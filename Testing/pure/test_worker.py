@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from ensam.checkpoint_store import CheckpointStore
 from ensam.errors import Cancelled, InputError
 from ensam.planning import Preview
 from ensam.prompts import Box, PromptSet
 from ensam.session import InteractiveSession
 from ensam.worker import Request, Settings, Worker
 
-from .tiny import blob_volume, tiny_checkpoint
+from .tiny import blob_volume, tiny_checkpoint, write_checkpoint
 
 BOX = PromptSet(Box.from_bounds_ras((30, 36, 50), (44, 50, 80)))
 
@@ -86,6 +88,9 @@ def test_a_job_given_up_before_its_turn_never_starts(a_worker, a_slow_session, a
     third = a_worker.submit(request_for(a_volume))
     assert third.wait(5)
     assert a_slow_session.calls == 2
+    assert isinstance(second.error, Cancelled)
+    with pytest.raises(Cancelled):
+        _ = second.results
 
 
 def test_a_job_given_up_while_it_runs_ends_soon(a_worker, a_slow_session, a_volume):
@@ -155,4 +160,46 @@ def test_another_checkpoint_opens_another_session_and_the_same_one_does_not(a_vo
     for name in ("a", "a", "b"):
         assert worker.submit(request_for(a_volume, checkpoint=name)).wait(5)
     assert opened == ["a", "b"]
+    worker.close()
+
+
+def test_other_weights_under_the_same_path_answer_from_then_on(a_volume, tmp_path):
+    store, source, worker = CheckpointStore(tmp_path / "installed"), tmp_path / "own.safetensors", Worker()
+    answers = []
+    for seed in (0, 1):
+        path = store.install(write_checkpoint(source, seed))
+        for opens in (True, False):
+            job = worker.submit(request_for(a_volume, checkpoint=str(path), device="cpu"))
+            assert job.wait(60) and job.error is None and job.opens_session == opens
+        answers.append(job.results[0].logits)
+        store.remove(path)
+    session = InteractiveSession(source, "cpu")
+    session.set_volume(a_volume)
+    assert np.array_equal(answers[1], session.segment(BOX).logits)
+    assert not np.array_equal(*answers)
+    worker.close()
+
+
+def test_a_worker_closed_while_it_loads_the_network_keeps_none(a_volume):
+    opening, gate, opened = threading.Event(), threading.Event(), []
+
+    def open_slowly(settings):
+        opening.set()
+        assert gate.wait(5)
+        session = SlowSession()
+        session.gate.set()
+        opened.append(weakref.ref(session))
+        return session
+
+    worker = Worker(open_slowly)
+    job = worker.submit(request_for(a_volume))
+    assert opening.wait(5)
+    (thread,) = (one for one in threading.enumerate() if one.name.startswith("ENSAM"))
+    worker.close()
+    gate.set()
+    assert job.wait(5) and job.error is None
+    thread.join(5)
+    assert opened[0]() is None
+    again = worker.submit(request_for(a_volume))
+    assert again.wait(5) and again.opens_session and again.error is None
     worker.close()
