@@ -1,0 +1,113 @@
+"""Several objects in one question: what they share, and whose a voxel is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ensam import session as session_module
+from ensam.planning import group_objects, to_voxels
+from ensam.prompts import Box, Point, PromptSet
+
+from .tiny import blob_volume, box_of, ct_volume, point_at
+
+
+def test_near_objects_share_one_encoder_pass_and_never_overlap(a_session, a_volume, encoder_calls):
+    prompts = [
+        PromptSet(box_of(a_volume, (12, 14, 14), (24, 30, 30))),
+        PromptSet(box_of(a_volume, (14, 18, 18), (26, 34, 34))),
+        PromptSet(box_of(a_volume, (12, 16, 20), (24, 32, 36))),
+    ]
+    results = a_session.segment_all(prompts)
+    assert len(encoder_calls) == 1 and len(results) == 3
+    total = sum(result.laid_out(a_volume.grid.shape).astype(int) for result in results)
+    assert total.max() == 1
+    assert all(result.mask.any() for result in results)
+
+
+def test_every_object_keeps_a_voxel_even_if_all_ask_for_the_same(a_session, a_box):
+    results = a_session.segment_all([PromptSet(a_box)] * 3)
+    assert [bool(r.mask.any()) for r in results] == [True] * 3
+
+
+def test_distant_objects_get_windows_of_their_own():
+    volume = blob_volume((40, 120, 120))
+    near = [(2, 2, 2), (2, 8, 8)]
+    far = (20, 90, 90)
+    objects = [to_voxels(volume, PromptSet(box_of(volume, at, tuple(np.add(at, 12))))) for at in (*near, far)]
+    assert group_objects(volume, objects, 32**3) == [[0, 1], [2]]
+
+
+def test_one_object_among_several_is_what_it_would_be_alone(a_session, a_box, a_volume):
+    alone = a_session.segment(PromptSet(a_box))
+    (together,) = a_session.segment_all([PromptSet(a_box)])
+    assert np.array_equal(alone.mask, together.mask)
+
+
+def test_each_object_is_seen_in_its_own_grey_range_whatever_the_order(a_session):
+    volume = ct_volume()
+    a_session.set_volume(volume)
+    lung, tissue = (PromptSet(box_of(volume, (10, y, 10), (25, y + 10, 25))) for y in (3, 24))
+    results = dict(zip(("lung", "tissue"), a_session.segment_all([lung, tissue]), strict=True))
+    backwards = dict(zip(("tissue", "lung"), a_session.segment_all([tissue, lung]), strict=True))
+    for name, expected in (("lung", "'lung'"), ("tissue", "'soft tissue'")):
+        assert expected in results[name].notes[0]
+        assert np.array_equal(results[name].logits, backwards[name].logits)
+
+
+def test_objects_smaller_than_a_voxel_at_one_place_keep_a_voxel_each(a_session, a_volume):
+    lower = a_volume.grid.zyx_to_ras(np.array([20.0, 20.0, 20.0]))
+    prompts = [PromptSet(Box.from_bounds_ras(lower, lower + size)) for size in (0.4, 0.3, 0.2)]
+    results = a_session.segment_all(prompts)
+    assert all(result.mask.any() for result in results)
+    assert sum(r.laid_out(a_volume.grid.shape).astype(int) for r in results).max() == 1
+
+
+def test_many_objects_are_decoded_in_parts_with_the_same_answer(a_session, a_volume, monkeypatch):
+    prompts = [PromptSet(box_of(a_volume, (12, y, 20), (26, y + 12, 34))) for y in (14, 16, 18, 20)]
+    at_once = a_session.segment_all(prompts)
+    monkeypatch.setattr(session_module, "VOXELS_AT_ONCE", 1)
+    for one, other in zip(at_once, a_session.segment_all(prompts), strict=True):
+        assert np.allclose(one.logits, other.logits, atol=1e-3)
+
+
+def test_several_objects_go_on_from_a_mask_each(a_session, a_volume, a_box, a_mask):
+    prompts = [PromptSet(a_box), PromptSet(box_of(a_volume, (14, 18, 18), (26, 34, 34)))]
+    alone = a_session.segment_all(prompts)
+    first = a_session.segment_all(prompts, [a_mask, None])
+    both = a_session.segment_all(prompts, [a_mask, a_mask])
+    assert not np.array_equal(first[0].logits, alone[0].logits)
+    assert np.allclose(first[1].logits, alone[1].logits, atol=1e-4)
+    assert np.allclose(first[0].logits, both[0].logits, atol=1e-4)
+    assert not np.array_equal(both[1].logits, alone[1].logits)
+    assert np.array_equal(
+        a_session.segment(prompts[0], a_mask).logits, a_session.segment_all(prompts[:1], [a_mask])[0].logits
+    )
+
+
+def test_every_object_needs_its_entry_among_the_previous_masks(a_session, a_box, a_mask):
+    with pytest.raises(ValueError, match="zip"):
+        a_session.segment_all([PromptSet(a_box)] * 2, [a_mask])
+
+
+def test_the_preview_of_several_objects_is_that_of_the_window_that_asks_for_most(a_session):
+    volume = blob_volume((40, 120, 120))
+    a_session.set_volume(volume)
+    small, large = (
+        PromptSet(box_of(volume, at, tuple(np.add(at, size))))
+        for at, size in (((2, 2, 2), 4), ((20, 90, 90), 12))
+    )
+    assert a_session.preview_all([small, large]) == a_session.preview(large)
+    a_session.segment(large)
+    assert a_session.preview_all([small, large]) == a_session.preview(small)
+    pair = a_session.preview_all([small, small])
+    assert pair.memory_bytes > a_session.preview(small).memory_bytes
+
+
+def test_a_click_for_one_object_can_be_a_click_against_the_others(a_session, a_volume, a_box):
+    here, there = point_at(a_volume, (20, 24, 28)), point_at(a_volume, (15, 20, 24))
+    ours, theirs = PromptSet(a_box, (here,)), PromptSet(a_box, (there,))
+    shared = a_session.segment_all([ours, theirs], clicks_exclude=True)
+    against = PromptSet(a_box, (here, Point(there.position_ras, False)))
+    # Clicks in another order round differently in half precision.
+    assert np.allclose(shared[0].logits, a_session.segment(against).logits, atol=0.05)
+    assert not np.allclose(shared[0].logits, a_session.segment_all([ours, theirs])[0].logits, atol=0.05)
