@@ -71,8 +71,7 @@ def _voxels(points: Iterable[Point], foreground: bool, grid: Grid) -> set[Voxel]
     for point in points:
         place = grid.ras_to_zyx(np.array(point.position_ras))
         if point.foreground == foreground and grid.contains_zyx(place):
-            inside = np.clip(np.floor(place + 0.5), 0, np.subtract(grid.shape, 1))
-            voxels.add(tuple(int(v) for v in inside))
+            voxels.add(grid.voxel_at(place))
     return voxels
 
 

@@ -87,6 +87,14 @@ class Grid:
         outer = np.array(self.shape) - 0.5 + _ROUNDING
         return np.all((points >= -0.5 - _ROUNDING) & (points <= outer), axis=-1)
 
+    def voxel_at(self, point_zyx: np.ndarray) -> tuple[int, int, int]:
+        """The voxel (z, y, x) in which a point (3,) lies, for one outside the volume the nearest.
+
+        A point on the face between two voxels lies in the upper one: whoever asks must get the same.
+        """
+        z, y, x = np.clip(np.floor(np.add(point_zyx, 0.5)), 0, np.subtract(self.shape, 1))
+        return int(z), int(y), int(x)
+
     def box_bounds_zyx(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
         """The smallest and largest continuous voxel coordinates (z, y, x) that an oriented box reaches.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensam.errors import PromptError
+from ensam.geometry import Grid
 from ensam.masks import MaskCrop
 from ensam.preprocessing import (
     MARGIN_VOXELS,
@@ -116,16 +117,23 @@ def to_voxels(volume: Volume, prompts: PromptSet, previous: MaskCrop | None = No
     return ObjectPrompts(faces, tuple(clicks), previous)
 
 
-def exclude_clicks(objects: Sequence[ObjectPrompts]) -> list[ObjectPrompts]:
-    """The objects with the foreground clicks of all the others as background clicks of their own."""
-    clicked = [[voxel for voxel, foreground in one.clicks if foreground] for one in objects]
-    return [
-        replace(
-            one,
-            clicks=(*one.clicks, *((v, False) for j, voxels in enumerate(clicked) if j != i for v in voxels)),
-        )
-        for i, one in enumerate(objects)
+def exclude_clicks(
+    objects: Sequence[ObjectPrompts], everyone: Sequence[ObjectPrompts], window: Window, grid: Grid
+) -> list[ObjectPrompts]:
+    """The objects with the foreground clicks of all the others in the window as background clicks of their
+    own, but for those on a voxel that the object has clicked itself."""
+    clicked = [(other, voxel, grid.voxel_at(voxel)) for other in everyone for voxel in _foreground(other)]
+    inside = [
+        (other, voxel, at)
+        for other, voxel, at in clicked
+        if all(a <= v < b for a, v, b in zip(window.lower, at, window.upper, strict=True))
     ]
+    excluding = []
+    for one in objects:
+        own = {grid.voxel_at(voxel) for voxel in _foreground(one)}
+        theirs = ((voxel, False) for other, voxel, at in inside if other is not one and at not in own)
+        excluding.append(replace(one, clicks=(*one.clicks, *theirs)))
+    return excluding
 
 
 def make_plan(
@@ -182,18 +190,17 @@ def estimate_memory(window: Window, objects: int, half: bool, runs_encoder: bool
     return round(network + more + FULL_SIZE_BYTES * objects * math.prod(window.size))
 
 
-def own_region(one: ObjectPrompts, window: Window) -> tuple[slice, slice, slice] | None:
+def own_region(one: ObjectPrompts, window: Window, grid: Grid) -> tuple[slice, slice, slice] | None:
     """Where an object must have at least one voxel, in the window's crop: its box, else its first foreground
     click. None if it has neither: its background clicks may take away all that there was."""
-    faces = one.box
-    if faces is None:
-        first = next((voxel for voxel, positive in one.clicks if positive), None)
+    if one.box is not None:
+        place = _slices(one.box, grid)
+    else:
+        first = next(_foreground(one), None)
         if first is None:
             return None
-        faces = np.stack((first - 0.5, first + 0.5))
-    lower = np.clip(np.round(faces[0] + 0.5).astype(int) - window.lower, 0, np.subtract(window.size, 1))
-    upper = np.clip(np.round(faces[1] + 0.5).astype(int) - window.lower, lower + 1, window.size)
-    return tuple(slice(int(a), int(b)) for a, b in zip(lower, upper, strict=True))
+        place = tuple(slice(at, at + 1) for at in grid.voxel_at(first))
+    return tuple(slice(s.start - a, s.stop - a) for s, a in zip(place, window.lower, strict=True))
 
 
 def active_region(
@@ -221,6 +228,10 @@ def voxel_mm(window: Window, volume: Volume) -> tuple[float, float, float]:
     return float(z), float(y), float(x)
 
 
+def _foreground(one: ObjectPrompts) -> Iterator[NDArray]:
+    return (voxel for voxel, is_foreground in one.clicks if is_foreground)
+
+
 def _window(volume: Volume, objects: Sequence[ObjectPrompts], budget: int) -> Window:
     bounds = [_object_bounds(volume, one, budget) for one in objects]
     for one in objects:
@@ -237,9 +248,9 @@ def _intensity(volume: Volume, one: ObjectPrompts, choice: IntensityChoice) -> I
     faces, where = [one.box], "in the box"
     if one.box is None:
         reach = np.divide(NEAR_MM, volume.grid.spacing_zyx)
-        faces = [np.stack((at - reach, at + reach)) for at, is_foreground in one.clicks if is_foreground]
+        faces = [np.stack((at - reach, at + reach)) for at in _foreground(one)]
         where = "round the clicks"
-    boxes = [_slices(own, volume) for own in faces]
+    boxes = [_slices(own, volume.grid) for own in faces]
     key = choice, where, tuple((part.start, part.stop) for box in boxes for part in box)
     known = _known_ranges.setdefault(volume, {})
     if key not in known:
@@ -248,9 +259,9 @@ def _intensity(volume: Volume, one: ObjectPrompts, choice: IntensityChoice) -> I
     return known[key]
 
 
-def _slices(faces: NDArray, volume: Volume) -> tuple[slice, slice, slice]:
+def _slices(faces: NDArray, grid: Grid) -> tuple[slice, slice, slice]:
     """The voxels of the volume that a box covers by at least half, at least one along each axis."""
-    last = np.subtract(volume.grid.shape, 1)
+    last = np.subtract(grid.shape, 1)
     first = np.clip(np.floor(faces[0] + 1 - ROUNDING), 0, last).astype(int)
     stop = np.clip(np.floor(faces[1] + ROUNDING) + 1, first + 1, last + 1).astype(int)
     return tuple(slice(int(a), int(b)) for a, b in zip(first, stop, strict=True))

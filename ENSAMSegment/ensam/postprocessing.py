@@ -13,22 +13,27 @@ from ensam.errors import PromptError
 from ensam.segmentation import Segmentation
 
 SURE = 0.5  # the logit, on the asked side, that a clicked voxel gets where the network disobeys
-Clicks = Sequence[tuple[NDArray[np.float64], bool]]
+LEFT_SHARE = 0.1  # of an object's voxels: where the others leave it less, its user is told
+Voxel = tuple[int, int, int]
+
+_LOST = "One object lost nearly all of its voxels to another: move its box, or click on it."
 
 
-def obey_clicks(logits: NDArray[np.float32], clicks: Clicks, sigma: Sequence[float]) -> NDArray[np.float32]:
-    """Logits (z, y, x) in which each clicked voxel lies on the asked side.
+def obey_clicks(
+    logits: NDArray[np.float32], clicks: Sequence[tuple[Voxel, bool]], sigma: Sequence[float]
+) -> NDArray[np.float32]:
+    """Logits (z, y, x) in which each clicked voxel lies on the asked side, one with clicks of both kinds on
+    the background's.
 
     Where the network disobeys, what is missing is added as a Gaussian ball round the click, so that the
     mask follows the click and not a single voxel. All balls are measured on the given logits: the order of
-    the clicks doesn't matter. clicks: voxel coordinates in the array, and whether foreground; sigma: of a
-    ball in voxels, (z, y, x).
+    the clicks doesn't matter. clicks: voxels of the array, and whether foreground; sigma: of a ball in
+    voxels, (z, y, x).
     """
-    places = [
-        (tuple(np.clip(np.rint(voxel), 0, np.subtract(logits.shape, 1)).astype(int).tolist()), sign)
-        for voxel, foreground in clicks
-        for sign in (1 if foreground else -1,)
-    ]
+    foreground: dict[Voxel, bool] = {}
+    for place, is_foreground in clicks:
+        foreground[place] = is_foreground and foreground.get(place, True)
+    places = [(place, 1 if is_foreground else -1) for place, is_foreground in foreground.items()]
     missing = [(place, sign * SURE - logits[place]) for place, sign in places if sign * logits[place] <= 0]
     if not missing:
         return logits
@@ -49,14 +54,25 @@ def obey_clicks(logits: NDArray[np.float32], clicks: Clicks, sigma: Sequence[flo
     return obedient
 
 
-def ensure_voxel(logits: NDArray[np.float32], region: tuple[slice, slice, slice]) -> NDArray[np.float32]:
+def ensure_voxel(
+    logits: NDArray[np.float32], region: tuple[slice, slice, slice], background: Sequence[Voxel] = ()
+) -> NDArray[np.float32]:
     """Logits (z, y, x) of an object that has at least one voxel: without any, the logits in its region are
-    raised by a constant until the highest one is just over the threshold of 0 (paper)."""
+    raised by a constant until the highest one is just over the threshold of 0 (paper).
+
+    background: clicked voxels, which stay as they are unless nothing else is left of the region.
+    """
     # A few of them tell of all but small objects, sooner.
     if logits[::4, ::4, ::4].max() > 0 or logits.max() > 0:
         return logits
+    free = np.zeros(logits.shape, bool)
+    free[region] = True
+    for voxel in background:
+        free[voxel] = False
+    if not free.any():
+        free[region] = True
     raised = logits.copy()
-    raised[region] += np.float32(1e-3) - logits[region].max()
+    raised[free] += np.float32(1e-3) - logits[free].max()
     return raised
 
 
@@ -64,7 +80,7 @@ def merge_objects(results: Sequence[Segmentation]) -> tuple[Segmentation, ...]:
     """Masks that don't overlap: a voxel goes to the highest logit, the first of equal ones (paper).
 
     An object that the others leave without any voxel keeps the one where it is surest; one that had none
-    before stays empty.
+    before stays empty. What lost nearly all of its voxels says so among its warnings.
     """
     if len(results) < 2:
         return tuple(results)
@@ -80,12 +96,15 @@ def merge_objects(results: Sequence[Segmentation]) -> tuple[Segmentation, ...]:
         wins = result.logits > best[place]
         best[place][wins] = result.logits[wins]
         owner[place][wins] = index
+    lost = []
     for index, (result, place) in enumerate(zip(results, places, strict=True), start=1):
-        if result.mask.any() and not (owner[place] == index).any():
+        left = np.count_nonzero(owner[place] == index)
+        lost.append((_LOST,) if left < LEFT_SHARE * result.count else ())
+        if left == 0 and result.mask.any():
             _give_voxel(owner[place], index, result.logits)
     return tuple(
-        replace(result, mask=owner[place] == index)
-        for index, (result, place) in enumerate(zip(results, places, strict=True), start=1)
+        replace(result, mask=owner[place] == index, warnings=(*result.warnings, *words))
+        for index, (result, place, words) in enumerate(zip(results, places, lost, strict=True), start=1)
     )
 
 

@@ -26,7 +26,8 @@ class Segmentation(MaskCrop):
     logits: float32, of the mask's shape; encoder_ran: whether this prompt paid for the encoder; found: False
     where no voxel was over the threshold, and the mask is the one that came nearest (paper). In words for the
     user: grey_values, which of them were told apart and why; window, what was looked at; warnings, where
-    the answer had to make do with less memory or another device than it was meant for.
+    the answer had to make do with less memory or another device than it was meant for, or lost nearly all of
+    its voxels to another object.
     """
 
     logits: NDArray[np.float32] = field(repr=False)

@@ -17,6 +17,7 @@ from ensam.checkpoint import Checkpoint, load_checkpoint
 from ensam.device import autocast, choose_device, is_out_of_memory, layout
 from ensam.errors import Cancelled, InputError
 from ensam.feature_cache import FeatureCache
+from ensam.geometry import Grid
 from ensam.masks import MaskCrop
 from ensam.network import ImageFeatures, PromptTensors
 from ensam.network.prompt_maps import BALL_SIGMA
@@ -33,7 +34,7 @@ from ensam.planning import (
     to_voxels,
     voxel_mm,
 )
-from ensam.postprocessing import Clicks, ensure_voxel, merge_objects, obey_clicks
+from ensam.postprocessing import Voxel, ensure_voxel, merge_objects, obey_clicks
 from ensam.preprocessing import IntensityChoice, Window
 from ensam.prompts import PromptSet
 from ensam.resampling import enlarge, extract, resample
@@ -116,7 +117,7 @@ class InteractiveSession:
 
         Objects near each other share an encoder and a decoder pass. A voxel goes to the highest logit, or
         to background if none is over 0; an object left without any voxel gets one (paper).
-        clicks_exclude: a foreground click of one is a background click of those it shares the pass with.
+        clicks_exclude: a foreground click of one is a background click of all others whose window holds it.
         """
         with self._lock:
             started = time.perf_counter()
@@ -125,10 +126,10 @@ class InteractiveSession:
             results: list[Segmentation | None] = [None] * len(objects)
             for group in groups:
                 members = [objects[i] for i in group]
-                if clicks_exclude:
-                    members = exclude_clicks(members)
                 answers = self._with_memory(
-                    lambda budget, members=members: self._answer(members, budget, started, cancelled)
+                    lambda budget, members=members: self._answer(
+                        members, objects if clicks_exclude else (), budget, started, cancelled
+                    )
                 )
                 for index, answer in zip(group, answers, strict=True):
                     results[index] = answer
@@ -180,12 +181,15 @@ class InteractiveSession:
     def _answer(
         self,
         objects: Sequence[ObjectPrompts],
+        rivals: Sequence[ObjectPrompts],
         budget: int,
         started: float,
         cancelled: Callable[[], bool] | None,
     ) -> list[Segmentation]:
         volume = self._current()
+        # The clicks of rivals don't move the window: it is the one that was previewed and grouped by.
         plan = make_plan(volume, objects, budget, self.intensity)
+        objects = exclude_clicks(objects, rivals, plan.window, volume.grid)
         _stop_if(cancelled)
         features, encode_s = self._features(volume, plan)
         begun = time.perf_counter()
@@ -194,9 +198,11 @@ class InteractiveSession:
         words = plan.intensity.reason, self._describe(plan.window, volume)
         answers = []
         for one, own in zip(objects, logits, strict=True):
-            own = obey_clicks(own, *_in_crop(one, plan.window))
-            region = own_region(one, plan.window)
-            ensured = own if region is None else ensure_voxel(own, region)
+            clicks = _in_crop(one, plan.window, volume.grid)
+            own = obey_clicks(own, clicks, BALL_SIGMA * np.divide(plan.window.size, plan.window.shape))
+            region = own_region(one, plan.window, volume.grid)
+            background = [voxel for voxel, is_foreground in clicks if not is_foreground]
+            ensured = own if region is None else ensure_voxel(own, region, background)
             timings = Timings(encode_s, decode_s, time.perf_counter() - started)
             answers.append(
                 Segmentation(
@@ -342,10 +348,12 @@ def _as_tensors(objects: Sequence[ObjectPrompts], window: Window) -> PromptTenso
     )
 
 
-def _in_crop(one: ObjectPrompts, window: Window) -> tuple[Clicks, NDArray]:
-    """An object's clicks in voxels of the window's crop of the volume, and the reach of one."""
-    clicks = [(voxel - window.lower, foreground) for voxel, foreground in one.clicks]
-    return clicks, BALL_SIGMA * np.divide(window.size, window.shape)
+def _in_crop(one: ObjectPrompts, window: Window, grid: Grid) -> list[tuple[Voxel, bool]]:
+    """An object's clicks as voxels of the window's crop of the volume."""
+    return [
+        (tuple(np.subtract(grid.voxel_at(voxel), window.lower).tolist()), is_foreground)
+        for voxel, is_foreground in one.clicks
+    ]
 
 
 def _previous_logits(previous: MaskCrop, window: Window) -> Tensor:

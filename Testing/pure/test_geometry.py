@@ -167,3 +167,11 @@ def test_a_matrix_that_places_no_voxels_is_refused(matrix):
 def test_a_shape_without_voxels_is_refused(shape):
     with pytest.raises(VolumeError, match="no voxels"):
         Grid(shape, np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("place", "voxel"),
+    [((-0.5, 1.4, 9.5), (0, 1, 9)), ((0.5, 1.5, 2.5), (1, 2, 3)), ((-3, 0.49, 99), (0, 0, 9))],
+)
+def test_each_place_lies_in_one_voxel_and_on_a_face_in_the_upper_one(place, voxel):
+    assert Grid((4, 6, 10), np.eye(4)).voxel_at(np.array(place)) == voxel

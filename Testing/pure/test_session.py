@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from ensam import session as session_module
+from ensam.edits import follow_prompts
 from ensam.errors import Cancelled, InputError, PromptError
 from ensam.geometry import Grid
-from ensam.masks import MaskCrop
+from ensam.masks import EMPTY, MaskCrop
 from ensam.network import ENSAM
 from ensam.planning import make_plan, to_voxels
 from ensam.prompts import Box, Point, PromptSet
@@ -341,3 +343,49 @@ def test_the_network_is_told_the_size_of_the_voxels_it_sees(a_session, a_box, mo
     preview = a_session.preview(PromptSet(a_box))
     a_session.segment(PromptSet(a_box))
     assert told == [(preview.window_voxels, preview.voxel_mm)]
+
+
+def logits_of(monkeypatch, value):
+    """Let the network say the same of every voxel."""
+    decode = ENSAM.decode
+    monkeypatch.setattr(ENSAM, "decode", lambda *given: torch.full_like(decode(*given), value))
+
+
+def test_a_voxel_clicked_as_background_is_not_the_one_that_a_lost_object_gets(
+    a_session, a_volume, monkeypatch
+):
+    logits_of(monkeypatch, -1)
+    background = point_at(a_volume, (20, 24, 28), False)
+    result = a_session.segment(PromptSet(box_of(a_volume, (19, 23, 27), (21, 25, 29)), (background,)))
+    mask = result.laid_out(a_volume.grid.shape)
+    assert not result.found and mask.any() and not mask[20, 24, 28]
+
+
+@pytest.mark.parametrize("lower", [(12, 16, 20), (11, 15, 19)], ids=["even", "odd"])
+def test_a_click_between_voxels_is_obeyed_in_the_voxel_that_everyone_takes_it_for(
+    a_session, a_volume, monkeypatch, lower
+):
+    logits_of(monkeypatch, -1)
+    click = point_at(a_volume, (20.5, 24.5, 29.5))
+    result = a_session.segment(PromptSet(box_of(a_volume, lower, (27, 31, 35)), (click,)))
+    surest = np.unravel_index(np.argmax(result.logits), result.logits.shape)
+    assert tuple(np.add(surest, result.offset)) == a_volume.grid.voxel_at((20.5, 24.5, 29.5)) == (21, 25, 30)
+    asked = follow_prompts(EMPTY, result, PromptSet(), PromptSet(points=(click,)), a_volume.grid)
+    assert asked.laid_out(a_volume.grid.shape)[21, 25, 30]
+
+
+def test_of_two_clicks_in_one_voxel_the_background_wins_wherever_they_lie_in_it(a_session, a_volume, a_box):
+    for aside in (-0.3, 0.3):
+        points = point_at(a_volume, (20, 24, 28)), point_at(a_volume, (20, 24, 28 + aside), False)
+        result = a_session.segment(PromptSet(a_box, points))
+        assert not result.laid_out(a_volume.grid.shape)[20, 24, 28]
+
+
+def test_an_object_that_is_not_found_gets_a_voxel_that_its_box_covers_by_half(
+    a_session, a_volume, monkeypatch
+):
+    logits_of(monkeypatch, -1)
+    for first in ((18, 22, 26), (19, 23, 27)):
+        lower, upper = (a_volume.grid.zyx_to_ras(np.add(first, n)) for n in (0, 2))
+        mask = a_session.segment(PromptSet(Box.from_bounds_ras(lower, upper))).trimmed()
+        assert mask.offset == first and mask.mask.shape == (3, 3, 3)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from ensam import session as session_module
+from ensam.network import ENSAM
 from ensam.planning import group_objects, to_voxels
 from ensam.prompts import Box, Point, PromptSet
 
@@ -111,3 +113,52 @@ def test_a_click_for_one_object_can_be_a_click_against_the_others(a_session, a_v
     # Clicks in another order round differently in half precision.
     assert np.allclose(shared[0].logits, a_session.segment(against).logits, atol=0.05)
     assert not np.allclose(shared[0].logits, a_session.segment_all([ours, theirs])[0].logits, atol=0.05)
+
+
+@pytest.fixture
+def everything(monkeypatch):
+    """The network takes every voxel for every object."""
+    decode = ENSAM.decode
+    monkeypatch.setattr(ENSAM, "decode", lambda *given: torch.full_like(decode(*given), 5))
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_clicked_voxel_is_its_objects_also_where_another_window_holds_it(a_session, everything, backwards):
+    volume = ct_volume()
+    a_session.set_volume(volume)
+    lung = PromptSet(box_of(volume, (10, 3, 10), (25, 13, 25)), (point_at(volume, (18, 18, 18)),))
+    tissue = PromptSet(box_of(volume, (10, 20, 10), (25, 34, 25)), (point_at(volume, (18, 15, 18)),))
+    asked = [tissue, lung] if backwards else [lung, tissue]
+    answers = a_session.segment_all(asked, clicks_exclude=True)
+    assert len({answer.grey_values for answer in answers}) == 2
+    for prompts, answer in zip(asked, answers, strict=True):
+        (point,) = prompts.points
+        voxel = volume.grid.voxel_at(volume.grid.ras_to_zyx(np.array(point.position_ras)))
+        assert answer.laid_out(volume.grid.shape)[voxel]
+
+
+def test_a_voxel_that_two_objects_have_clicked_is_one_of_theirs(a_session, a_volume, a_box):
+    points = point_at(a_volume, (20, 24, 28)), point_at(a_volume, (20, 24, 28.3))
+    results = a_session.segment_all([PromptSet(a_box, (one,)) for one in points], clicks_exclude=True)
+    assert sum(int(result.laid_out(a_volume.grid.shape)[20, 24, 28]) for result in results) == 1
+
+
+def test_the_window_that_is_previewed_and_grouped_by_is_the_one_that_answers(a_session, encoder_calls):
+    volume = blob_volume((60, 80, 80))
+    a_session.set_volume(volume)
+    prompts = [
+        PromptSet(points=(point_at(volume, (30, 40, 42)),)),
+        PromptSet(box_of(volume, (20, 34, 40), (26, 46, 48)), (point_at(volume, (23, 40, 48)),)),
+    ]
+    preview = a_session.preview_all(prompts)
+    answers = a_session.segment_all(prompts, clicks_exclude=True)
+    assert {tuple(shape[2:]) for shape in encoder_calls} == {preview.window_voxels}
+    extent = np.multiply(preview.window_voxels, preview.voxel_mm)
+    assert all(np.allclose(np.multiply(a.mask.shape, volume.grid.spacing_zyx), extent) for a in answers)
+    assert not a_session.preview_all(prompts).runs_encoder
+
+
+def test_two_boxes_on_one_place_are_no_silent_loss(a_session, a_box, everything):
+    winner, loser = a_session.segment_all([PromptSet(a_box)] * 2, clicks_exclude=True)
+    assert loser.count == 1 < winner.count and loser.found
+    assert loser.notes[0].startswith("One object lost nearly all of its voxels") and not winner.warnings
