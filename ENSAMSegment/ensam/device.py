@@ -57,6 +57,12 @@ def has_bfloat16() -> bool:
     return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def lacks_kernels(error: Exception) -> bool:
+    """Whether torch failed because it was built without a part for the device, or without all of them for a
+    card that is too old."""
+    return isinstance(error, NotImplementedError) or "no kernel image is available" in str(error)
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether torch or numpy failed for want of memory; on a CPU and on MPS torch's error is a plain one."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):

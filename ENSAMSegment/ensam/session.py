@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ensam.checkpoint import Checkpoint, load_checkpoint
-from ensam.device import autocast, choose_device, is_out_of_memory, layout
+from ensam.device import layout
 from ensam.errors import Cancelled, InputError
 from ensam.feature_cache import FeatureCache
 from ensam.geometry import Grid
 from ensam.masks import MaskCrop
-from ensam.network import ImageFeatures, PromptTensors
+from ensam.network import ENSAM, ImageFeatures, PromptTensors
 from ensam.network.prompt_maps import BALL_SIGMA
+from ensam.placement import Placement, told_of_memory
 from ensam.planning import (
     ObjectPrompts,
     Plan,
@@ -34,14 +34,13 @@ from ensam.planning import (
     to_voxels,
     voxel_mm,
 )
-from ensam.postprocessing import Voxel, ensure_voxel, merge_objects, obey_clicks
-from ensam.preprocessing import IntensityChoice, Window
+from ensam.postprocessing import ensure_voxel, merge_objects, obey_clicks
+from ensam.preprocessing import IntensityChoice, Window, check_choice
 from ensam.prompts import PromptSet
 from ensam.resampling import enlarge, extract, resample
 from ensam.segmentation import Segmentation, Timings
 from ensam.volume import Volume
 
-SMALLEST_BUDGET = 24**3  # of a window that an exhausted memory is answered with
 VOXELS_AT_ONCE = 1 << 25  # of all objects' logits in one decoder pass
 CERTAIN = 4.0  # the logit that stands for a voxel of a mask given as the previous result
 
@@ -53,10 +52,11 @@ class InteractiveSession:
     >>> session.set_volume(read_volume("CT.nrrd"))
     >>> result = session.segment(PromptSet(box, points))
 
-    The same volume, prompts, previous mask and checkpoint give the same mask, whatever came before. Calls
-    from several threads wait for each other.
+    The same volume, prompts, previous mask and checkpoint give the same mask, whatever came before, as long
+    as memory suffices. Calls from several threads wait for each other.
     """
 
+    @told_of_memory()
     def __init__(
         self,
         checkpoint: Checkpoint | Path | str | None = None,
@@ -65,32 +65,44 @@ class InteractiveSession:
         intensity: IntensityChoice = "auto",
     ) -> None:
         """checkpoint: by default the one that ships with ENSAM. Raises CheckpointError and InputError."""
+        check_choice(intensity)
         self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint)
         self.intensity = intensity
         self.cache = FeatureCache(cache_bytes)
         self.volume: Volume | None = None
         self._lock = threading.RLock()
-        self._chosen = choose_device(device)
-        self._too_large = ""  # fingerprint of the volume for which the chosen device had too little memory
-        self.device = self._chosen
-        self._move_to(self._chosen)
+        self._placement = Placement(self.checkpoint, device, self.cache)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is at present."""
+        return self._placement.device
+
+    @property
+    def network(self) -> ENSAM:
+        """The network as it answers: in float32 on `device`."""
+        return self._placement.network
+
+    @told_of_memory()
     def set_volume(self, volume: Volume | None) -> None:
         """The volume to segment from now on, None to give it back. Features stay, within the memory bound.
 
-        Where an answer had to go to the CPU for want of memory, another volume gets the chosen device again.
+        Where an answer had to make do with a smaller window or with the CPU for want of memory, another
+        volume gets the whole window and the chosen device again. Raises InputError where `intensity` is no
+        choice that there is.
         """
         with self._lock:
+            if volume is not None:
+                check_choice(self.intensity)
+                self._placement.reset(volume)
             self.volume = volume
-            if volume is not None and self._too_large and self._too_large != volume.fingerprint:
-                self._move_to(self._chosen)
-                self._too_large = ""
 
     def forget(self) -> None:
-        """Give the volume and all features back."""
+        """Give the volume and all features back, and what was known of the memory that it needs."""
         with self._lock:
             self.volume = None
             self.cache.clear()
+            self._placement.reset()
 
     def segment(
         self,
@@ -106,6 +118,7 @@ class InteractiveSession:
         """
         return self.segment_all([prompts], [previous], cancelled)[0]
 
+    @told_of_memory()
     def segment_all(
         self,
         prompts: Sequence[PromptSet],
@@ -126,10 +139,11 @@ class InteractiveSession:
             results: list[Segmentation | None] = [None] * len(objects)
             for group in groups:
                 members = [objects[i] for i in group]
-                answers = self._with_memory(
-                    lambda budget, members=members: self._answer(
-                        members, objects if clicks_exclude else (), budget, started, cancelled
-                    )
+                answers = self._placement.answer(
+                    volume,
+                    lambda members=members: self._answer(
+                        members, objects if clicks_exclude else (), started, cancelled
+                    ),
                 )
                 for index, answer in zip(group, answers, strict=True):
                     results[index] = answer
@@ -142,6 +156,7 @@ class InteractiveSession:
         """
         return self.preview_all([prompts], [previous])
 
+    @told_of_memory()
     def preview_all(
         self, prompts: Sequence[PromptSet], previous: Sequence[MaskCrop | None] | None = None
     ) -> Preview:
@@ -160,18 +175,16 @@ class InteractiveSession:
     ) -> tuple[list[ObjectPrompts], list[list[int]]]:
         masks = [None] * len(prompts) if previous is None else previous
         objects = [to_voxels(volume, one, mask) for one, mask in zip(prompts, masks, strict=True)]
-        return objects, group_objects(volume, objects, self.checkpoint.voxel_budget, self.intensity)
+        return objects, group_objects(volume, objects, self._placement.budget, self.intensity)
 
     def _preview(self, volume: Volume, objects: Sequence[ObjectPrompts]) -> Preview:
-        device = self.device
-        plan = make_plan(volume, objects, self.checkpoint.voxel_budget, self.intensity)
+        plan = make_plan(volume, objects, self._placement.budget, self.intensity)
         window = plan.window
-        with autocast(device, window.shape):
-            half = torch.is_autocast_enabled(device.type)
+        half = self._placement.is_half(window.shape)
         runs_encoder = self._key(volume, plan) not in self.cache
         at_once = min(len(objects), _objects_at_once(window))
         memory = estimate_memory(window, at_once, half, runs_encoder, self.checkpoint.config.widths[0])
-        return Preview(window.shape, voxel_mm(window, volume), runs_encoder, memory, device.type)
+        return Preview(window.shape, voxel_mm(window, volume), runs_encoder, memory, self.device.type)
 
     def _current(self) -> Volume:
         if self.volume is None:
@@ -182,37 +195,43 @@ class InteractiveSession:
         self,
         objects: Sequence[ObjectPrompts],
         rivals: Sequence[ObjectPrompts],
-        budget: int,
         started: float,
         cancelled: Callable[[], bool] | None,
     ) -> list[Segmentation]:
         volume = self._current()
-        # The clicks of rivals don't move the window: it is the one that was previewed and grouped by.
-        plan = make_plan(volume, objects, budget, self.intensity)
-        objects = exclude_clicks(objects, rivals, plan.window, volume.grid)
+        plan = make_plan(volume, objects, self._placement.budget, self.intensity)
+        # Only now: the clicks of rivals don't move the window that was previewed and grouped by.
+        asked = exclude_clicks(objects, rivals, plan.window, volume.grid)
         _stop_if(cancelled)
         features, encode_s = self._features(volume, plan)
         begun = time.perf_counter()
-        logits = self._decode(features, plan.window, objects, cancelled)
+        logits = self._decode(features, plan.window, asked, cancelled)
+        if not _are_numbers(logits):
+            if not self._placement.is_half(plan.window.shape):
+                raise InputError(
+                    f"These weights give no numbers on {self.device.type}: choose the CPU or other weights."
+                )
+            self._placement.leave_half()
+            return self._answer(objects, rivals, started, cancelled)
         decode_s = time.perf_counter() - begun
-        words = plan.intensity.reason, self._describe(plan.window, volume)
+        words = (
+            plan.intensity.reason,
+            self._describe(plan.window, volume),
+            self._reduction(volume, objects, plan),
+        )
         answers = []
-        for one, own in zip(objects, logits, strict=True):
-            clicks = _in_crop(one, plan.window, volume.grid)
-            own = obey_clicks(own, clicks, BALL_SIGMA * np.divide(plan.window.size, plan.window.shape))
-            region = own_region(one, plan.window, volume.grid)
-            background = [voxel for voxel, is_foreground in clicks if not is_foreground]
-            ensured = own if region is None else ensure_voxel(own, region, background)
+        for one, own in zip(asked, logits, strict=True):
+            own, found = _obedient(own, one, plan.window, volume.grid)
             timings = Timings(encode_s, decode_s, time.perf_counter() - started)
             answers.append(
                 Segmentation(
-                    ensured > 0,
+                    own > 0,
                     plan.window.lower,
-                    ensured,
+                    own,
                     timings,
                     encode_s > 0,
                     *words,
-                    found=ensured is own,
+                    found=found,
                 )
             )
         return answers
@@ -230,9 +249,9 @@ class InteractiveSession:
         image = extract(volume.array, plan.window, plan.intensity).to(
             self.device, memory_format=layout(self.device)
         )
-        with torch.inference_mode(), autocast(self.device, plan.window.shape):
+        with torch.inference_mode(), self._placement.precision(plan.window.shape):
             features = self.network.encode(image, voxel_mm(plan.window, volume))
-        self._synchronise()
+        self._placement.synchronise()
         self.cache.put(key, features)
         return features, time.perf_counter() - begun
 
@@ -243,10 +262,7 @@ class InteractiveSession:
         objects: Sequence[ObjectPrompts],
         cancelled: Callable[[], bool] | None,
     ) -> NDArray[np.float32]:
-        """Logits (N, Z, Y, X) on the volume's voxels in the window.
-
-        Raises InputError where they are no numbers: that would read as an empty mask.
-        """
+        """Logits (N, Z, Y, X) on the volume's voxels in the window."""
         # The features serve any number of objects; the memory of their logits is bounded.
         chunk = _objects_at_once(window)
         parts = []
@@ -254,85 +270,22 @@ class InteractiveSession:
             _stop_if(cancelled)
             tensors = _as_tensors(objects[start : start + chunk], window).to(self.device)
             with torch.inference_mode():
-                with autocast(self.device, window.shape):
+                with self._placement.precision(window.shape):
                     logits = self.network.decode(features, tensors)
                 parts.append(enlarge(logits.float(), window.size)[:, 0].cpu().numpy())
-        logits = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        # A few of them tell: the normalisations spread what is no number over the whole window.
-        if not np.isfinite(logits[:, ::8, ::8, ::8]).all():
-            raise InputError(
-                f"These weights give no numbers on {self.device.type}: choose the CPU or other weights."
-            )
-        return logits
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _with_memory(self, answer: Callable[[int], list[Segmentation]]) -> list[Segmentation]:
-        """The answer with the checkpoint's voxel budget, or with less if memory runs out, and says so.
-
-        Where PyTorch lacks a part of the network for the device, it is the CPU's from then on.
-        """
-        budget, warnings, tried_again = self.checkpoint.voxel_budget, [], False
-        while True:
-            has_features = self.cache.nbytes > 0
-            try:
-                return [replace(result, warnings=tuple(warnings)) for result in answer(budget)]
-            except NotImplementedError:
-                if self.device.type == "cpu":
-                    raise
-                is_missing = True
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                self.cache.clear()
-                is_missing, frees_enough = False, has_features and not tried_again
-                is_last = budget // 2 < SMALLEST_BUDGET and self.device.type == "cpu"
-                if is_last and not frees_enough:
-                    raise InputError(
-                        "There is too little free memory to segment: close other programs."
-                    ) from error
-            # Not before the error is gone: with it goes what the attempt held.
-            device = self.device.type
-            if is_missing:
-                self._chosen = torch.device("cpu")
-                warnings.append(f"This PyTorch can't run ENSAM on {device}: it went on on the CPU.")
-                self._move_to(self._chosen)
-            elif frees_enough:
-                tried_again = True
-                _free_memory(device)
-            elif budget // 2 >= SMALLEST_BUDGET:
-                budget //= 2
-                warnings.append(f"Memory ran out: the window was reduced to {budget:,} voxels.")
-            else:
-                budget = self.checkpoint.voxel_budget
-                warnings.append(f"The memory of {device} is too small: ENSAM went on on the CPU.")
-                self._too_large = self._current().fingerprint
-                self._move_to(torch.device("cpu"))
-
-    def _move_to(self, device: torch.device) -> None:
-        network = self.checkpoint.network().to(device)
-        for part in (network.image_encoder, network.mask_decoder):
-            part.to(memory_format=layout(device))
-        left, self.device, self.network = self.device, device, network
-        if left.type != device.type:
-            self.cache.clear()
-            _free_memory(left.type)
-
-    def _synchronise(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        elif self.device.type == "mps":
-            torch.mps.synchronize()
+    def _reduction(self, volume: Volume, objects: Sequence[ObjectPrompts], plan: Plan) -> tuple[str, ...]:
+        """In words for the user, that the window has less than its voxels for want of memory."""
+        if not self._placement.is_reduced:
+            return ()
+        if make_plan(volume, objects, self.checkpoint.voxel_budget, self.intensity).window == plan.window:
+            return ()
+        return (f"Memory ran out: the window was reduced to {self._placement.budget:,} voxels.",)
 
     def _describe(self, window: Window, volume: Volume) -> str:
         counts, sizes = along_axes(window.shape), along_axes(voxel_mm(window, volume))
         return f"window of {counts} voxels of {sizes} mm on {self.device.type}"
-
-
-def _free_memory(device: str) -> None:
-    """Let others have the memory that PyTorch keeps for itself."""
-    if device == "cuda":
-        torch.cuda.empty_cache()
-    elif device == "mps":
-        torch.mps.empty_cache()
 
 
 def _as_tensors(objects: Sequence[ObjectPrompts], window: Window) -> PromptTensors:
@@ -348,12 +301,28 @@ def _as_tensors(objects: Sequence[ObjectPrompts], window: Window) -> PromptTenso
     )
 
 
-def _in_crop(one: ObjectPrompts, window: Window, grid: Grid) -> list[tuple[Voxel, bool]]:
-    """An object's clicks as voxels of the window's crop of the volume."""
-    return [
+def _are_numbers(logits: NDArray[np.float32]) -> bool:
+    """Whether they are numbers: what is none would read as an empty mask."""
+    # A few of them tell: the normalisations spread what is no number over the whole window.
+    return bool(np.isfinite(logits[:, ::8, ::8, ::8]).all())
+
+
+def _obedient(
+    logits: NDArray[np.float32], one: ObjectPrompts, window: Window, grid: Grid
+) -> tuple[NDArray[np.float32], bool]:
+    """One object's logits, in the window's crop of the volume, with every click obeyed and a voxel at least;
+    and whether there was one."""
+    clicks = [
         (tuple(np.subtract(grid.voxel_at(voxel), window.lower).tolist()), is_foreground)
         for voxel, is_foreground in one.clicks
     ]
+    obedient = obey_clicks(logits, clicks, BALL_SIGMA * np.divide(window.size, window.shape))
+    region = own_region(one, window, grid)
+    if region is None:
+        return obedient, True
+    background = [voxel for voxel, is_foreground in clicks if not is_foreground]
+    ensured = ensure_voxel(obedient, region, background)
+    return ensured, ensured is obedient
 
 
 def _previous_logits(previous: MaskCrop, window: Window) -> Tensor:

@@ -389,3 +389,13 @@ def test_an_object_that_is_not_found_gets_a_voxel_that_its_box_covers_by_half(
         lower, upper = (a_volume.grid.zyx_to_ras(np.add(first, n)) for n in (0, 2))
         mask = a_session.segment(PromptSet(Box.from_bounds_ras(lower, upper))).trimmed()
         assert mask.offset == first and mask.mask.shape == (3, 3, 3)
+
+
+def test_grey_values_that_do_not_exist_are_refused_before_anything_is_asked(a_checkpoint, a_volume):
+    with pytest.raises(InputError, match="no intensity window 'lungs': choose auto, percentile, soft tissue"):
+        InteractiveSession(a_checkpoint, "cpu", intensity="lungs")
+    session = InteractiveSession(a_checkpoint, "cpu", intensity="lung")
+    session.intensity = "bones"
+    with pytest.raises(InputError, match="no intensity window 'bones'"):
+        session.set_volume(a_volume)
+    session.set_volume(None)

@@ -137,6 +137,19 @@ def test_a_clicked_voxel_is_its_objects_also_where_another_window_holds_it(a_ses
         assert answer.laid_out(volume.grid.shape)[voxel]
 
 
+def test_clicks_that_a_window_does_not_hold_change_nothing_in_it(a_session):
+    volume = blob_volume((40, 120, 120))
+    a_session.set_volume(volume)
+    asked = [
+        PromptSet(box_of(volume, at, tuple(np.add(at, 8))), (point_at(volume, tuple(np.add(at, 4))),))
+        for at in ((2, 2, 2), (20, 90, 90))
+    ]
+    for excluding, plain in zip(
+        a_session.segment_all(asked, clicks_exclude=True), a_session.segment_all(asked), strict=True
+    ):
+        assert excluding.mask.any() and np.array_equal(excluding.logits, plain.logits)
+
+
 def test_a_voxel_that_two_objects_have_clicked_is_one_of_theirs(a_session, a_volume, a_box):
     points = point_at(a_volume, (20, 24, 28)), point_at(a_volume, (20, 24, 28.3))
     results = a_session.segment_all([PromptSet(a_box, (one,)) for one in points], clicks_exclude=True)
