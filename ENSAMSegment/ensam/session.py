@@ -130,7 +130,8 @@ class InteractiveSession:
 
         Objects near each other share an encoder and a decoder pass. A voxel goes to the highest logit, or
         to background if none is over 0; an object left without any voxel gets one (paper).
-        clicks_exclude: a foreground click of one is a background click of all others whose window holds it.
+        clicks_exclude: a foreground click of one is a background click of those it shares the pass with, and
+        its voxel is no other's in whatever window.
         """
         with self._lock:
             started = time.perf_counter()
@@ -201,11 +202,15 @@ class InteractiveSession:
         volume = self._current()
         plan = make_plan(volume, objects, self._placement.budget, self.intensity)
         # Only now: the clicks of rivals don't move the window that was previewed and grouped by.
-        asked = exclude_clicks(objects, rivals, plan.window, volume.grid)
+        obeyed = exclude_clicks(objects, rivals, plan.window, volume.grid)
+        # The network is told of those in its pass alone: with clicks of objects that are seen in another
+        # window, or in other grey values, it answers worse (DSC AUC 3.015 against 3.034 on 16 cases).
+        sharing = [one for one in rivals if one in objects]
+        told = exclude_clicks(objects, sharing, plan.window, volume.grid)
         _stop_if(cancelled)
         features, encode_s = self._features(volume, plan)
         begun = time.perf_counter()
-        logits = self._decode(features, plan.window, asked, cancelled)
+        logits = self._decode(features, plan.window, told, cancelled)
         if not _are_numbers(logits):
             if not self._placement.is_half(plan.window.shape):
                 raise InputError(
@@ -220,7 +225,7 @@ class InteractiveSession:
             self._reduction(volume, objects, plan),
         )
         answers = []
-        for one, own in zip(asked, logits, strict=True):
+        for one, own in zip(obeyed, logits, strict=True):
             own, found = _obedient(own, one, plan.window, volume.grid)
             timings = Timings(encode_s, decode_s, time.perf_counter() - started)
             answers.append(

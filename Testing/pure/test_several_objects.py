@@ -137,6 +137,20 @@ def test_a_clicked_voxel_is_its_objects_also_where_another_window_holds_it(a_ses
         assert answer.laid_out(volume.grid.shape)[voxel]
 
 
+def test_a_click_of_another_window_is_obeyed_and_changes_no_more_than_its_ball(a_session, monkeypatch):
+    volume = ct_volume()
+    a_session.set_volume(volume)
+    decode = ENSAM.decode
+    monkeypatch.setattr(ENSAM, "decode", lambda *given: decode(*given) + 100)
+    lung = PromptSet(box_of(volume, (10, 3, 10), (25, 13, 25)), (point_at(volume, (18, 18, 18)),))
+    tissue = PromptSet(box_of(volume, (10, 20, 10), (25, 34, 25)))
+    (_, excluding), (_, plain) = (
+        a_session.segment_all([lung, tissue], clicks_exclude=exclude) for exclude in (True, False)
+    )
+    changed = np.argwhere(excluding.logits != plain.logits) + excluding.offset
+    assert len(changed) and np.abs(changed - (18, 18, 18)).max() <= 6  # three sigma
+
+
 def test_clicks_that_a_window_does_not_hold_change_nothing_in_it(a_session):
     volume = blob_volume((40, 120, 120))
     a_session.set_volume(volume)
