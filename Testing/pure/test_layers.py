@@ -114,6 +114,23 @@ def test_a_convolution_by_another_path_is_the_same():
             assert torch.allclose(slabs.convolve(x, conv, conv.padding), conv(x), atol=1e-5)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_convolution_and_its_gradients_are_torchs_and_small_ones_oneDNNs(stride):
+    torch.manual_seed(0)
+    conv, x = convolution(6, 8, stride=stride), torch.randn(1, 6, 6, 4, 5, requires_grad=True)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        out = conv(x)
+        ours = torch.autograd.grad((out * out.detach().cos()).sum(), (x, conv.weight))
+        with torch.no_grad():
+            silent = conv(x)
+    paths = {event.key for event in profile.key_averages()}
+    assert "aten::mkldnn_convolution" in paths and not any("slow_conv3d" in path for path in paths)
+    plain = F.conv3d(x, conv.weight, stride=stride, padding=1)
+    theirs = torch.autograd.grad((plain * plain.detach().cos()).sum(), (x, conv.weight))
+    for mine, other in zip((out, silent, *ours), (plain, plain, *theirs), strict=True):
+        assert torch.allclose(mine, other, atol=1e-4)
+
+
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("has_onednn", [True, False])
 def test_a_convolution_adds_to_planes_and_to_no_others(monkeypatch, precision, has_onednn):

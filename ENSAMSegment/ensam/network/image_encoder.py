@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ensam.network import slabs
 from ensam.network.config import NetworkConfig
 from ensam.network.layers import GroupNorm, ResidualBlock, convolution
 
@@ -32,11 +31,7 @@ class ImageEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """image (N, 1, Z, Y, X) in 0..1, axes multiples of the stride -> features by level, finest first."""
-        x = (
-            slabs.convolve(image, self.stem, self.stem.padding)
-            if slabs.worthwhile(image)
-            else self.stem(image)
-        )
+        x = self.stem(image)
         features = []
         for level in self.levels:
             x = level(x)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ensam.network import slabs
 
 EPSILON = 1e-5
+_FEW = 20480  # numbers of a window along all axes but the last, by which torch chooses
 
 
 class _GroupNormFunction(torch.autograd.Function):
@@ -80,8 +81,28 @@ class NormReLU(GroupNorm):
     relu = True
 
 
-def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, bias: bool = False) -> nn.Conv3d:
-    return nn.Conv3d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=bias)
+class Convolution(nn.Conv3d):
+    """A convolution that on a CPU is always oneDNN's.
+
+    Of small windows in float32 torch takes another path, which is up to ten times slower: windows of 48^3
+    voxels are such, on every processor without matrix units.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and self._would_be_slow(x):
+            # With gradients torch alone chooses, and for two windows it chooses oneDNN: the second is empty.
+            return super().forward(torch.cat([x, torch.zeros_like(x)]))[:1]
+        return slabs.convolve(x, self, self.padding)
+
+    def _would_be_slow(self, x: Tensor) -> bool:
+        is_single = x.device.type == "cpu" and x.shape[0] == 1 and self.kernel_size[0] > 1
+        return is_single and slabs.precision(x) == torch.float32 and x[..., 0].numel() <= _FEW
+
+
+def convolution(
+    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, bias: bool = False
+) -> Convolution:
+    return Convolution(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=bias)
 
 
 class ResidualBlock(nn.Module):

@@ -71,7 +71,7 @@ class DecoderLevel(nn.Module):
             return self.in_slabs(x, prepared, draw, slabs.Moments())
         up = upsample(self.narrow(x))
         if self.draw is not None and draw is not None:
-            up = up + slabs.convolve(draw(), self.draw, self.draw.padding)
+            up = up + self.draw(draw())
         return up + self.conv_out(self.norm_out(self.conv_up(self.norm_up(up)) + prepared))
 
     def in_slabs(self, x: Tensor, prepared: Tensor, draw: Draw | None, moments: slabs.Moments) -> Tensor:
@@ -165,7 +165,7 @@ class MaskDecoder(nn.Module):
         """All levels but the finest."""
         x = latent
         if self.draw is not None and maps is not None:
-            x = x + slabs.convolve(maps.draw(len(self.levels)), self.draw, self.draw.padding)
+            x = x + self.draw(maps.draw(len(self.levels)))
         for index in reversed(range(1, len(self.levels))):
             x = self.levels[index](x, prepared[index], None if maps is None else partial(maps.draw, index))
         return x

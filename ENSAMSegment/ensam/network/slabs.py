@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SMALLEST_LEVEL = 1 << 22  # elements; smaller levels stay in the caches as they are
+SMALLEST_LEVEL = 1 << 21  # elements; smaller levels stay in the caches as they are
 SLAB_ELEMENTS = 1 << 22
 PLANES_AT_ONCE = 2
 
@@ -49,9 +49,9 @@ def convolve(x: Tensor, conv: nn.Conv3d, padding: tuple[int, ...]) -> Tensor:
     """conv(x) with another padding, in the precision that is set for x's device."""
     if not _by_onednn(x):
         return F.conv3d(x, conv.weight, conv.bias, conv.stride, padding)
-    dtype = _precision(x)
+    dtype = precision(x)
     bias = None if conv.bias is None else conv.bias.to(dtype)
-    # For few channels torch would choose a path that is several times slower in float32.
+    # For few channels or voxels torch would choose a path that is many times slower in float32.
     return torch.mkldnn_convolution(
         _channels_last(x.to(dtype)),
         conv.weight.to(dtype),
@@ -65,7 +65,7 @@ def convolve(x: Tensor, conv: nn.Conv3d, padding: tuple[int, ...]) -> Tensor:
 
 def convolve_onto(out: Tensor, x: Tensor, conv: nn.Conv3d, padding: tuple[int, ...]) -> None:
     """Adds conv(x) to `out`, both channels-last; conv has no bias and a stride of 1."""
-    if not (_by_onednn(x) and out.dtype == _precision(x)):
+    if not (_by_onednn(x) and out.dtype == precision(x)):
         out += convolve(x, conv, padding)
         return
     # The convolution adds as it writes: a sum of its own takes as long as the convolution.
@@ -91,7 +91,8 @@ def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last_3d)
 
 
-def _precision(x: Tensor) -> torch.dtype:
+def precision(x: Tensor) -> torch.dtype:
+    """In which a convolution of x computes."""
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
 
 
@@ -157,7 +158,7 @@ def norm_relu_conv(
         part = buffer[:, :, : last - first + 2 * reach]
         _norm_relu(x, norm, mean, variance, first - reach, part)
         if out is None:
-            out = empty((1, conv.out_channels, *x.shape[2:]), _precision(x), x.device)
+            out = empty((1, conv.out_channels, *x.shape[2:]), precision(x), x.device)
         place = out[:, :, first:last]
         if plus is None:
             place.copy_(convolve(part, conv, padding))
