@@ -19,7 +19,6 @@ from ensam.errors import InputError, OutputError
 from ensam.files import make_folder, replacing
 from ensam.masks import EMPTY, MaskCrop
 from ensam.measures import millilitres
-from ensam.preprocessing import check_choice
 from ensam.prompts import Box, Point, PromptSet, SegmentPrompts, read_prompts
 from ensam.segmentation import Segmentation
 from ensam.session import InteractiveSession
@@ -148,8 +147,7 @@ def bench(options: argparse.Namespace) -> int:
 
 
 def open_session(options: argparse.Namespace, intensity: str = "auto") -> InteractiveSession:
-    """The session that the command's options ask for. Raises InputError before anything is loaded."""
-    check_choice(intensity)
+    """The session that the command's options ask for. Raises InputError."""
     return InteractiveSession(options.checkpoint, options.device, intensity=intensity)
 
 
