@@ -131,7 +131,7 @@ class InteractiveSession:
         Objects near each other share an encoder and a decoder pass. A voxel goes to the highest logit, or
         to background if none is over 0; an object left without any voxel gets one (paper).
         clicks_exclude: a foreground click of one is a background click of those it shares the pass with, and
-        its voxel is no other's in whatever window.
+        its voxel is no other's in whatever window, unless it is all of the other's box.
         """
         with self._lock:
             started = time.perf_counter()

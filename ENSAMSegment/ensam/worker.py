@@ -78,7 +78,8 @@ class Job:
 
     def wait(self, seconds: float) -> bool:
         """Whether it is done within so many seconds. Meanwhile the worker has Python to itself."""
-        futures.wait([self._future], seconds)
+        if not self._future.done():  # a cancelled one would be waited for in vain
+            futures.wait([self._future], seconds)
         return self._future.done()
 
     @property

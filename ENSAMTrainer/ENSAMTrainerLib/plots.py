@@ -42,7 +42,8 @@ class RunPlot:
         chart.SetYAxisTitle(_("Loss, and Dice of held-out objects"))
         # Room for the legend above the curves: it would hide their last values.
         chart.SetYAxisRangeAuto(False)
-        chart.SetYAxisRange(0.0, _HIGHEST)
+        highest = max((row.get("loss_clicks", 0.0) for row in losses), default=0.0)
+        chart.SetYAxisRange(0.0, max(_HIGHEST, 1.2 * highest))
         chart.SetSaveWithScene(False)
         return chart
 

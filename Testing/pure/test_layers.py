@@ -114,6 +114,21 @@ def test_a_convolution_by_another_path_is_the_same():
             assert torch.allclose(slabs.convolve(x, conv, conv.padding), conv(x), atol=1e-5)
 
 
+def test_without_gradients_a_convolution_takes_double_precision_too():
+    conv, x = convolution(4, 4).double(), torch.randn(1, 4, 3, 3, 3, dtype=torch.float64)
+    with torch.no_grad():
+        assert torch.allclose(conv(x), F.conv3d(x, conv.weight, padding=1))
+
+
+def test_what_is_kept_for_doubling_serves_whatever_was_done_first():
+    slabs._trilinear.cache_clear()
+    x = torch.randn(1, 4, 3, 3, 3).bfloat16()
+    with torch.inference_mode():
+        slabs.doubled(x, 0, 6)
+    slabs.doubled(x.requires_grad_(), 0, 6).sum().backward()
+    assert x.grad is not None
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_convolution_and_its_gradients_are_torchs_and_small_ones_oneDNNs(stride):
     torch.manual_seed(0)

@@ -82,7 +82,7 @@ class NormReLU(GroupNorm):
 
 
 class Convolution(nn.Conv3d):
-    """A convolution that on a CPU is always oneDNN's.
+    """A convolution that on a CPU is oneDNN's, in training but for kernels of one voxel.
 
     Of small windows in float32 torch takes another path, which is up to ten times slower: windows of 48^3
     voxels are such, on every processor without matrix units.

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SMALLEST_LEVEL = 1 << 21  # elements; smaller levels stay in the caches as they are
+SMALLEST_LEVEL = 1 << 22  # elements; smaller levels stay in the caches as they are
 SLAB_ELEMENTS = 1 << 22
 PLANES_AT_ONCE = 2
+_NARROW = 32  # channels: of more, doubling by a convolution between all of them takes longer
 
 
 def worthwhile(x: Tensor) -> bool:
@@ -84,7 +85,8 @@ def convolve_onto(out: Tensor, x: Tensor, conv: nn.Conv3d, padding: tuple[int, .
 
 
 def _by_onednn(x: Tensor) -> bool:
-    return x.device.type == "cpu" and not torch.is_grad_enabled() and torch.backends.mkldnn.is_available()
+    ours = x.device.type == "cpu" and not torch.is_grad_enabled() and torch.backends.mkldnn.is_available()
+    return ours and precision(x) in (torch.float32, torch.bfloat16)
 
 
 def _channels_last(x: Tensor) -> Tensor:
@@ -188,18 +190,23 @@ def _norm_relu(x: Tensor, norm: nn.Module, mean: Tensor, variance: Tensor, first
 def doubled(x: Tensor, first: int, last: int) -> Tensor:
     """The planes first to last of x (1, C, Z, Y, X) with doubled axes, trilinear, in x's precision."""
     lower, upper = max(first // 2 - 1, 0), min((last + 1) // 2 + 1, x.shape[2])
-    part = x[:, :, lower:upper]
-    # A transposed convolution, which oneDNN does several times faster than torch interpolates; beyond an
-    # edge, interpolation takes the outer voxels.
-    part = F.pad(_channels_last(part), (1, 1, 1, 1, 1, 1), mode="replicate")
-    part = F.conv_transpose3d(part, _trilinear(x.shape[1], x.dtype, x.device), stride=2, padding=3)
+    part = _channels_last(x[:, :, lower:upper])
+    if x.device.type == "cpu" and x.dtype == torch.bfloat16 and x.shape[1] <= _NARROW:
+        # torch interpolates slowly in half precision, and matrix units multiply fast; beyond an edge,
+        # interpolation takes the outer voxels.
+        part = F.pad(part, (1, 1, 1, 1, 1, 1), mode="replicate")
+        part = F.conv_transpose3d(part, _trilinear(x.shape[1]), stride=2, padding=3)
+    else:
+        part = F.interpolate(part.float(), scale_factor=2, mode="trilinear", align_corners=False).to(x.dtype)
     return part[:, :, first - 2 * lower : last - 2 * lower]
 
 
 @cache
-def _trilinear(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The weights (channels, channels, 4, 4, 4) by which a transposed convolution doubles the axes."""
+@torch.inference_mode(False)
+def _trilinear(channels: int) -> Tensor:
+    """The weights (channels, channels, 4, 4, 4), bfloat16, by which a transposed convolution doubles the
+    axes."""
     line = torch.tensor([0.25, 0.75, 0.75, 0.25])
     weights = torch.zeros(channels, channels, 4, 4, 4)
     weights[range(channels), range(channels)] = torch.einsum("z,y,x->zyx", line, line, line)
-    return weights.to(device, dtype)
+    return weights.bfloat16()
