@@ -191,10 +191,11 @@ def test_a_worker_closed_while_it_loads_the_network_keeps_none(a_volume):
         opened.append(weakref.ref(session))
         return session
 
+    others = set(threading.enumerate())  # of earlier tests' workers
     worker = Worker(open_slowly)
     job = worker.submit(request_for(a_volume))
     assert opening.wait(5)
-    (thread,) = (one for one in threading.enumerate() if one.name.startswith("ENSAM"))
+    (thread,) = (one for one in threading.enumerate() if one not in others)
     worker.close()
     gate.set()
     assert job.wait(5) and job.error is None
