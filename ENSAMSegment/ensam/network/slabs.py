@@ -66,7 +66,9 @@ def convolve(x: Tensor, conv: nn.Conv3d, padding: tuple[int, ...]) -> Tensor:
 
 def convolve_onto(out: Tensor, x: Tensor, conv: nn.Conv3d, padding: tuple[int, ...]) -> None:
     """Adds conv(x) to `out`, both channels-last; conv has no bias and a stride of 1."""
-    if not (_by_onednn(x) and out.dtype == precision(x)):
+    # torch's own compiler uses this operator, which is no promise that every version has it.
+    adds = _by_onednn(x) and hasattr(torch.ops.mkldnn, "_convolution_pointwise_")
+    if not adds or out.dtype != precision(x):
         out += convolve(x, conv, padding)
         return
     # The convolution adds as it writes: a sum of its own takes as long as the convolution.
