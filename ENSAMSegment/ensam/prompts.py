@@ -28,12 +28,8 @@ IDENTITY_AXES: tuple[Vector, Vector, Vector] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 _AXES_TOLERANCE = 1e-4
 _LONGEST_SHOWN = 40  # characters
 _LABELS = {"foreground": True, "background": False}
-_NOT_IN_A_LINE = {
-    "Cc",
-    "Cs",
-    "Zl",
-    "Zp",
-}  # controls, surrogates, ends of lines and paragraphs
+# Of Unicode: controls, surrogates, ends of lines and of paragraphs.
+_NOT_IN_A_LINE = {"Cc", "Cs", "Zl", "Zp"}
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from torch import Tensor
 from ensam.checkpoint import Checkpoint, load_checkpoint
 from ensam.device import layout
 from ensam.errors import Cancelled, InputError
+from ensam.execution import Execution, told_of_memory
 from ensam.feature_cache import FeatureCache
 from ensam.geometry import Grid
 from ensam.masks import MaskCrop
 from ensam.network import ENSAM, ImageFeatures, PromptTensors
 from ensam.network.prompt_maps import BALL_SIGMA
-from ensam.placement import Placement, told_of_memory
 from ensam.planning import (
     ObjectPrompts,
     Plan,
@@ -71,17 +71,17 @@ class InteractiveSession:
         self.cache = FeatureCache(cache_bytes)
         self.volume: Volume | None = None
         self._lock = threading.RLock()
-        self._placement = Placement(self.checkpoint, device, self.cache)
+        self._execution = Execution(self.checkpoint, device, self.cache)
 
     @property
     def device(self) -> torch.device:
         """Where the network is at present."""
-        return self._placement.device
+        return self._execution.device
 
     @property
     def network(self) -> ENSAM:
         """The network as it answers: in float32 on `device`."""
-        return self._placement.network
+        return self._execution.network
 
     @told_of_memory()
     def set_volume(self, volume: Volume | None) -> None:
@@ -94,7 +94,7 @@ class InteractiveSession:
         with self._lock:
             if volume is not None:
                 check_choice(self.intensity)
-                self._placement.reset(volume)
+                self._execution.reset(volume)
             self.volume = volume
 
     def forget(self) -> None:
@@ -102,7 +102,7 @@ class InteractiveSession:
         with self._lock:
             self.volume = None
             self.cache.clear()
-            self._placement.reset()
+            self._execution.reset()
 
     def segment(
         self,
@@ -140,7 +140,7 @@ class InteractiveSession:
             results: list[Segmentation | None] = [None] * len(objects)
             for group in groups:
                 members = [objects[i] for i in group]
-                answers = self._placement.answer(
+                answers = self._execution.answer(
                     volume,
                     lambda members=members: self._answer(
                         members, objects if clicks_exclude else (), started, cancelled
@@ -176,12 +176,12 @@ class InteractiveSession:
     ) -> tuple[list[ObjectPrompts], list[list[int]]]:
         masks = [None] * len(prompts) if previous is None else previous
         objects = [to_voxels(volume, one, mask) for one, mask in zip(prompts, masks, strict=True)]
-        return objects, group_objects(volume, objects, self._placement.budget, self.intensity)
+        return objects, group_objects(volume, objects, self._execution.budget, self.intensity)
 
     def _preview(self, volume: Volume, objects: Sequence[ObjectPrompts]) -> Preview:
-        plan = make_plan(volume, objects, self._placement.budget, self.intensity)
+        plan = make_plan(volume, objects, self._execution.budget, self.intensity)
         window = plan.window
-        half = self._placement.is_half(window.shape)
+        half = self._execution.is_half(window.shape)
         runs_encoder = self._key(volume, plan) not in self.cache
         at_once = min(len(objects), _objects_at_once(window))
         memory = estimate_memory(window, at_once, half, runs_encoder, self.checkpoint.config.widths[0])
@@ -200,7 +200,7 @@ class InteractiveSession:
         cancelled: Callable[[], bool] | None,
     ) -> list[Segmentation]:
         volume = self._current()
-        plan = make_plan(volume, objects, self._placement.budget, self.intensity)
+        plan = make_plan(volume, objects, self._execution.budget, self.intensity)
         # Only now: the clicks of rivals don't move the window that was previewed and grouped by.
         obeyed = exclude_clicks(objects, rivals, plan.window, volume.grid)
         # The network is told of those in its pass alone: with clicks of objects that are seen in another
@@ -212,11 +212,11 @@ class InteractiveSession:
         begun = time.perf_counter()
         logits = self._decode(features, plan.window, told, cancelled)
         if not _are_numbers(logits):
-            if not self._placement.is_half(plan.window.shape):
+            if not self._execution.is_half(plan.window.shape):
                 raise InputError(
                     f"These weights give no numbers on {self.device.type}: choose the CPU or other weights."
                 )
-            self._placement.leave_half()
+            self._execution.leave_half()
             return self._answer(objects, rivals, started, cancelled)
         decode_s = time.perf_counter() - begun
         words = (
@@ -254,9 +254,9 @@ class InteractiveSession:
         image = extract(volume.array, plan.window, plan.intensity).to(
             self.device, memory_format=layout(self.device)
         )
-        with torch.inference_mode(), self._placement.precision(plan.window.shape):
+        with torch.inference_mode(), self._execution.precision(plan.window.shape):
             features = self.network.encode(image, voxel_mm(plan.window, volume))
-        self._placement.synchronise()
+        self._execution.synchronise()
         self.cache.put(key, features)
         return features, time.perf_counter() - begun
 
@@ -275,18 +275,18 @@ class InteractiveSession:
             _stop_if(cancelled)
             tensors = _as_tensors(objects[start : start + chunk], window).to(self.device)
             with torch.inference_mode():
-                with self._placement.precision(window.shape):
+                with self._execution.precision(window.shape):
                     logits = self.network.decode(features, tensors)
                 parts.append(enlarge(logits.float(), window.size)[:, 0].cpu().numpy())
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _reduction(self, volume: Volume, objects: Sequence[ObjectPrompts], plan: Plan) -> tuple[str, ...]:
         """In words for the user, that the window has less than its voxels for want of memory."""
-        if not self._placement.is_reduced:
+        if not self._execution.is_reduced:
             return ()
         if make_plan(volume, objects, self.checkpoint.voxel_budget, self.intensity).window == plan.window:
             return ()
-        return (f"Memory ran out: the window was reduced to {self._placement.budget:,} voxels.",)
+        return (f"Memory ran out: the window was reduced to {self._execution.budget:,} voxels.",)
 
     def _describe(self, window: Window, volume: Volume) -> str:
         counts, sizes = along_axes(window.shape), along_axes(voxel_mm(window, volume))

@@ -16,6 +16,7 @@ from ENSAMSegmentLib.segments import add_segmentation
 
 from .geometries import axes
 from .nodes import add_segment_editor, add_transform, add_volume
+from .rendering import RenderingError, check_rendering
 from .slicer_core_scene import create_scene
 from .stub_session import StubSession
 from .stub_training import Training
@@ -29,6 +30,15 @@ def affine(angles_deg=(0.0, 0.0, 0.0), scales=(1.0, 1.0, 1.0), origin=(0.0, 0.0,
     matrix[:3, :3] = axes(angles_deg, scales)
     matrix[:3, 3] = origin
     return matrix
+
+
+@pytest.fixture(scope="session")
+def off_screen_rendering():
+    """For tests that draw: skips them where nothing can be drawn."""
+    try:
+        check_rendering()
+    except RenderingError as error:
+        pytest.skip(str(error))
 
 
 STRAIGHT = affine(scales=(0.8, 0.8, 3.0), origin=(-10, 5, 40))

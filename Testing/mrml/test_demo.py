@@ -14,7 +14,6 @@ from ensam.volume import write_labels
 from .conftest import LIVER, SHAPE, STRAIGHT
 from .demo import read_case, run
 from .nodes import load_segmentation
-from .rendering import RenderingError, check_rendering
 from .slicer_core_scene import create_scene
 
 
@@ -48,12 +47,7 @@ def a_case_folder(tmp_path):
     return tmp_path
 
 
-def test_the_demo_segments_with_a_box_and_three_clicks(a_case_folder, tmp_path, capsys):
-    try:
-        check_rendering()
-    except RenderingError as error:
-        pytest.skip(str(error))
-
+def test_the_demo_segments_with_a_box_and_three_clicks(off_screen_rendering, a_case_folder, tmp_path, capsys):
     run(read_case(a_case_folder), tmp_path / "out", SessionThatSeesABallAroundEachClick())
 
     rows = [line for line in capsys.readouterr().out.splitlines() if line.endswith(" ms")]

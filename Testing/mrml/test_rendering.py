@@ -6,18 +6,11 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from .nodes import add_points, add_roi, add_volume
-from .rendering import RenderingError, Scope, check_rendering, save_views, style_prompts
+from .rendering import Scope, save_views, style_prompts
 from .slicer_core_scene import create_scene
 
 CENTER = (0.0, 0.0, 0.0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _off_screen_rendering():
-    try:
-        check_rendering()
-    except RenderingError as error:
-        pytest.skip(str(error))
+pytestmark = pytest.mark.usefixtures("off_screen_rendering")
 
 
 def _read_png(path):

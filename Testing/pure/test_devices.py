@@ -57,7 +57,7 @@ class Card(TorchFunctionMode):
 @pytest.fixture
 def a_session(tmp_path):
     session = InteractiveSession(tiny_checkpoint(tmp_path), "cpu")
-    session._placement._put_on(META)
+    session._execution._put_on(META)
     session.set_volume(blob_volume())
     return session
 

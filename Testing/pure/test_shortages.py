@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from ensam import device as device_module
-from ensam import placement as placement_module
+from ensam import execution as execution_module
 from ensam import session as session_module
 from ensam.errors import InputError
 from ensam.network import ENSAM
@@ -127,8 +127,8 @@ def on_other_device(session, monkeypatch, error):
         return encode(self, image, spacing)
 
     monkeypatch.setattr(ENSAM, "encode", failing)
-    session._placement._chosen = torch.device("meta")
-    session._placement._put_on(session._placement._chosen)
+    session._execution._chosen = torch.device("meta")
+    session._execution._put_on(session._execution._chosen)
 
 
 def test_a_device_with_too_little_memory_gets_its_chance_with_another_volume(
@@ -155,7 +155,7 @@ def a_card(monkeypatch):
         return to(network, device)
 
     monkeypatch.setattr(ENSAM, "to", moved)
-    monkeypatch.setattr(placement_module, "choose_device", lambda name: torch.device("meta"))
+    monkeypatch.setattr(execution_module, "choose_device", lambda name: torch.device("meta"))
     return card
 
 
@@ -186,7 +186,7 @@ def test_a_device_that_had_no_room_before_there_was_a_volume_is_tried_again_with
     assert session.device.type == "cpu"
     a_card.error = None
     session.set_volume(a_volume)
-    assert session.device.type == "meta" and not session._placement._warnings
+    assert session.device.type == "meta" and not session._execution._warnings
 
 
 def test_a_device_that_is_full_when_it_is_gone_back_to_leaves_the_cpu_to_answer(

@@ -7,17 +7,13 @@ import pytest
 from ENSAMSegmentLib.logic import ENSAMSegmentLogic
 
 from ..nodes import add_volume
-from ..rendering import RenderingError, check_rendering
 from ..views import SliceView
 from .mouse import CENTRE, FIELD_MM, GREY, SHAPE, name_segment
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _off_screen_rendering():
-    try:
-        check_rendering()
-    except RenderingError as error:
-        pytest.skip(str(error))
+def _in_views(off_screen_rendering):
+    """All tests here draw."""
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from ensam.volume import Volume
 SMALLEST_BUDGET = 24**3  # of a window that an exhausted memory is answered with
 
 
-class Placement:
+class Execution:
     """Where a checkpoint's network runs, in which precision, and how many voxels its windows may have.
 
     Where memory runs out, the features that are kept go first, then windows shrink, then the CPU takes over.
