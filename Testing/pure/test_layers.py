@@ -164,6 +164,28 @@ def test_a_convolution_adds_to_planes_and_to_no_others(monkeypatch, precision, h
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("has_onednn", [True, False])
+def test_planes_are_normalised_with_zeros_beyond_the_level(monkeypatch, precision, has_onednn):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: has_onednn)
+    torch.manual_seed(0)
+    norm = NormReLU(8, 4)
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    x = (3 + torch.randn(1, 8, 5, 6, 4)).to(precision).contiguous(memory_format=torch.channels_last_3d)
+    before = x.clone()
+    with torch.no_grad():
+        expected = F.pad(norm(x.float()), (0, 0, 0, 0, 1, 1))
+        moments = slabs.Moments().of(x, norm)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+            for first, last in ((-1, 6), (-1, 2), (1, 4), (3, 6)):
+                planes = slabs._norm_relu(x, norm, *moments, first, last)
+                assert planes.dtype == precision
+                tolerance = 1e-5 if precision == torch.float32 else 0.05
+                assert torch.allclose(planes.float(), expected[:, :, first + 1 : last + 1], atol=tolerance)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_planes_of_a_doubled_level_are_those_of_the_interpolated_one(precision):
     torch.manual_seed(0)
     x = torch.randn(1, 3, 5, 4, 3).to(precision)

@@ -18,7 +18,6 @@ from torch.nn import functional as F
 
 SMALLEST_LEVEL = 1 << 22  # elements; smaller levels stay in the caches as they are
 SLAB_ELEMENTS = 1 << 22
-PLANES_AT_ONCE = 2
 _NARROW = 32  # channels: of more, doubling by a convolution between all of them takes longer
 
 
@@ -155,12 +154,8 @@ def norm_relu_conv(
     x = _channels_last(x)
     mean, variance = (Moments() if moments is None else moments).of(x, norm)
     reach, padding = conv.padding[0], (0, *conv.padding[1:])
-    buffer = None  # a slab and the planes round it that the convolution looks at
     for first, last in slabs_of(x.shape):
-        if buffer is None:
-            buffer = empty((1, x.shape[1], last + 2 * reach, *x.shape[3:]), x.dtype, x.device)
-        part = buffer[:, :, : last - first + 2 * reach]
-        _norm_relu(x, norm, mean, variance, first - reach, part)
+        part = _norm_relu(x, norm, mean, variance, first - reach, last + reach)
         if out is None:
             out = empty((1, conv.out_channels, *x.shape[2:]), precision(x), x.device)
         place = out[:, :, first:last]
@@ -175,18 +170,30 @@ def norm_relu_conv(
     return out
 
 
-def _norm_relu(x: Tensor, norm: nn.Module, mean: Tensor, variance: Tensor, first: int, out: Tensor) -> None:
-    """Writes relu(norm(x)) of x's planes from `first` on to `out`, zeros where x has none."""
-    lower, upper = max(first, 0), min(first + out.shape[2], x.shape[2])
-    out[:, :, : lower - first].zero_()
-    out[:, :, upper - first :].zero_()
-    # A few planes at a time, which are still in the nearest cache when the second step takes them.
-    for a in range(lower, upper, PLANES_AT_ONCE):
-        b = min(a + PLANES_AT_ONCE, upper)
-        normalised = F.batch_norm(
-            x[:, :, a:b], mean, variance, norm.weight, norm.bias, False, 0.0, norm.epsilon
+def _norm_relu(x: Tensor, norm: nn.Module, mean: Tensor, variance: Tensor, first: int, last: int) -> Tensor:
+    """relu(norm(x)) of x's planes first to last, zeros where x has none."""
+    lower, upper = max(first, 0), min(last, x.shape[2])
+    part = x[:, :, lower:upper]
+    if _by_onednn(x) and x.dtype == precision(x) and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+        # Each channel convolved alone with one weight: once through memory, where torch goes three times.
+        scale = norm.weight * (variance + norm.epsilon).rsqrt()
+        shift = norm.bias - mean * scale
+        channels, alone = x.shape[1], ((0, 0, 0), (1, 1, 1), (1, 1, 1))
+        part = torch.ops.mkldnn._convolution_pointwise(
+            part,
+            scale.to(x.dtype).view(channels, 1, 1, 1, 1),
+            shift.to(x.dtype),
+            *alone,
+            channels,
+            "relu",
+            [],
+            "",
         )
-        torch.clamp_min(normalised, 0, out=out[:, :, a - first : b - first])
+    else:
+        part = F.batch_norm(part, mean, variance, norm.weight, norm.bias, False, 0.0, norm.epsilon).relu_()
+    if lower == first and upper == last:
+        return part
+    return F.pad(part, (0, 0, 0, 0, lower - first, last - upper))
 
 
 def doubled(x: Tensor, first: int, last: int) -> Tensor:
