@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from .reporting import errors_shown
 
+_LONGEST_LINE = 120  # characters of what pip prints
 _UI_FILE = Path(__file__).resolve().parents[1] / "Resources" / "UI" / "ENSAMInstallBox.ui"
 
 
@@ -21,8 +22,13 @@ class Installer(Protocol):
     def describe(self) -> str:
         """What is missing and what installing it will fetch, "" when all is there. May raise InputError."""
 
-    def install(self, confirm: Callable[[str], bool]) -> bool:
-        """Install it, if the user confirms. Raises InputError when it can't be done."""
+    def install(
+        self,
+        confirm: Callable[[str], bool],
+        told: Callable[[str], None],
+        ended: Callable[[InputError | None], None],
+    ) -> bool:
+        """Begin to install it, if the user confirms. Raises InputError when it can't begin."""
 
 
 class InstallBox:
@@ -32,6 +38,7 @@ class InstallBox:
         """panel: the widget that gets the box at its top; tools: the widget of it that waits meanwhile."""
         self._tools = tools
         self._installer = installer
+        self._is_busy = self._is_gone = False
         self.widget = slicer.util.loadUI(str(_UI_FILE))
         self.ui = slicer.util.childWidgetVariables(self.widget)
         panel.layout().insertWidget(0, self.widget)
@@ -39,6 +46,8 @@ class InstallBox:
 
     def refresh(self) -> None:
         """Look again what is missing."""
+        if self._is_busy:
+            return
         try:
             sentence = self._installer.describe()
             can_install = True
@@ -51,18 +60,38 @@ class InstallBox:
         self._tools.visible = not sentence
 
     def cleanup(self) -> None:
-        """Cut all connections."""
+        """Cut all connections. An installation that is under way goes on."""
+        self._is_gone = True
         self.ui.installButton.disconnect("clicked()", self._on_install)
 
     def _on_install(self) -> None:
-        self.ui.installButton.enabled = False
-        self.ui.installButton.text = _("Installing...")
-        # Or the button would look as before until all is done.
-        slicer.app.processEvents()
+        self._set_busy(True)
+        has_begun = False
         try:
             with errors_shown():
-                self._installer.install(slicer.util.confirmOkCancelDisplay)
+                has_begun = self._installer.install(
+                    slicer.util.confirmOkCancelDisplay, self._on_told, self._on_ended
+                )
         finally:
-            self.ui.installButton.text = _("Install")
-            self.ui.installButton.enabled = True
-            self.refresh()
+            if not has_begun:
+                self._set_busy(False)
+
+    def _on_told(self, line: str) -> None:
+        if not self._is_gone:
+            self.ui.installLabel.text = _(
+                "You can go on working in Slicer while ENSAM's packages are installed.\n{line}"
+            ).format(line=line.strip()[:_LONGEST_LINE])
+
+    def _on_ended(self, error: InputError | None) -> None:
+        if self._is_gone:
+            return
+        self._set_busy(False)
+        if error is not None:
+            with errors_shown():
+                raise error
+
+    def _set_busy(self, is_busy: bool) -> None:
+        self._is_busy = is_busy
+        self.ui.installButton.enabled = not is_busy
+        self.ui.installButton.text = _("Installing...") if is_busy else _("Install")
+        self.refresh()

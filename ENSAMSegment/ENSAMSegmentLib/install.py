@@ -2,13 +2,14 @@
 
 Nothing here runs at start-up, and nothing is fetched while all is installed. `files` are the requirements in
 pip's format; of a package that several of them name, a version must suit all. `packaging` is Slicer's
-``slicer.packaging`` and `import_module` Python's; tests hand in their own. Call it on the main thread.
+``slicer.packaging`` and `run_module` its ``slicer.util.executePythonModule``; tests hand in their own. Call
+it on the main thread.
 """
 
 from __future__ import annotations
 
 import importlib
-import subprocess
+import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Sequence
@@ -23,9 +24,8 @@ from .translation import tr as _
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "Resources" / "ENSAMSegment-requirements.txt"
 TORCH = "torch"
 
-# What pip, Slicer and the PyTorch extension raise: pip's exit code; no Python to run pip with, or a refusal;
-# a package that can't be loaded; a full disk or a library that Windows refuses; a version that doesn't exist.
-_FAILURES = (subprocess.CalledProcessError, RuntimeError, ImportError, OSError, ValueError)
+# Finds the build of PyTorch that suits the graphics card's driver.
+LIGHT_THE_TORCH = "light-the-torch>=0.5"
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ class Requirement:
     def __str__(self) -> str:
         """As pip wants it."""
         return self.name + self.specifier
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether this Python has imported it, in whatever version."""
+        return {"connected-components-3d": "cc3d"}.get(self.name, self.name) in sys.modules
 
 
 def missing(
@@ -76,46 +81,113 @@ def describe(packaging: ModuleType | None = None, files: Sequence[Path] = (REQUI
 
 def install(
     confirm: Callable[[str], bool],
+    told: Callable[[str], None],
+    ended: Callable[[InputError | None], None],
     packaging: ModuleType | None = None,
-    import_module: Callable[[str], ModuleType] = importlib.import_module,
+    run_module: Callable | None = None,
     files: Sequence[Path] = (REQUIREMENTS,),
 ) -> bool:
-    """Install what is missing, after one question. It can be repeated, also after a failure.
+    """Begin to install what is missing, after one question; the user goes on working meanwhile.
+
+    It can be repeated, also after a failure.
 
     Args:
-        confirm: Gets the question and gives whether the user agrees. Isn't called when nothing is missing.
+        confirm: Gets the question and gives whether the user agrees.
+        told: Gets each line that the installation prints.
+        ended: Called once, at the end: with None if all is there now, else with what the user is to do.
 
     Returns:
-        Whether all is there now; False when the user declined.
+        Whether it has begun; False when the user declined.
 
     Raises:
-        InputError: Something can't be installed; the message says what to do.
+        InputError: It can't begin; the message says what to do.
     """
     packaging = packaging or _slicer_packaging()
     needed = missing(packaging, files)
     if not needed:
+        ended(None)
         return True
-    torch = next((item for item in needed if item.name == TORCH), None)
-    # Looked for before the question: nobody should agree to a download that can't begin.
-    torch_installer = _torch_installer(import_module) if torch else None
+    # Before the question: nobody should agree to a download that can't begin.
+    if _Installation.is_under_way or packaging.isPipInstallInProgress():
+        raise InputError(_("Slicer is installing packages: try again when that is done."))
     _check_may_write(Path(sysconfig.get_path("purelib")))
     if not confirm(_("{description} Install it now?").format(description=_description(needed))):
         return False
-    try:
-        # First: for a package that builds on PyTorch pip would fetch it too, in a build for any computer.
-        if torch:
-            torch_installer.installTorch(askConfirmation=False, torchVersionRequirement=torch.specifier)
-        others = [str(item) for item in needed if item.name != TORCH]
-        if others:
-            # The user has agreed already: one question is enough.
-            packaging.pip_ensure(others, prompt_install=False, requester="ENSAM")
-    except _FAILURES as error:
-        raise InputError(_failed(missing(packaging, files) or needed, _reason(error))) from error
-    importlib.invalidate_caches()
-    left = missing(packaging, files)
-    if left:
-        raise InputError(_failed(left, _("they are still missing")))
+    run_module = run_module or importlib.import_module("slicer.util").executePythonModule
+    _Installation(needed, told, ended, lambda: missing(packaging, files), run_module).go_on()
     return True
+
+
+class _Installation:
+    """Runs pip for one thing after the other, each in a process of its own that Slicer watches.
+
+    The PyTorch extension fetches PyTorch in the same way, but Slicer's window waits for it.
+    """
+
+    is_under_way = False
+
+    def __init__(
+        self,
+        needed: tuple[Requirement, ...],
+        told: Callable[[str], None],
+        ended: Callable[[InputError | None], None],
+        still_missing: Callable[[], tuple[Requirement, ...]],
+        run_module: Callable,
+    ) -> None:
+        self._told, self._ended, self._still_missing, self._run = told, ended, still_missing, run_module
+        self._loaded = [item.title for item in needed if item.is_loaded]
+        self._reason = ""  # pip's last error, in its words
+        torch = [str(item) for item in needed if item.name == TORCH]
+        others = [str(item) for item in needed if item.name != TORCH]
+        # First PyTorch: for a package that builds on it pip would fetch it too, in a build for any computer.
+        self._steps = [
+            *((("pip", [LIGHT_THE_TORCH]), ("light_the_torch", torch)) if torch else ()),
+            *((("pip", others),) if others else ()),
+        ]
+        _Installation.is_under_way = True
+
+    def go_on(self, exit_code: int = 0) -> None:
+        """Begin the next step, or end: after a failure, or after the last step."""
+        if exit_code != 0:
+            self._end(self._reason or _("pip ended with exit code {code}").format(code=exit_code))
+            return
+        if not self._steps:
+            self._end(_("they are still missing"))
+            return
+        module, packages = self._steps.pop(0)
+        try:
+            self._run(
+                module,
+                ["install", *packages],
+                blocking=False,
+                logCallback=self._heard,
+                completedCallback=self.go_on,
+            )
+        except (RuntimeError, OSError) as error:  # no Python to run, or a system that refuses
+            self._end(str(error))
+
+    def _heard(self, line: str) -> None:
+        print(line)  # for Slicer's log, as its own installations do
+        if line.startswith("ERROR:"):
+            self._reason = line.removeprefix("ERROR:").strip()
+        self._told(line)
+
+    def _end(self, reason: str) -> None:
+        _Installation.is_under_way = False
+        importlib.invalidate_caches()
+        left = self._still_missing()
+        if left:
+            self._ended(InputError(_failed(left, reason)))
+        elif self._loaded:
+            self._ended(
+                InputError(
+                    _("{packages} was in use in an older version: restart Slicer.").format(
+                        packages=_enumerated(self._loaded)
+                    )
+                )
+            )
+        else:
+            self._ended(None)
 
 
 def _known() -> dict[str, tuple[str, str, tuple[float, float]]]:
@@ -132,22 +204,6 @@ def _known() -> dict[str, tuple[str, str, tuple[float, float]]]:
         "tqdm": ("tqdm", _("counts the steps"), (0.1, 0.1)),
         "matplotlib": ("Matplotlib", _("draws the curves beside a run"), (25, 25)),
     }
-
-
-def _torch_installer(import_module: Callable[[str], ModuleType]) -> object:
-    try:
-        return import_module("PyTorchUtils").PyTorchUtilsLogic()
-    except ModuleNotFoundError as error:
-        if error.name != "PyTorchUtils":
-            raise InputError(
-                _("Slicer's PyTorch extension can't be loaded ({error}): update it.").format(error=error)
-            ) from error
-        raise InputError(
-            _(
-                "ENSAM gets PyTorch from the PyTorch extension: install 'PyTorch' in the Extensions Manager, "
-                "restart Slicer and try again."
-            )
-        ) from error
 
 
 def _check_may_write(folder: Path) -> None:
@@ -190,13 +246,6 @@ def _failed(requirements: tuple[Requirement, ...], reason: str) -> str:
 def _enumerated(parts: list[str]) -> str:
     *before, last = parts
     return _("{before} and {last}").format(before=", ".join(before), last=last) if before else last
-
-
-def _reason(error: BaseException) -> str:
-    # The command itself is long and helps nobody; Slicer's log has it.
-    if isinstance(error, subprocess.CalledProcessError):
-        return _("pip ended with exit code {code}").format(code=error.returncode)
-    return str(error)
 
 
 def _size(megabytes: tuple[float, float]) -> str:

@@ -155,9 +155,15 @@ class FakeInstaller:
             raise self.error
         return self.sentence
 
-    def install(self, confirm):
+    def install(self, confirm, told, ended):
         self.asked.append(self.sentence)
         if not confirm(f"{self.sentence} Install it now?"):
             return False
-        self.sentence = ""
+        self.told, self.ended = told, ended
         return True
+
+    def end(self, error=None):
+        """What the packages' arrival, or a failure, is to the panel."""
+        if error is None:
+            self.sentence = ""
+        self.ended(error)

@@ -18,7 +18,8 @@ class OpenedTrainer:
         from .fake_trainer_logic import FakeTrainerLogic
 
         self.logic = FakeTrainerLogic()
-        self.panel = TrainerPanel(self.logic, FakeInstaller(installer_sentence))
+        self.installer = FakeInstaller(installer_sentence)
+        self.panel = TrainerPanel(self.logic, self.installer)
         self.ui = self.panel.ui
         self.dialogs = application.dialogs
         self.calls = self.logic.calls

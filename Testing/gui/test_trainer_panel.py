@@ -186,6 +186,7 @@ def test_the_offer_to_install_takes_the_place_of_the_tools(an_application):
     assert panel.panel.install_box.widget.visible and not panel.ui.toolsBox.visible
     panel.panel.install_box.ui.installButton.click()
     assert panel.dialogs.questions == ["ENSAM needs MONAI (2 MB). Install it now?"]
+    panel.installer.end()
     assert panel.ui.toolsBox.visible and not panel.panel.install_box.widget.visible
     panel.panel.cleanup()
 

@@ -100,7 +100,6 @@ def test_the_logic_is_where_users_look_for_it(an_application, a_fake_logic):
 def test_it_opens_without_main_window_and_asks_for_nothing(a_module, an_application):
     dialogs = an_application.dialogs
     assert (dialogs.errors, dialogs.questions, dialogs.infos) == ([], [], [])
-    assert an_application.packaging.installed == []
     assert a_module.panel.widget.parent() is not None
 
 

@@ -125,7 +125,6 @@ def test_it_opens_without_main_window_and_asks_for_nothing(a_module, an_applicat
     assert a_module.panel.ui.promptBox is not None
     dialogs = an_application.dialogs
     assert (dialogs.errors, dialogs.questions, dialogs.infos) == ([], [], [])
-    assert an_application.packaging.installed == []
 
 
 def test_an_empty_scene_can_be_entered_and_says_what_to_do(a_module, an_application):

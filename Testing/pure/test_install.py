@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
+import sys
 import tomllib
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from ensam.errors import InputError
@@ -16,20 +15,24 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[2]
 FOR_TRAINING = ROOT / "ENSAMTrainer" / "Resources" / "ENSAMTrainer-requirements.txt"
 TORCH, SAFETENSORS = ("torch", "2.13.0+cpu"), ("safetensors", "0.8.0")
-PIP_FAILED = subprocess.CalledProcessError(1, ["PythonSlicer", "-m", "pip", "install", "..."])
+NO_SPACE = "Could not install packages due to an OSError: [Errno 28] No space left on device"
 
 
 class SlicerWith:
-    """A Slicer with these packages: what ENSAM calls of slicer.packaging and PyTorchUtils."""
+    """A Slicer with these packages: what ENSAM calls of slicer.packaging and slicer.util.
+
+    As Slicer's, a module that runs tells later: when the test lets it `work`.
+    """
 
     # Names and signatures are Slicer's.
 
     def __init__(self, *installed):
         self.versions = dict(installed)
-        self.has_torch_extension = True
-        self.is_testing = False
-        self.fails = {}  # by package, what its installation raises
-        self.calls = []
+        self.is_installing = False
+        self.has_python = True
+        self.fails = {}  # by package, the line that pip prints last, "" for none
+        self.calls, self.running = [], []
+        self.questions, self.lines, self.ends = [], [], []
 
     # slicer.packaging
 
@@ -40,60 +43,59 @@ class SlicerWith:
     def pip_check(self, req, _seen=None):
         return all(self.versions.get(one.name, "") in one.specifier for one in self._parsed(req))
 
-    def pip_ensure(
-        self,
-        requirements,
-        constraints=None,
-        skip_packages=None,
-        prompt_install=True,
-        prompt_restart=True,
-        requester=None,
-        skip_in_testing=True,
-        show_progress=True,
-    ):
-        if self.is_testing and skip_in_testing:
-            return
-        if prompt_install:
-            raise AssertionError("Slicer would ask a second time")
-        for one in self._parsed(requirements):
-            self._install(one.name, "9.0")
+    def isPipInstallInProgress(self):
+        return self.is_installing
 
-    # PyTorchUtils
+    # slicer.util
 
-    def import_module(self, name):
-        if not self.has_torch_extension:
-            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
-        assert name == "PyTorchUtils"
-        return SimpleNamespace(PyTorchUtilsLogic=lambda: SimpleNamespace(installTorch=self._install_torch))
-
-    def _install_torch(
-        self,
-        askConfirmation=False,
-        forceComputationBackend=None,
-        torchVersionRequirement=None,
-        torchvisionVersionRequirement=None,
-    ):
-        assert not askConfirmation, "the PyTorch extension would ask a second time"
-        self.calls.append(f"PyTorchUtils: torch{torchVersionRequirement}")
-        self._install("torch", "2.15.0")
-
-    def _install(self, name, version):
-        self.calls.append(name)
-        if name in self.fails:
-            raise self.fails[name]
-        self.versions[name] = version
+    def executePythonModule(self, module, args, blocking=True, logCallback=None, completedCallback=None):
+        assert not blocking, "Slicer's window would wait"
+        if not self.has_python:
+            raise RuntimeError("PythonSlicer executable not found")
+        self.calls.append(f"{module} {' '.join(args)}")
+        self.running.append((args, logCallback, completedCallback))
 
     def _parsed(self, req):
         listed = req if isinstance(req, list) else [req]
         return [Requirement(one) if isinstance(one, str) else one for one in listed]
 
-    # The user
+    # The user, and the time that passes
 
     def press_install(self, agrees=True, files=(install.REQUIREMENTS,)):
-        self.questions = []
         return install.install(
-            lambda question: self.questions.append(question) or agrees, self, self.import_module, files
+            lambda question: self.questions.append(question) or agrees,
+            self.lines.append,
+            self.ends.append,
+            self,
+            self.executePythonModule,
+            files,
         )
+
+    def work(self):
+        while self.running:
+            (command, *packages), log, completed = self.running.pop(0)
+            assert command == "install"
+            for requirement in self._parsed(packages):
+                log(f"Collecting {requirement}")
+                if requirement.name in self.fails:
+                    log(self.fails[requirement.name])
+                    completed(1)
+                    break
+                self.versions[requirement.name] = "9.0"
+            else:
+                completed(0)
+
+    def install_all(self, **options):
+        assert self.press_install(**options)
+        self.work()
+        return self.ends.pop()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_under_way(monkeypatch):
+    monkeypatch.setattr(install._Installation, "is_under_way", False)
+    for name in ("torch", "safetensors", "monai", "cc3d", "edt", "tqdm", "matplotlib"):
+        monkeypatch.delitem(sys.modules, name, raising=False)  # as in a Slicer that has just been started
 
 
 def names(requirements):
@@ -106,10 +108,9 @@ def test_a_fresh_slicer_misses_torch_and_safetensors_and_nothing_that_it_brings_
 
 def test_nothing_is_asked_or_fetched_when_all_is_there():
     slicer = SlicerWith(TORCH, SAFETENSORS)
-    slicer.has_torch_extension = False
     assert install.missing(slicer) == ()
     assert install.describe(slicer) == ""
-    assert slicer.press_install()
+    assert slicer.install_all() is None
     assert slicer.questions == slicer.calls == []
 
 
@@ -124,67 +125,73 @@ def test_the_description_says_what_is_missing_why_and_how_much_is_fetched():
     assert "PyTorch" not in install.describe(SlicerWith(TORCH))
 
 
-def test_one_agreement_installs_everything_torch_through_its_extension():
+def test_one_agreement_installs_everything_torch_in_the_build_that_suits_the_computer():
+    slicer = SlicerWith()
+    assert slicer.install_all() is None
+    assert len(slicer.questions) == 1 and "130 MB" in slicer.questions[0]
+    assert slicer.calls[:2] == ["pip install light-the-torch>=0.5", "light_the_torch install torch>=2.6"]
+    assert install.missing(slicer) == ()
+
+
+def test_slicer_goes_on_meanwhile_and_what_pip_prints_is_told():
     slicer = SlicerWith()
     assert slicer.press_install()
-    assert len(slicer.questions) == 1 and "130 MB" in slicer.questions[0]
-    assert "PyTorchUtils: torch>=2.6" in slicer.calls
-    assert install.missing(slicer) == ()
+    assert not slicer.ends and not slicer.lines and install.missing(slicer)
+    slicer.work()
+    assert "Collecting torch>=2.6" in slicer.lines
+    assert slicer.ends == [None]
 
 
 def test_without_agreement_nothing_is_changed():
     slicer = SlicerWith()
     assert not slicer.press_install(agrees=False)
-    assert slicer.calls == [] and slicer.versions == {}
+    assert slicer.calls == slicer.ends == [] and slicer.versions == {}
+    assert slicer.install_all() is None
 
 
 def test_only_what_is_missing_is_installed():
     slicer = SlicerWith(TORCH)
-    slicer.has_torch_extension = False
-    assert slicer.press_install()
-    assert slicer.calls == ["safetensors"]
+    assert slicer.install_all() is None
+    assert [call.split()[:2] for call in slicer.calls] == [["pip", "install"]]
+    assert "safetensors" in slicer.calls[0] and "torch>" not in slicer.calls[0]
 
 
-def test_without_the_pytorch_extension_the_user_is_sent_to_it_and_not_asked():
+@pytest.mark.parametrize("whose", ["ENSAM's", "another extension's"])
+def test_no_two_installations_at_a_time(whose):
     slicer = SlicerWith()
-    slicer.has_torch_extension = False
-    with pytest.raises(InputError, match="install 'PyTorch' in the Extensions Manager"):
+    if whose == "ENSAM's":
         slicer.press_install()
-    assert slicer.questions == slicer.calls == []
+    else:
+        slicer.is_installing = True
+    questions, calls = list(slicer.questions), list(slicer.calls)
+    with pytest.raises(InputError, match="try again when that is done"):
+        slicer.press_install()
+    assert slicer.questions == questions and slicer.calls == calls
 
 
-def test_a_pytorch_extension_that_cannot_be_loaded_is_not_mistaken_for_a_missing_one():
-    def import_module(name):
-        raise ModuleNotFoundError("No module named 'light_the_torch'", name="light_the_torch")
-
-    with pytest.raises(InputError, match=r"can't be loaded .*light_the_torch"):
-        install.install(lambda question: True, SlicerWith(), import_module)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        PIP_FAILED,
-        RuntimeError("PythonSlicer executable not found"),
-        OSError("No space left on device"),
-        ImportError("DLL load failed while importing _C"),
-        ValueError("Failed to get computation backend."),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_a_failure_says_what_to_do_and_a_second_press_goes_on_from_there(error):
+@pytest.mark.parametrize("line", [f"ERROR: {NO_SPACE}", ""], ids=["with a reason", "without"])
+def test_a_failure_says_what_to_do_and_a_second_press_goes_on_from_there(line):
+    reason = NO_SPACE if line else "pip ended with exit code 1"
     slicer = SlicerWith()
-    slicer.fails["safetensors"] = error
-    with pytest.raises(InputError, match=r"^safetensors could not be installed .*: check the internet"):
-        slicer.press_install()
+    slicer.fails["safetensors"] = line
+    told = str(slicer.install_all())
+    assert told.startswith(f"safetensors could not be installed ({reason}): check the internet")
     slicer.fails.clear()
     slicer.calls.clear()
-    assert slicer.press_install()
-    assert "torch" not in slicer.calls and install.missing(slicer) == ()
+    assert slicer.install_all() is None
+    assert not any("torch" in call for call in slicer.calls) and install.missing(slicer) == ()
     slicer.versions.clear()
-    slicer.fails["torch"] = error
-    with pytest.raises(InputError, match=r"^PyTorch and safetensors could not be installed"):
-        slicer.press_install()
+    slicer.fails["torch"] = line
+    told = str(slicer.install_all())
+    assert told.startswith(f"PyTorch and safetensors could not be installed ({reason})")
+
+
+def test_without_a_python_to_run_the_user_is_told_and_can_try_again():
+    slicer = SlicerWith()
+    slicer.has_python = False
+    assert "(PythonSlicer executable not found)" in str(slicer.install_all())
+    slicer.has_python = True
+    assert slicer.install_all() is None
 
 
 def test_where_the_user_may_not_write_nothing_is_asked_or_fetched(monkeypatch):
@@ -201,20 +208,19 @@ def test_where_the_user_may_not_write_nothing_is_asked_or_fetched(monkeypatch):
     assert not slicer.questions and not slicer.calls
 
 
-def test_a_failure_of_pip_is_told_without_its_command_line():
+def test_an_installation_that_changes_nothing_is_not_taken_for_done():
     slicer = SlicerWith(TORCH)
-    slicer.fails["safetensors"] = PIP_FAILED
-    with pytest.raises(
-        InputError, match=r"^safetensors could not be installed \(pip ended with exit code 1\)"
-    ):
-        slicer.press_install()
+    assert slicer.press_install()
+    slicer.running.pop()[2](0)
+    assert "safetensors could not be installed (they are still missing)" in str(slicer.ends.pop())
 
 
-def test_an_installation_that_slicer_skips_is_not_taken_for_done():
-    slicer = SlicerWith(TORCH)
-    slicer.is_testing = True
-    with pytest.raises(InputError, match="safetensors could not be installed"):
-        slicer.press_install()
+def test_what_was_in_use_in_an_older_version_asks_for_a_restart(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cc3d", object())
+    slicer = SlicerWith(TORCH, SAFETENSORS, ("connected-components-3d", "1.0"))
+    told = str(slicer.install_all(files=BOTH))
+    assert told == "connected-components-3d was in use in an older version: restart Slicer."
+    assert install.missing(slicer, BOTH) == ()
 
 
 def test_an_older_slicer_is_told_to_be_updated(monkeypatch):
@@ -228,8 +234,9 @@ def test_an_older_slicer_is_told_to_be_updated(monkeypatch):
 
 def test_torch_comes_before_what_would_make_pip_fetch_it():
     slicer = SlicerWith()
-    assert slicer.press_install()
-    assert slicer.calls.index("torch") < slicer.calls.index("safetensors")
+    assert slicer.install_all(files=BOTH) is None
+    *_, torch, others = slicer.calls
+    assert torch.startswith("light_the_torch install torch") and "monai" in others and "torch" not in others
 
 
 # Several files of requirements
@@ -248,9 +255,9 @@ def test_a_version_must_suit_all_files():
     slicer = SlicerWith(("torch", "2.7.1"), SAFETENSORS)
     assert install.missing(slicer) == ()
     assert "torch" in names(install.missing(slicer, BOTH))
-    slicer.press_install(files=BOTH)
+    assert slicer.install_all(files=BOTH) is None
     assert install.missing(slicer, BOTH) == ()
-    assert [call for call in slicer.calls if "PyTorchUtils" in call] == ["PyTorchUtils: torch>=2.6,>=2.8"]
+    assert "light_the_torch install torch>=2.6,>=2.8" in slicer.calls
 
 
 @pytest.mark.parametrize(

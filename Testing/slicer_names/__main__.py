@@ -23,10 +23,8 @@ PYTHON = re.compile(
     r"(Base/Python/slicer/(?!tests)|Modules/Scripted/SampleData/|.*/SegmentEditorEffects/Abstract).*\.py"
 )
 SHOWN = json.loads(NAMES.read_text())  # of the classes of Slicer, CTK and Qt, from their headers
-# An optional extension, and what can't be read in declarations.
+# What can't be read in declarations.
 OTHERS = {
-    ".PyTorchUtilsLogic": "SlicerPyTorch PyTorchUtils/PyTorchUtils.py",
-    ".installTorch": "SlicerPyTorch PyTorchUtils/PyTorchUtils.py",
     # Given to every object, and made while Slicer runs.
     "slicer.app.connect": "PythonQt src/PythonQtStdDecorators.h",
     "slicer.modules": "Slicer Base/Python/slicer/__init__.py",

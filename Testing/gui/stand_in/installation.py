@@ -53,7 +53,7 @@ class Application:
         scene: The MRML scene.
         logic: The application logic.
         dialogs: What message boxes showed, and what the user answers.
-        packaging: ``installed`` lists what code wanted to install.
+        packaging: The module `slicer.packaging`.
     """
 
     def __init__(self, host: qSlicerApplication, logic: Any, dialogs: Dialogs) -> None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import types
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from packaging.requirements import Requirement
 
 
 class Packaging(types.ModuleType):
-    """The module, with ``installed``: the requirements that code asked for, in order."""
+    """The module."""
 
     def __init__(self) -> None:
         super().__init__("slicer.packaging")
-        self.installed: list[Any] = []
 
     def load_requirements(self, path: str | Path) -> list[Requirement]:
         lines = (line.partition("#")[0].strip() for line in Path(path).read_text().splitlines())
@@ -24,25 +22,8 @@ class Packaging(types.ModuleType):
     def pip_check(self, req: str | Requirement | list) -> bool:
         return all(_is_installed(each) for each in _requirements(req))
 
-    def pip_ensure(
-        self,
-        requirements: str | Requirement | list,
-        constraints: str | Path | None = None,
-        skip_packages: list[str] | None = None,
-        prompt_install: bool = True,
-        prompt_restart: bool = True,
-        requester: str | None = None,
-        skip_in_testing: bool = True,
-        show_progress: bool = True,
-    ) -> None:
-        if not self.pip_check(requirements):
-            self.installed.append(requirements)
-
-    def pip_install(self, requirements: str | Requirement | list, **options: Any) -> None:
-        self.installed.append(requirements)
-
-    def pip_uninstall(self, requirements: str | Requirement | list, **options: Any) -> None:
-        raise NotImplementedError("The stand-in uninstalls nothing")
+    def isPipInstallInProgress(self) -> bool:
+        return False
 
 
 def _requirements(given: str | Requirement | list) -> list[Requirement]:
