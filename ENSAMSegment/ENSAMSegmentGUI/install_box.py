@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ from slicer.i18n import tr as _
 from .reporting import errors_shown
 
 _LONGEST_LINE = 120  # characters of what pip prints
+_FOLDERS = re.compile(r"https?://\S*/")  # of addresses: what is fetched is told by its name
 _UI_FILE = Path(__file__).resolve().parents[1] / "Resources" / "UI" / "ENSAMInstallBox.ui"
 
 
@@ -80,7 +82,7 @@ class InstallBox:
         if not self._is_gone:
             self.ui.installLabel.text = _(
                 "You can go on working in Slicer while ENSAM's packages are installed.\n{line}"
-            ).format(line=line.strip()[:_LONGEST_LINE])
+            ).format(line=_FOLDERS.sub("", line).strip()[:_LONGEST_LINE])
 
     def _on_ended(self, error: InputError | None) -> None:
         if self._is_gone:

@@ -31,7 +31,7 @@ def test_while_packages_are_fetched_the_panel_says_how_far_it_is(an_application,
     box = panel.install_box
     box.ui.installButton.click()
     assert not box.ui.installButton.enabled and box.ui.installButton.text == "Installing..."
-    panel.installer.told("  Downloading torch-2.13.0.whl (192.0 MB)")
+    panel.installer.told("  Downloading https://example.org/whl/cpu/torch-2.13.0.whl (192.0 MB)")
     panel.panel.enter()  # back from another module
     assert box.ui.installLabel.text == (
         "You can go on working in Slicer while ENSAM's packages are installed.\n"
