@@ -105,7 +105,7 @@ class MaskDecoder(nn.Module):
         )
         self.draw = convolution(maps, widths[-1]) if maps else None
         self.norm = NormReLU(widths[0], config.groups)
-        self.head = nn.Conv3d(widths[0], 1, 1)
+        self.head = convolution(widths[0], 1, kernel=1, bias=True)
         start = [START.get(name, 0.0) for name in config.maps]
         self.prior = nn.Parameter(torch.tensor(start)) if maps else None
         if maps:
