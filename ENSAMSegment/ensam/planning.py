@@ -140,9 +140,26 @@ def make_plan(
     volume: Volume, objects: Sequence[ObjectPrompts], budget: int, choice: IntensityChoice = "auto"
 ) -> Plan:
     """One window for all the objects: each one's box and margin, grown to hold every click and what is there
-    already, and scaled to the budget. The grey range follows the first object's box, or
-    without one its foreground clicks."""
-    return Plan(_window(volume, objects, budget), _intensity(volume, objects[0], choice))
+    already, and scaled to the budget. The grey range is the first object's."""
+    return Plan(_window(volume, objects, budget), intensity_of(volume, objects[0], choice))
+
+
+def intensity_of(volume: Volume, one: ObjectPrompts, choice: IntensityChoice) -> IntensityRange:
+    """The grey range for one object: it follows its box, or without one its foreground clicks."""
+    if choice == "percentile" or (choice == "auto" and not volume.is_ct):
+        return volume.percentiles
+    faces, where = [one.box], "in the box"
+    if one.box is None:
+        reach = np.divide(NEAR_MM, volume.grid.spacing_zyx)
+        faces = [np.stack((at - reach, at + reach)) for at in _foreground(one)]
+        where = "round the clicks"
+    boxes = [_slices(own, volume.grid) for own in faces]
+    key = choice, where, tuple((part.start, part.stop) for box in boxes for part in box)
+    known = _known_ranges.setdefault(volume, {})
+    if key not in known:
+        values = np.concatenate([volume.array[box].ravel() for box in boxes]) if boxes else None
+        known[key] = intensity_range(volume.array, choice, values, where)
+    return known[key]
 
 
 def group_objects(
@@ -155,7 +172,7 @@ def group_objects(
     """
     if len(objects) == 1:
         return [[0]]
-    ranges = [_intensity(volume, one, choice) for one in objects]
+    ranges = [intensity_of(volume, one, choice) for one in objects]
 
     def coarseness(members: Sequence[ObjectPrompts]) -> float:
         # By the budget alone: rounding to whole strides would part what lies close.
@@ -240,23 +257,6 @@ def _window(volume: Volume, objects: Sequence[ObjectPrompts], budget: int) -> Wi
             bounds.append((first, first + one.previous.mask.shape))
     lower, upper = np.min([b[0] for b in bounds], axis=0), np.max([b[1] for b in bounds], axis=0)
     return cut_window(lower, upper, volume.grid.shape, volume.grid.spacing_zyx, budget)
-
-
-def _intensity(volume: Volume, one: ObjectPrompts, choice: IntensityChoice) -> IntensityRange:
-    if choice == "percentile" or (choice == "auto" and not volume.is_ct):
-        return volume.percentiles
-    faces, where = [one.box], "in the box"
-    if one.box is None:
-        reach = np.divide(NEAR_MM, volume.grid.spacing_zyx)
-        faces = [np.stack((at - reach, at + reach)) for at in _foreground(one)]
-        where = "round the clicks"
-    boxes = [_slices(own, volume.grid) for own in faces]
-    key = choice, where, tuple((part.start, part.stop) for box in boxes for part in box)
-    known = _known_ranges.setdefault(volume, {})
-    if key not in known:
-        values = np.concatenate([volume.array[box].ravel() for box in boxes]) if boxes else None
-        known[key] = intensity_range(volume.array, choice, values, where)
-    return known[key]
 
 
 def _slices(faces: NDArray, grid: Grid) -> tuple[slice, slice, slice]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -33,11 +33,11 @@ IntensityChoice = Literal["auto", "percentile", "soft tissue", "lung", "brain", 
 
 @dataclass(frozen=True)
 class IntensityRange:
-    """The grey values mapped to 0 and 1, and the reason in words for the user."""
+    """The grey values mapped to 0 and 1, and the reason in words for the user, which makes no other range."""
 
     lower: float
     upper: float
-    reason: str
+    reason: str = field(compare=False)
 
 
 def looks_like_ct(array: NDArray) -> bool:

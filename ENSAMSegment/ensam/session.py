@@ -29,6 +29,7 @@ from ensam.planning import (
     estimate_memory,
     exclude_clicks,
     group_objects,
+    intensity_of,
     make_plan,
     own_region,
     to_voxels,
@@ -219,11 +220,7 @@ class InteractiveSession:
             self._execution.leave_half()
             return self._answer(objects, rivals, started, cancelled)
         decode_s = time.perf_counter() - begun
-        words = (
-            plan.intensity.reason,
-            self._describe(plan.window, volume),
-            self._reduction(volume, objects, plan),
-        )
+        words = self._describe(plan.window, volume), self._reduction(volume, objects, plan)
         answers = []
         for one, own in zip(obeyed, logits, strict=True):
             own, found = _obedient(own, one, plan.window, volume.grid)
@@ -235,6 +232,7 @@ class InteractiveSession:
                     own,
                     timings,
                     encode_s > 0,
+                    intensity_of(volume, one, self.intensity).reason,
                     *words,
                     found=found,
                 )

@@ -56,6 +56,17 @@ def test_each_object_is_seen_in_its_own_grey_range_whatever_the_order(a_session)
         assert np.array_equal(results[name].logits, backwards[name].logits)
 
 
+def test_a_box_and_a_click_that_ask_for_the_same_grey_range_share_a_window(a_session, encoder_calls):
+    volume = ct_volume()
+    a_session.set_volume(volume)
+    box = PromptSet(box_of(volume, (14, 24, 14), (22, 32, 22)))
+    click = PromptSet(points=(point_at(volume, (18, 28, 20)),))
+    boxed, clicked = a_session.segment_all([box, click])
+    assert len(encoder_calls) == 1
+    assert boxed.grey_values == "CT window 'soft tissue' (chosen by the values in the box)"
+    assert clicked.grey_values == "CT window 'soft tissue' (chosen by the values round the clicks)"
+
+
 def test_objects_smaller_than_a_voxel_at_one_place_keep_a_voxel_each(a_session, a_volume):
     lower = a_volume.grid.zyx_to_ras(np.array([20.0, 20.0, 20.0]))
     prompts = [PromptSet(Box.from_bounds_ras(lower, lower + size)) for size in (0.4, 0.3, 0.2)]
