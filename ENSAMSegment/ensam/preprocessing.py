@@ -22,6 +22,8 @@ CT_WINDOWS = {
     "brain": (80.0, 40.0),
     "bone": (1800.0, 400.0),
 }
+LOWEST_HU = -3100.0  # a CT holds no lower values, but for padding
+PADDING_SHARE = 0.01  # of the voxels: a value that fills less is none
 PERCENTILES = (0.5, 99.5)  # the paper's clip for everything but CT
 MARGIN_SHARE = 0.25  # of the prompts' extent, on every side
 ROUNDING = 1e-6  # voxels by which positions may be off after a conversion
@@ -41,17 +43,23 @@ class IntensityRange:
 
 
 def looks_like_ct(array: NDArray) -> bool:
-    """Whether the values are Hounsfield units: air near -1000 beside tissue, nothing far below.
+    """Whether the values are Hounsfield units: air near -1000 beside tissue, nothing far below but padding.
 
     Only a guess: files rarely carry their modality. What was guessed is said in IntensityRange.reason.
     """
     sample = array[:: max(1, array.shape[0] // 32), ::4, ::4]
+    lowest = sample.min()
+    if lowest < LOWEST_HU:
+        # Scanners fill what lies outside their field of view with one such value.
+        padding = sample == lowest
+        if PADDING_SHARE <= padding.mean() < 1:
+            sample = sample[~padding]
     low, high = float(sample.min()), float(sample.max())
     # A crop inside the body holds no air, but fat near -100 and soft tissue near 50 still give it away.
     middle = float(np.median(sample))
     # A volume masked with zeros is an MR whose intensities were centred, not CT.
     masked = float((sample == 0).mean()) > 0.2
-    return -3100 <= low <= -100 and 100 <= high <= 35000 and -1100 <= middle <= 400 and not masked
+    return LOWEST_HU <= low <= -100 and 100 <= high <= 35000 and -1100 <= middle <= 400 and not masked
 
 
 def percentile_range(array: NDArray) -> IntensityRange:

@@ -243,6 +243,25 @@ def test_hounsfield_units_are_recognised(a_ct):
     assert looks_like_ct(a_ct[:, 12:48, 12:48]), "fat and tissue without air"
 
 
+@pytest.mark.parametrize("padding", [-3024, -8192, -32768])
+@pytest.mark.parametrize("share", [0.02, 0.4])
+def test_padding_outside_the_field_of_view_hides_no_hounsfield_units(a_ct, padding, share):
+    padded = a_ct.copy()
+    padded[:, : round(share * padded.shape[1])] = padding
+    assert looks_like_ct(padded)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.4, 0.999, 1])
+def test_padding_makes_no_hounsfield_units_of_other_values(an_mr, share):
+    an_mr.ravel()[: round(share * an_mr.size)] = -8192
+    assert not looks_like_ct(an_mr)
+
+
+def test_a_few_values_far_below_are_no_padding(a_ct):
+    a_ct[20, 28, 28] = -8192
+    assert not looks_like_ct(a_ct)
+
+
 @pytest.mark.parametrize(
     "change",
     [
