@@ -58,10 +58,20 @@ class MaskCrop:
         """Where the crop lies in the volume."""
         return tuple(slice(at, at + size) for at, size in zip(self.offset, self.mask.shape, strict=True))
 
+    def shared(self, other: MaskCrop) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """Where two crops of one grid meet, in the one and in the other."""
+        first = np.maximum(self.offset, other.offset)
+        end = np.minimum(np.add(self.offset, self.mask.shape), np.add(other.offset, other.mask.shape))
+        end = end.clip(first)
+        return tuple(
+            tuple(slice(int(a), int(b)) for a, b in zip(first - offset, end - offset, strict=True))
+            for offset in (self.offset, other.offset)
+        )
+
     def without(self, other: MaskCrop) -> MaskCrop:
         """The voxels that another mask of the same grid lacks; the crop stays as large."""
         mask = self.mask.copy()
-        here, there = self._shared(other)
+        here, there = self.shared(other)
         mask[here] &= ~other.mask[there]
         return MaskCrop(mask, self.offset)
 
@@ -71,7 +81,7 @@ class MaskCrop:
 
     def common(self, other: MaskCrop) -> MaskCrop:
         """The voxels that another mask of the same grid has too, cut to where the crops meet."""
-        here, there = self._shared(other)
+        here, there = self.shared(other)
         first = tuple(at + s.start for at, s in zip(self.offset, here, strict=True))
         return MaskCrop(self.mask[here] & other.mask[there], first)
 
@@ -81,7 +91,7 @@ class MaskCrop:
             return self
         padded = self.padded_to(other)
         mask = padded.mask.copy()
-        here, there = padded._shared(other)
+        here, there = padded.shared(other)
         mask[here] |= other.mask[there]
         return MaskCrop(mask, padded.offset)
 
@@ -101,7 +111,7 @@ class MaskCrop:
 
     def cut_to(self, other: MaskCrop) -> MaskCrop:
         """The part that another crop covers."""
-        here, _ = self._shared(other)
+        here, _ = self.shared(other)
         return MaskCrop(self.mask[here], tuple(at + s.start for at, s in zip(self.offset, here, strict=True)))
 
     def padded_to(self, other: MaskCrop) -> MaskCrop:
@@ -115,16 +125,6 @@ class MaskCrop:
         padded = np.zeros(end - first, bool)
         padded[MaskCrop(self.mask, self.offset - first).slices] = self.mask
         return MaskCrop(padded, tuple(first.tolist()))
-
-    def _shared(self, other: MaskCrop) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-        """Where two crops of one grid meet, in the one and in the other."""
-        first = np.maximum(self.offset, other.offset)
-        end = np.minimum(np.add(self.offset, self.mask.shape), np.add(other.offset, other.mask.shape))
-        end = end.clip(first)
-        return tuple(
-            tuple(slice(int(a), int(b)) for a, b in zip(first - offset, end - offset, strict=True))
-            for offset in (self.offset, other.offset)
-        )
 
 
 EMPTY = MaskCrop(np.zeros((0, 0, 0), bool), (0, 0, 0))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensam.errors import PromptError
+from ensam.masks import MaskCrop
 from ensam.segmentation import Segmentation
 
 SURE = 0.5  # the logit, on the asked side, that a clicked voxel gets where the network disobeys
@@ -84,39 +85,55 @@ def merge_objects(results: Sequence[Segmentation]) -> tuple[Segmentation, ...]:
     """
     if len(results) < 2:
         return tuple(results)
-    lower = np.min([r.offset for r in results], axis=0)
-    upper = np.max([np.add(r.offset, r.mask.shape) for r in results], axis=0)
-    best = np.zeros(upper - lower, np.float32)
-    owner = np.zeros(upper - lower, np.int32)
-    places = [
-        tuple(slice(s.start - int(a), s.stop - int(a)) for s, a in zip(r.slices, lower, strict=True))
-        for r in results
-    ]
-    for index, (result, place) in enumerate(zip(results, places, strict=True), start=1):
-        wins = result.logits > best[place]
-        best[place][wins] = result.logits[wins]
-        owner[place][wins] = index
+    masks = _without_overlap(results)
     lost = []
-    for index, (result, place) in enumerate(zip(results, places, strict=True), start=1):
-        left = np.count_nonzero(owner[place] == index)
+    for index, (result, mask) in enumerate(zip(results, masks, strict=True)):
+        left = mask.count
         lost.append((_LOST,) if left < LEFT_SHARE * result.count else ())
         if left == 0 and result.mask.any():
-            _give_voxel(owner[place], index, result.logits)
+            _give_voxel(masks, index, result.logits)
     return tuple(
-        replace(result, mask=owner[place] == index, warnings=(*result.warnings, *words))
-        for index, (result, place, words) in enumerate(zip(results, places, lost, strict=True), start=1)
+        replace(result, mask=mask.mask, warnings=(*result.warnings, *words))
+        for result, mask, words in zip(results, masks, lost, strict=True)
     )
 
 
-def _give_voxel(owner: NDArray[np.int32], index: int, logits: NDArray[np.float32]) -> None:
+def _without_overlap(results: Sequence[Segmentation]) -> list[MaskCrop]:
+    """The masks, each in its result's crop, without what is another's."""
+    masks = [MaskCrop(result.mask.copy(), result.offset) for result in results]
+    # Two at a time, and where there is something to share out: one array over all crops may be as large as
+    # the volume, however small they are.
+    tight = [mask.trimmed() for mask in masks]  # views of the masks
+    logits = [result.logits[result.shared(part)[0]] for result, part in zip(results, tight, strict=True)]
+    lower = np.array([part.offset for part in tight])
+    upper = lower + [part.mask.shape for part in tight]
+    for second in range(1, len(tight)):
+        meet = np.all((lower[:second] < upper[second]) & (lower[second] < upper[:second]), axis=1)
+        for first in np.flatnonzero(meet):
+            here, there = tight[first].shared(tight[second])
+            wins = logits[second][there] > logits[first][here]
+            tight[first].mask[here] &= ~wins
+            tight[second].mask[there] &= wins
+    return masks
+
+
+def _give_voxel(masks: Sequence[MaskCrop], index: int, logits: NDArray[np.float32]) -> None:
     """Gives an object, in its crop, the voxel where it is surest among those that are no one's last.
 
     Raises PromptError if there are more objects than voxels.
     """
+    own = masks[index]
+    owner = np.zeros(logits.shape, np.int32)
+    for number, mask in enumerate(masks, start=1):
+        here, there = own.shared(mask)
+        owner[here][mask.mask[there]] = number
     counts = np.bincount(owner.ravel())
     for flat in np.argsort(-logits, axis=None, kind="stable"):
         voxel = np.unravel_index(flat, logits.shape)
         if owner[voxel] == 0 or counts[owner[voxel]] > 1:
-            owner[voxel] = index
+            if owner[voxel] > 0:
+                giver = masks[owner[voxel] - 1]
+                giver.mask[tuple(np.add(voxel, own.offset) - giver.offset)] = False
+            own.mask[voxel] = True
             return
     raise PromptError("There are more objects than voxels between the prompts: remove some.")

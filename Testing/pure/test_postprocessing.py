@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from ensam.postprocessing import ensure_voxel, merge_objects, obey_clicks
@@ -104,3 +106,42 @@ def test_an_object_that_loses_nearly_all_of_its_voxels_to_another_says_so():
         winner, loser = merge_objects([answer_of(strong), answer_of(weak)])
         assert winner.warnings == () and loser.count == max(1, kept)
         assert any("lost nearly all" in words for words in loser.warnings) == (kept < 7)
+
+
+@st.composite
+def crops(draw):
+    """Where an answer lies in a volume of SHAPE, (z, y, x), and its logits."""
+    ends = [sorted(draw(st.lists(st.integers(0, n), min_size=2, max_size=2, unique=True))) for n in SHAPE]
+    lower, upper = np.array(ends).T
+    level = draw(st.sampled_from([-4, 0, 2]))
+    # Whole numbers, so that many are equal.
+    logits = np.random.default_rng(draw(st.integers(0, 999))).normal(level, 2, upper - lower).round()
+    return tuple(lower.tolist()), logits.astype(np.float32)
+
+
+@given(st.lists(crops(), min_size=2, max_size=5))
+def test_a_voxel_is_the_firsts_of_those_with_the_highest_logit_over_0(found):
+    whole = np.full((len(found), *SHAPE), -np.inf)
+    for logits, (offset, own) in zip(whole, found, strict=True):
+        logits[tuple(slice(at, at + n) for at, n in zip(offset, own.shape, strict=True))] = own
+    owner = np.where(whole.max(axis=0) > 0, whole.argmax(axis=0), -1)
+    answers = [answer_of(own, offset) for offset, own in found]
+    merged = [answer.laid_out(SHAPE) for answer in merge_objects(answers)]
+    lost = [i for i, answer in enumerate(answers) if answer.mask.any() and not (owner == i).any()]
+    assert np.sum(merged, axis=0).max() <= 1
+    assert all(mask.any() == answer.mask.any() for mask, answer in zip(merged, answers, strict=True))
+    for index, mask in enumerate(merged):
+        # Those that had lost every voxel took one each.
+        assert np.count_nonzero(mask != (owner == index)) <= len(lost)
+
+
+def test_small_objects_far_apart_take_no_memory_for_what_lies_between_them():
+    near, far = (answer_of(noise(0), offset) for offset in ((0, 0, 0), (400, 400, 400)))
+    tracemalloc.start()
+    try:
+        merged = merge_objects([near, far])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20
+    assert all(np.array_equal(one.mask, given.mask) for one, given in zip(merged, (near, far), strict=True))
