@@ -48,7 +48,10 @@ CLICK_SHARE = 0.5  # of it that the decoder alone needs at most: 0.3 in half pre
 # A voxel of the window, for every object more in a decoder pass: 160 to 200 for 4 and 12 objects in 48^3 and
 # 60^3. On a CPU large windows need none of it, since their objects are decoded one after the other.
 OBJECT_BYTES = 200
-FULL_SIZE_BYTES = 12  # a voxel of the volume in the window, before it is thinned or after logits are enlarged
+# A voxel of the volume in the window: of every object, for its logits and its mask before and after merging;
+# and beside that, before the image is thinned or while the logits of a decoder pass are enlarged.
+ANSWER_BYTES = 6
+FULL_SIZE_BYTES = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,16 +198,17 @@ def group_objects(
     return groups
 
 
-def estimate_memory(window: Window, objects: int, half: bool, runs_encoder: bool, width: int) -> int:
-    """Bytes that an answer for so many objects decoded at once needs at its peak, beyond what is in use.
+def estimate_memory(window: Window, at_once: int, half: bool, runs_encoder: bool, width: int) -> int:
+    """Bytes that answers in a window need at their peak beside themselves, beyond what is in use.
 
-    half: whether the network runs in half precision; width: its channels at full resolution.
+    at_once: the objects in a decoder pass; half: whether the network runs in half precision; width: its
+    channels at full resolution.
     """
     fixed, each = HALF_PRECISION if half else FULL_PRECISION
     voxels = math.prod(window.shape)
     network = (fixed + each * voxels) * width / MEASURED_WIDTH * (1 if runs_encoder else CLICK_SHARE)
-    more = OBJECT_BYTES * voxels * (objects - 1)
-    return round(network + more + FULL_SIZE_BYTES * objects * math.prod(window.size))
+    more = OBJECT_BYTES * voxels * (at_once - 1)
+    return round(network + more + FULL_SIZE_BYTES * at_once * math.prod(window.size))
 
 
 def own_region(one: ObjectPrompts, window: Window, grid: Grid) -> tuple[slice, slice, slice] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from ensam.masks import MaskCrop
 from ensam.network import ENSAM, ImageFeatures, PromptTensors
 from ensam.network.prompt_maps import BALL_SIGMA
 from ensam.planning import (
+    ANSWER_BYTES,
     ObjectPrompts,
     Plan,
     Preview,
@@ -163,10 +165,16 @@ class InteractiveSession:
         self, prompts: Sequence[PromptSet], previous: Sequence[MaskCrop | None] | None = None
     ) -> Preview:
         """What `segment_all` will look at and need for one object or more. Of several windows, which are
-        answered one after the other, the one that asks for most is told."""
+        answered one after the other, the one that asks for most is told, with the memory of all answers."""
         volume = self._current()
         objects, groups = self._grouped(volume, prompts, previous)
-        previews = [self._preview(volume, [objects[i] for i in group]) for group in groups]
+        budget = self._execution.budget
+        plans = [make_plan(volume, [objects[i] for i in group], budget, self.intensity) for group in groups]
+        sizes = [len(group) * prod(plan.window.size) for group, plan in zip(groups, plans, strict=True)]
+        previews = [
+            self._preview(volume, plan, len(group), ANSWER_BYTES * sum(sizes))
+            for group, plan in zip(groups, plans, strict=True)
+        ]
         return max(previews, key=lambda preview: (preview.runs_encoder, preview.memory_bytes))
 
     def _grouped(
@@ -179,14 +187,15 @@ class InteractiveSession:
         objects = [to_voxels(volume, one, mask) for one, mask in zip(prompts, masks, strict=True)]
         return objects, group_objects(volume, objects, self._execution.budget, self.intensity)
 
-    def _preview(self, volume: Volume, objects: Sequence[ObjectPrompts]) -> Preview:
-        plan = make_plan(volume, objects, self._execution.budget, self.intensity)
+    def _preview(self, volume: Volume, plan: Plan, objects: int, answers_bytes: int) -> Preview:
         window = plan.window
         half = self._execution.is_half(window.shape)
         runs_encoder = self._key(volume, plan) not in self.cache
-        at_once = min(len(objects), _objects_at_once(window))
+        at_once = min(objects, _objects_at_once(window))
         memory = estimate_memory(window, at_once, half, runs_encoder, self.checkpoint.config.widths[0])
-        return Preview(window.shape, voxel_mm(window, volume), runs_encoder, memory, self.device.type)
+        return Preview(
+            window.shape, voxel_mm(window, volume), runs_encoder, memory + answers_bytes, self.device.type
+        )
 
     def _current(self) -> Volume:
         if self.volume is None:
@@ -264,19 +273,19 @@ class InteractiveSession:
         window: Window,
         objects: Sequence[ObjectPrompts],
         cancelled: Callable[[], bool] | None,
-    ) -> NDArray[np.float32]:
-        """Logits (N, Z, Y, X) on the volume's voxels in the window."""
-        # The features serve any number of objects; the memory of their logits is bounded.
+    ) -> list[NDArray[np.float32]]:
+        """Every object's logits (Z, Y, X) on the volume's voxels in the window."""
+        # The features serve any number of objects; the memory of a pass is bounded.
         chunk = _objects_at_once(window)
-        parts = []
+        found: list[NDArray[np.float32]] = []
         for start in range(0, len(objects), chunk):
             _stop_if(cancelled)
             tensors = _as_tensors(objects[start : start + chunk], window).to(self.device)
             with torch.inference_mode():
                 with self._execution.precision(window.shape):
                     logits = self.network.decode(features, tensors)
-                parts.append(enlarge(logits.float(), window.size)[:, 0].cpu().numpy())
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+                found.extend(enlarge(logits.float(), window.size)[:, 0].cpu().numpy())
+        return found
 
     def _reduction(self, volume: Volume, objects: Sequence[ObjectPrompts], plan: Plan) -> tuple[str, ...]:
         """In words for the user, that the window has less than its voxels for want of memory."""
@@ -304,10 +313,10 @@ def _as_tensors(objects: Sequence[ObjectPrompts], window: Window) -> PromptTenso
     )
 
 
-def _are_numbers(logits: NDArray[np.float32]) -> bool:
+def _are_numbers(logits: Sequence[NDArray[np.float32]]) -> bool:
     """Whether they are numbers: what is none would read as an empty mask."""
     # A few of them tell: the normalisations spread what is no number over the whole window.
-    return bool(np.isfinite(logits[:, ::8, ::8, ::8]).all())
+    return all(np.isfinite(one[::8, ::8, ::8]).all() for one in logits)
 
 
 def _obedient(

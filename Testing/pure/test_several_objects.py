@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -109,11 +112,47 @@ def test_the_preview_of_several_objects_is_that_of_the_window_that_asks_for_most
         PromptSet(box_of(volume, at, tuple(np.add(at, size))))
         for at, size in (((2, 2, 2), 4), ((20, 90, 90), 12))
     )
-    assert a_session.preview_all([small, large]) == a_session.preview(large)
+    assert_previewed_as(large, a_session.preview_all([small, large]), a_session)
     a_session.segment(large)
-    assert a_session.preview_all([small, large]) == a_session.preview(small)
-    pair = a_session.preview_all([small, small])
-    assert pair.memory_bytes > a_session.preview(small).memory_bytes
+    assert_previewed_as(small, a_session.preview_all([small, large]), a_session)
+    assert_previewed_as(small, a_session.preview_all([small, small]), a_session)
+
+
+def assert_previewed_as(one, preview, session):
+    """A preview is one's own, but for the memory of other answers."""
+    alone = session.preview(one)
+    assert replace(preview, memory_bytes=alone.memory_bytes) == alone
+    assert preview.memory_bytes > alone.memory_bytes
+
+
+@pytest.mark.parametrize("distant", [False, True], ids=["one window", "several windows"])
+def test_the_memory_foreseen_holds_the_answers_of_all_objects(a_session, distant, monkeypatch):
+    monkeypatch.setattr(session_module, "VOXELS_AT_ONCE", 1)
+    volume = blob_volume((40, 120, 120))
+    a_session.set_volume(volume)
+    asked = [
+        PromptSet(box_of(volume, (2, at, at), (34, at + 32, at + 32)))
+        for at in (np.linspace(2, 80, 10) if distant else [2] * 10)
+    ]
+    more = a_session.preview_all(asked).memory_bytes - a_session.preview(asked[0]).memory_bytes
+    answers = a_session.segment_all(asked)
+    assert (len({answer.offset for answer in answers}) > 1) == distant
+    # A mask before and after merging, and the logits.
+    assert more >= sum(2 * answer.mask.nbytes + answer.logits.nbytes for answer in answers[1:])
+
+
+def test_logits_of_objects_decoded_in_parts_are_not_kept_twice(a_session, a_volume, monkeypatch):
+    monkeypatch.setattr(session_module, "VOXELS_AT_ONCE", 1)
+    prompts = [PromptSet(box_of(a_volume, (12, y, 20), (26, y + 12, 34))) for y in range(12, 28)]
+    a_session.segment_all(prompts)
+    tracemalloc.start()
+    try:
+        answers = a_session.segment_all(prompts)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Masks alone, before and after merging: the decoder's memory isn't traced, a copy of its logits would be.
+    assert peak < sum(2.5 * answer.mask.nbytes for answer in answers)
 
 
 def test_a_click_for_one_object_can_be_a_click_against_the_others(a_session, a_volume, a_box):
