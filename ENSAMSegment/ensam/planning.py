@@ -23,6 +23,7 @@ from ensam.preprocessing import (
     default_margin,
     fit_to_budget,
     intensity_range,
+    place_cut,
 )
 from ensam.prompts import PromptSet
 from ensam.volume import Volume
@@ -176,25 +177,35 @@ def group_objects(
     if len(objects) == 1:
         return [[0]]
     ranges = [intensity_of(volume, one, choice) for one in objects]
+    bounds = np.array([_bounds(volume, [one], budget) for one in objects])  # (N, lower and upper, 3)
 
-    def coarseness(members: Sequence[ObjectPrompts]) -> float:
+    def coarseness(size: NDArray) -> float:
         # By the budget alone: rounding to whole strides would part what lies close.
-        size = _window(volume, members, budget).size
         return float(np.max(np.divide(size, fit_to_budget(size, volume.grid.spacing_zyx, budget))))
 
-    own = [coarseness([one]) for one in objects]
     groups: list[list[int]] = []
-    for index in range(len(objects)):
-        for group in groups:
-            members = [*group, index]
-            if ranges[index] != ranges[group[0]]:
-                continue
-            shared = coarseness([objects[i] for i in members])
-            if all(shared <= COARSENING * own[i] for i in members):
-                group.append(index)
-                break
-        else:
+    # Of each group: the bounds of all its members, and how coarse a window they bear.
+    united, borne = np.empty_like(bounds), np.empty(len(objects))
+    for index, (lower, upper) in enumerate(bounds):
+        bears = COARSENING * coarseness(place_cut(lower, upper, volume.grid.shape)[1])
+        known = len(groups)
+        lowers, uppers = np.minimum(united[:known, 0], lower), np.maximum(united[:known, 1], upper)
+        _, sizes = place_cut(lowers, uppers, volume.grid.shape)
+        limits = np.minimum(borne[:known], bears)
+        # The least that a window of so many voxels can be thinned by, which tells of most without a search.
+        least = (sizes.prod(axis=1) / budget) ** (1 / 3)
+        fitting = (
+            place
+            for place in np.flatnonzero(least <= limits + 1e-6)
+            if ranges[index] == ranges[groups[place][0]] and coarseness(sizes[place]) <= limits[place]
+        )
+        place = next(fitting, None)
+        if place is None:
             groups.append([index])
+            united[known], borne[known] = (lower, upper), bears
+        else:
+            groups[place].append(index)
+            united[place], borne[place] = (lowers[place], uppers[place]), limits[place]
     return groups
 
 
@@ -254,13 +265,18 @@ def _foreground(one: ObjectPrompts) -> Iterator[NDArray]:
 
 
 def _window(volume: Volume, objects: Sequence[ObjectPrompts], budget: int) -> Window:
-    bounds = [_object_bounds(volume, one, budget) for one in objects]
+    lower, upper = _bounds(volume, objects, budget)
+    return cut_window(lower, upper, volume.grid.shape, volume.grid.spacing_zyx, budget)
+
+
+def _bounds(volume: Volume, objects: Sequence[ObjectPrompts], budget: int) -> tuple[NDArray, NDArray]:
+    """Lower and upper voxel coordinates that a window for all the objects reaches to."""
+    bounds = [_prompts_bounds(volume, one, budget) for one in objects]
     for one in objects:
         if one.previous is not None:
             first = np.subtract(one.previous.offset, 0.5)
             bounds.append((first, first + one.previous.mask.shape))
-    lower, upper = np.min([b[0] for b in bounds], axis=0), np.max([b[1] for b in bounds], axis=0)
-    return cut_window(lower, upper, volume.grid.shape, volume.grid.spacing_zyx, budget)
+    return np.min([b[0] for b in bounds], axis=0), np.max([b[1] for b in bounds], axis=0)
 
 
 def _slices(faces: NDArray, grid: Grid) -> tuple[slice, slice, slice]:
@@ -271,8 +287,8 @@ def _slices(faces: NDArray, grid: Grid) -> tuple[slice, slice, slice]:
     return tuple(slice(int(a), int(b)) for a, b in zip(first, stop, strict=True))
 
 
-def _object_bounds(volume: Volume, one: ObjectPrompts, budget: int) -> tuple[NDArray, NDArray]:
-    """Lower and upper voxel coordinates that one object's window reaches to."""
+def _prompts_bounds(volume: Volume, one: ObjectPrompts, budget: int) -> tuple[NDArray, NDArray]:
+    """Lower and upper voxel coordinates that a window for one object's prompts reaches to."""
     points = np.array([voxel for voxel, _ in one.clicks]).reshape(-1, 3)
     if one.box is None:
         # Nothing tells the object's size: as much of the neighbourhood as the budget shows at about full

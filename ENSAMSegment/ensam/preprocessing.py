@@ -199,13 +199,18 @@ def cut_window(
     It reaches a little further, and is thinned a little more, so that its axes are multiples of the stride:
     what the network would have to pad counts in the statistics of every normalisation.
     """
+    first, length = place_cut(lower, upper, volume_shape)
+    shape = _whole_strides(fit_to_budget(length, spacing, budget), length, budget)
+    return Window(tuple(int(v) for v in first), tuple(int(v) for v in first + length), shape)
+
+
+def place_cut(lower: NDArray, upper: NDArray, volume_shape: Sequence[int]) -> tuple[NDArray, NDArray]:
+    """First voxel and length of the windows that `cut_window` makes for lower..upper, all (..., 3)."""
     # A hair's breadth of rounding must not move the window, or the features would be computed again.
     first = np.clip(np.floor(lower + 0.5 + ROUNDING), 0, np.subtract(volume_shape, 1)).astype(int)
     last = np.clip(np.ceil(upper + 0.5 - ROUNDING), first + 1, volume_shape).astype(int)
     length = np.minimum(last - first + (first - last) % _STRIDE, volume_shape)
-    first = np.clip(first - (length - (last - first)) // 2, 0, volume_shape - length)
-    shape = _whole_strides(fit_to_budget(length, spacing, budget), length, budget)
-    return Window(tuple(int(v) for v in first), tuple(int(v) for v in first + length), shape)
+    return np.clip(first - (length - (last - first)) // 2, 0, volume_shape - length), length
 
 
 def _whole_strides(shape: Sequence[int], size: Sequence[int], budget: int) -> tuple[int, int, int]:

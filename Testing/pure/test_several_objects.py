@@ -8,10 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from ensam import planning as planning_module
 from ensam import session as session_module
+from ensam.masks import MaskCrop
 from ensam.network import ENSAM
-from ensam.planning import group_objects, to_voxels
+from ensam.planning import COARSENING, ObjectPrompts, group_objects, make_plan, to_voxels
+from ensam.preprocessing import fit_to_budget
 from ensam.prompts import Box, Point, PromptSet
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from .tiny import blob_volume, box_of, ct_volume, point_at
 
@@ -40,6 +45,52 @@ def test_distant_objects_get_windows_of_their_own():
     far = (20, 90, 90)
     objects = [to_voxels(volume, PromptSet(box_of(volume, at, tuple(np.add(at, 12))))) for at in (*near, far)]
     assert group_objects(volume, objects, 32**3) == [[0, 1], [2]]
+
+
+def grouped_plainly(volume, objects, budget):
+    """By the window of each object with each group, one after the other."""
+
+    def coarseness(members):
+        size = make_plan(volume, members, budget).window.size
+        return np.divide(size, fit_to_budget(size, volume.grid.spacing_zyx, budget)).max()
+
+    groups = []
+    for one in objects:
+        for group in groups:
+            shared = coarseness([*group, one])
+            if all(shared <= COARSENING * coarseness([member]) for member in [*group, one]):
+                group.append(one)
+                break
+        else:
+            groups.append([one])
+    return [[objects.index(one) for one in group] for group in groups]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**16), st.integers(2, 10), st.sampled_from([8**3, 16**3, 32**3]))
+def test_objects_share_a_window_as_long_as_none_is_seen_much_coarser(seed, count, budget):
+    volume, rng = blob_volume((40, 60, 60)), np.random.default_rng(seed)
+    objects = []
+    for _ in range(count):
+        at, size = rng.uniform(0, 30, 3), rng.uniform(1, rng.choice([5, 25]), 3)
+        clicks = tuple((rng.uniform(at, at + 10), True) for _ in range(rng.integers(1, 3)))
+        previous = MaskCrop(np.ones((2, 2, 2), bool), tuple(rng.integers(0, 38, 3).tolist()))
+        box = np.stack((at, np.minimum(at + size, 39.5)))
+        objects.append(
+            ObjectPrompts(*((box, ()), (None, clicks), (box, clicks), (box, (), previous))[rng.integers(4)])
+        )
+    assert group_objects(volume, objects, budget) == grouped_plainly(volume, objects, budget)
+
+
+def test_many_distant_objects_are_told_apart_without_a_search_for_each_pair(monkeypatch):
+    volume, searches = blob_volume((30, 300, 300)), []
+    monkeypatch.setattr(
+        planning_module, "fit_to_budget", lambda *given: searches.append(given) or fit_to_budget(*given)
+    )
+    places = [(10, y, x) for y in range(0, 300, 60) for x in range(0, 300, 60)]
+    objects = [to_voxels(volume, PromptSet(box_of(volume, at, tuple(np.add(at, 6))))) for at in places]
+    assert group_objects(volume, objects, 16**3) == [[i] for i in range(len(places))]
+    assert len(searches) <= 2 * len(places)
 
 
 def test_one_object_among_several_is_what_it_would_be_alone(a_session, a_box, a_volume):
