@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from ensam.manifest import BatchCase, read_manifest
 from ensam.measures import millilitres
 from ensam.prompts import read_prompts
 from ensam.session import InteractiveSession
-from ensam.summary import Row, now, read_finished, stamps, still_valid, write_summary
+from ensam.summary import Row, digest_of, now, place, read_finished, stamps, still_valid, write_summary
 from ensam.volume import read_volume, write_labels
 
 SUMMARY_SECONDS = 5.0  # at least, between two writings: of thousands of cases they take as long as a case
@@ -47,48 +49,64 @@ def batch(options: argparse.Namespace) -> int:
     session = open_session(options, options.intensity)
     model = f"{session.checkpoint.digest[:8]} {options.intensity}"
     folder = make_folder(options.output)
-    rows = _finished(cases, folder, model)
+    results = _results(folder)
+    finished = {
+        case for case in cases if case.output in results and still_valid(results[case.output], case, model)
+    }
+    # The cases in their order, and behind them what this summary tells of results of other manifests.
+    outputs = dict.fromkeys((*(case.output for case in cases), *read_finished(folder / name)))
+    failures: dict[str, list[Row]] = {}
     remove_unfinished(folder, {case.output for case in cases} | {name})
 
     def write() -> None:
-        write_summary(folder / name, (row for case in cases for row in rows.get(case, ())))
+        """A failed case's earlier result is told of beside its failure: it is there, and nothing is lost."""
+        rows = ((*failures.get(output, ()), *results.get(output, ())) for output in outputs)
+        write_summary(folder / name, chain.from_iterable(rows))
 
     write()
-    written, failed, code = time.monotonic(), 0, 0
+    written, code = time.monotonic(), 0
     try:
         for case in tqdm(cases, unit="case", desc="ENSAM"):
-            if case in rows:
+            if case in finished:
                 continue
-            row: Row = {"volume": str(case.volume), "prompts": str(case.prompts), "model": model}
+            row: Row = {"volume": place(case.volume), "prompts": place(case.prompts), "model": model}
+            earlier = results.get(case.output, [])
             try:
-                rows[case] = [row | one for one in _segment(session, case, folder / case.output)]
+                _check_unchanged(folder / case.output, earlier)
+                results[case.output] = [row | one for one in _segment(session, case, folder / case.output)]
             except CASE_ERRORS as error:
                 text = explain(error)
-                failed += 1
                 code = 1 if code == 1 or not isinstance(error, InputError) else 2
                 tqdm.write(f"{case.name}: {text}", file=sys.stderr)
                 if (folder / case.output).exists():
                     text += f" ('{case.output}' is there from an earlier run.)"
-                rows[case] = [row | {"error": text, "finished": now()}]
-            if time.monotonic() - written > SUMMARY_SECONDS:
+                failures[case.output] = [row | {"error": text, "finished": now()}]
+            # Of a result that was replaced at once: if this process is killed, the next one must not take it
+            # for one that somebody has changed.
+            replaced = earlier and case.output not in failures
+            if replaced or time.monotonic() - written > SUMMARY_SECONDS:
                 write()
                 written = time.monotonic()
     finally:
         write()
-    print(f"{len(cases) - failed} of {len(cases)} cases done, written to {folder}")
+    print(f"{len(cases) - len(failures)} of {len(cases)} cases done, written to {folder}")
     return code
 
 
-def _finished(cases: list[BatchCase], folder: Path, model: str) -> dict[BatchCase, list[Row]]:
-    """The summary's rows of the cases that need no second run."""
-    finished = read_finished(folder)
-    return {
-        case: finished[case.output]
-        for case in cases
-        if case.output in finished
-        and (folder / case.output).is_file()
-        and still_valid(finished[case.output], case, model)
-    }
+def _results(folder: Path) -> dict[str, list[Row]]:
+    """The rows that summaries tell of the results in a folder, by the result's name."""
+    summaries = (folder / "summary.csv", *sorted(folder.glob("summary-*-of-*.csv")))
+    rows = read_finished(*summaries)
+    return {output: rows[output] for output in rows if os.path.isfile(folder / output)}
+
+
+def _check_unchanged(output: Path, rows: Sequence[Row]) -> None:
+    """Raise OutputError when somebody has changed a result since its rows were written."""
+    digest = rows[0].get("digest") if rows else None
+    if digest and digest != digest_of(output):
+        raise OutputError(
+            "Its result has been changed since it was written: move it away to have the case done again."
+        )
 
 
 def _segment(session: InteractiveSession, case: BatchCase, output: Path) -> list[Row]:
@@ -112,6 +130,7 @@ def _segment(session: InteractiveSession, case: BatchCase, output: Path) -> list
         "error": "",
         "finished": now(),
         "inputs": inputs,
+        "digest": digest_of(output),
     }
     return [
         {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +26,7 @@ COLUMNS = (
     "error",
     "finished",
     "inputs",
+    "digest",
 )
 Row = dict[str, Any]
 
@@ -33,23 +36,33 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
+def place(path: Path) -> str:
+    """The absolute path, the same however it was typed and from wherever; the file keeps its own name."""
+    return os.path.join(os.path.realpath(path.parent), path.name)
+
+
 def stamps(case: BatchCase) -> str:
     """Changes when an input of the case does, or is exchanged for an older file."""
     return " ".join(_stamp(path) for path in (case.volume, case.prompts))
 
 
-def read_finished(folder: Path) -> dict[str, list[Row]]:
-    """The rows that tell of each result of a folder, by its name; of several summaries the newest tells.
+def digest_of(path: Path) -> str:
+    """Changes when a result's content does. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_finished(*summaries: Path) -> dict[str, list[Row]]:
+    """The rows that tell of each result, by its name; of several summaries the newest tells.
 
     Failed cases aren't among them: a failure leaves what was there. Raises InputError.
     """
     newest: dict[str, list[Row]] = {}
-    for path in sorted(folder.glob("summary*.csv")):
+    for path in summaries:
         results: dict[tuple[str, str], list[Row]] = {}
         for row in _read(path):
-            output, finished = row.get("output"), row.get("finished")
-            if output and finished:
-                results.setdefault((output, finished), []).append(row)
+            if row["output"] and row["finished"]:
+                results.setdefault((row["output"], row["finished"]), []).append(row)
         for (output, finished), rows in results.items():
             if output not in newest or newest[output][0]["finished"] < finished:
                 newest[output] = rows
@@ -58,7 +71,7 @@ def read_finished(folder: Path) -> dict[str, list[Row]]:
 
 def still_valid(rows: Sequence[Row], case: BatchCase, model: str) -> bool:
     """Whether rows of a case's result were made by this model from the inputs as they are."""
-    inputs = {"volume": str(case.volume), "prompts": str(case.prompts), "inputs": stamps(case)}
+    inputs = {"volume": place(case.volume), "prompts": place(case.prompts), "inputs": stamps(case)}
     wanted = {**inputs, "model": model, "error": ""}
     return all(row.get(key) == value for row in rows for key, value in wanted.items())
 
@@ -80,9 +93,19 @@ def _read(path: Path) -> list[Row]:
     try:
         # Folders may have names of an older encoding, and spreadsheets put a byte-order mark in front.
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            return list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except FileNotFoundError:
+        return []
     except (OSError, csv.Error) as error:
         raise InputError(f"'{path}' is damaged: move it away to start anew.") from error
+    # A spreadsheet may have saved it with semicolons.
+    if reader.fieldnames and not {"output", "finished"} <= set(reader.fieldnames):
+        raise InputError(
+            f"'{path}' lacks the columns output and finished: save it as CSV with commas, or move it away to "
+            "start anew."
+        )
+    return rows
 
 
 def _stamp(path: Path) -> str:

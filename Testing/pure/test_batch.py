@@ -19,6 +19,8 @@ from ensam.prompts import PromptSet, SegmentPrompts, write_prompts
 from .command_files import Files
 from .test_session import box_of
 
+OUTPUTS = ["prompts.seg.nrrd"] * 2 + ["second.seg.nrrd"] * 2  # of `two_cases`, a row a segment
+
 
 @pytest.fixture
 def files(tmp_path):
@@ -247,7 +249,7 @@ def test_a_failed_case_names_no_output_and_says_that_an_earlier_one_is_there(fil
     before = (folder / "prompts.seg.nrrd").read_bytes()
     files.prompts.write_text("nothing")
     code, _, rows = run_batch(files, two_cases)
-    assert code == 2 and [row["output"] for row in rows] == ["", "second.seg.nrrd", "second.seg.nrrd"]
+    assert code == 2 and [row["output"] for row in rows] == ["", *OUTPUTS]
     assert "('prompts.seg.nrrd' is there from an earlier run.)" in rows[0]["error"]
     assert (folder / "prompts.seg.nrrd").read_bytes() == before
 
@@ -360,3 +362,101 @@ def test_a_message_names_the_file_that_is_wrong(files, capsys):
     assert "There is no prompts file" in gone["error"] and "gone.json" in gone["error"]
     assert main(files.arguments(**{"--prompts": files.folder / "wrong.json"})) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("'wrong.json': ")
+
+
+def test_an_image_that_was_away_for_a_while_costs_nothing(files, two_cases, volumes_read):
+    _, _, before = run_batch(files, two_cases)
+    files.volume.rename(files.folder / "away.nrrd")
+    code, _, rows = run_batch(files, two_cases)
+    assert code == 2 and [row["output"] for row in rows] == ["", *OUTPUTS[:2], "", *OUTPUTS[2:]]
+    (files.folder / "away.nrrd").rename(files.volume)
+    volumes_read.clear()
+    code, _, rows = run_batch(files, two_cases)
+    assert code == 0 and volumes_read == [] and rows == before
+
+
+def test_a_run_with_another_model_that_is_stopped_at_once_costs_nothing(
+    files, two_cases, monkeypatch, volumes_read
+):
+    _, _, before = run_batch(files, two_cases)
+    with monkeypatch.context() as patch:
+        make_every_segmentation_fail(patch, KeyboardInterrupt())
+        code, _, rows = run_batch(files, two_cases, "--intensity", "bone")
+    assert code == 1 and rows == before
+    volumes_read.clear()
+    assert run_batch(files, two_cases)[0] == 0 and volumes_read == []
+
+
+@pytest.mark.parametrize("part", [[], ["--part", "1/1"]])
+def test_a_smaller_manifest_drops_nothing_of_a_larger_one(files, two_cases, volumes_read, part):
+    run_batch(files, two_cases, *part)
+    smaller = write_manifest(files, [("blob.nrrd", "second.json")])
+    _, folder, _ = run_batch(files, smaller, *part)
+    name = "summary-1-of-1.csv" if part else "summary.csv"
+    assert [row["output"] for row in rows_in(folder, name)] == OUTPUTS[2:] + OUTPUTS[:2]
+    assert len(volumes_read) == 2
+    (folder / "prompts.seg.nrrd").unlink()
+    run_batch(files, smaller, *part)
+    assert [row["output"] for row in rows_in(folder, name)] == OUTPUTS[2:]
+
+
+def test_a_part_tells_of_its_own_results_alone_however_often_it_runs(files, two_cases):
+    for number in (1, 2, 1, 2):
+        _, folder, _ = run_batch(files, two_cases, "--part", f"{number}/2")
+    assert [row["output"] for row in rows_in(folder, "summary-1-of-2.csv")] == OUTPUTS[:2]
+    assert [row["output"] for row in rows_in(folder, "summary-2-of-2.csv")] == OUTPUTS[2:]
+
+
+def test_paths_may_be_typed_in_another_way_and_from_another_folder(
+    files, two_cases, volumes_read, monkeypatch
+):
+    run_batch(files, two_cases)
+    lines = [(files.volume, files.prompts), ("results/../blob.nrrd", "second.json")]
+    write_manifest(files, lines)
+    monkeypatch.chdir(files.folder)
+    code, _, rows = run_batch(files, two_cases.relative_to(files.folder))
+    assert code == 0 and len(volumes_read) == 2
+    assert {row["volume"] for row in rows} == {str(files.volume)}
+
+
+def test_a_result_that_somebody_has_changed_is_not_replaced(files, two_cases, capsys):
+    _, folder, _ = run_batch(files, two_cases)
+    result = folder / "prompts.seg.nrrd"
+    result.write_bytes(b"corrected by hand")
+    assert run_batch(files, two_cases)[0] == 0
+    code, _, rows = run_batch(files, two_cases, "--intensity", "bone")
+    assert code == 2 and result.read_bytes() == b"corrected by hand"
+    assert "1 of 2 cases done" in capsys.readouterr().out
+    assert [row["output"] for row in rows] == ["", *OUTPUTS]
+    assert rows[0]["error"].startswith("Its result has been changed since it was written: move it away")
+    result.rename(files.folder / "corrected.seg.nrrd")
+    code, _, rows = run_batch(files, two_cases, "--intensity", "bone")
+    assert code == 0 and [row["output"] for row in rows] == OUTPUTS and result.is_file()
+
+
+def test_a_result_that_was_replaced_is_told_of_before_the_next_case(files, two_cases, monkeypatch):
+    """Otherwise one that is killed then would leave a result that seems to be changed by somebody."""
+    _, folder, _ = run_batch(files, two_cases)
+    monkeypatch.setattr(batch, "SUMMARY_SECONDS", 3600.0)
+    digests, original = [], batch.read_volume
+
+    def read(path):
+        digests.append([row["digest"] for row in rows_in(folder)])
+        return original(path)
+
+    monkeypatch.setattr(batch, "read_volume", read)
+    run_batch(files, two_cases, "--intensity", "bone")
+    assert digests[1][0] != digests[0][0] and digests[1][2:] == digests[0][2:]
+
+
+def test_a_summary_saved_with_semicolons_is_refused_and_one_that_was_renamed_is_not_read(
+    files, two_cases, volumes_read, capsys
+):
+    _, folder, _ = run_batch(files, two_cases)
+    summary = folder / "summary.csv"
+    summary.write_text(summary.read_text().replace(",", ";"))
+    before = summary.read_bytes()
+    assert run_batch(files, two_cases)[0] == 2 and summary.read_bytes() == before
+    assert "save it as CSV with commas, or move it away to start anew." in capsys.readouterr().err
+    summary.rename(folder / "summary_old.csv")
+    assert run_batch(files, two_cases)[0] == 0 and len(volumes_read) == 4
