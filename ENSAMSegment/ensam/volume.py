@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import colorsys
-import gzip
 import hashlib
 import math
 import os
 import re
 import threading
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,11 +20,11 @@ import SimpleITK as sitk
 from ensam.errors import OutputError, VolumeError
 from ensam.files import not_written, replacing
 from ensam.geometry import Grid
+from ensam.nifti import count_not_finite, is_nifti, without_neighbour
 from ensam.preprocessing import IntensityRange, looks_like_ct, percentile_range
 
 OUTPUT_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii", ".mha")
 MOST_VOXELS = 1 << 33  # 2048^3
-_CHUNK_BYTES = 1 << 20
 # By which a header leaves the voxels to another file.
 _OTHER_FILE = re.compile(rb"(?im)^(data ?file:(?!=)|ElementDataFile\s*=(?!\s*LOCAL))")
 _HEADER_BYTES = 1 << 16  # in which it does so
@@ -63,10 +61,7 @@ class Volume:
             raise VolumeError(f"'{self.name}' doesn't hold real numbers: choose a greyscale image.")
         lowest, highest = array.min(), array.max()
         if not (np.isfinite(lowest) and np.isfinite(highest)):
-            count = array.size - np.count_nonzero(np.isfinite(array))
-            raise VolumeError(
-                f"'{self.name}' has {count} voxels that aren't finite numbers: replace them, say by 0."
-            )
+            raise _not_finite(self.name, array.size - np.count_nonzero(np.isfinite(array)))
         if max(-float(lowest), float(highest)) > _LARGEST:
             raise VolumeError(f"'{self.name}' holds values beyond {_LARGEST:g}: check what they mean.")
         if lowest == highest:
@@ -109,10 +104,10 @@ def read_volume(path: Path | str) -> Volume:
     if not _is_unicode(path):
         raise VolumeError(f"'{path}' isn't written in Unicode: rename the file or its folder.")
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     damaged = f"'{path.name}' can't be read: check that it is a complete 3D image, for example NRRD or NIfTI."
     try:
-        with _silent_itk():
+        with without_neighbour(path) as alone, _silent_itk():
+            reader.SetFileName(str(alone))
             reader.ReadImageInformation()
             size, components = reader.GetSize(), reader.GetNumberOfComponents()
             _check_size(path, size, damaged)
@@ -123,6 +118,8 @@ def read_volume(path: Path | str) -> Volume:
                 reader.SetExtractSize((*size[:dimension], *[0] * (len(size) - dimension)))
             image = reader.Execute() if dimension == 3 and components == 1 else None
     except (RuntimeError, MemoryError) as error:
+        if "only supports orthonormal" in str(error):
+            raise VolumeError(f"'{path.name}' has axes that aren't at right angles: resample it.") from error
         raise VolumeError(damaged) from error
     if dimension < 3:
         raise VolumeError(f"'{path.name}' has a single slice: ENSAM needs a 3D volume.")
@@ -130,9 +127,17 @@ def read_volume(path: Path | str) -> Volume:
         raise VolumeError(f"'{path.name}' has {dimension} dimensions: save one of its 3D images by itself.")
     if image is None:
         raise VolumeError(f"'{path.name}' has {components} values a voxel: choose a greyscale image.")
-    if not _nifti_is_complete(path, image):
-        raise VolumeError(damaged)
+    try:
+        hidden = count_not_finite(path, image)
+    except EOFError as error:
+        raise VolumeError(damaged) from error
+    if hidden:
+        raise _not_finite(path.name, hidden)
     return Volume(sitk.GetArrayFromImage(image), Grid.from_itk(image), path.name)
+
+
+def _not_finite(name: str, count: int) -> VolumeError:
+    return VolumeError(f"'{name}' has {count} voxels that aren't finite numbers: replace them, say by 0.")
 
 
 def _check_size(path: Path, size: Sequence[int], damaged: str) -> None:
@@ -153,7 +158,7 @@ def _holds_its_voxels(path: Path) -> bool:
     if name.endswith((".nrrd", ".mha")):
         with path.open("rb") as file:
             return not _OTHER_FILE.search(file.read(_HEADER_BYTES))
-    return name.endswith((".nii", ".nii.gz"))
+    return is_nifti(path)
 
 
 def check_output_path(path: Path | str) -> None:
@@ -210,10 +215,10 @@ def _write_whole(path: Path, image: sitk.Image) -> None:
             with _silent_itk():
                 sitk.WriteImage(image, str(temporary), useCompression=True)
                 written = sitk.ReadImage(str(temporary))
-        except RuntimeError as error:
+            count_not_finite(temporary, written)
+        except (RuntimeError, EOFError) as error:
             raise not_written(path, None) from error
-        arrays = (sitk.GetArrayViewFromImage(one) for one in (written, image))
-        if not _nifti_is_complete(temporary, written) or not np.array_equal(*arrays):
+        if not np.array_equal(*(sitk.GetArrayViewFromImage(one) for one in (written, image))):
             raise not_written(path, None)
 
 
@@ -245,25 +250,6 @@ def _segmentation_metadata(shape: tuple[int, int, int], names: Sequence[str]) ->
         }
         metadata |= {f"Segment{index}_{field}": value for field, value in fields.items()}
     return metadata
-
-
-def _nifti_is_complete(path: Path, image: sitk.Image) -> bool:
-    """Whether a NIfTI file holds all of its voxels; True for other formats, where ITK checks this itself."""
-    name = path.name.lower()
-    if not name.endswith((".nii", ".nii.gz")) or not image.HasMetaDataKey("vox_offset"):
-        return True
-    voxel_bytes = math.prod(image.GetSize()) * int(image.GetMetaData("bitpix")) // 8
-    expected = int(float(image.GetMetaData("vox_offset"))) + voxel_bytes
-    if name.endswith(".nii"):
-        return path.stat().st_size >= expected
-    size = 0
-    try:
-        with gzip.open(path) as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                size += len(chunk)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        return False
-    return size >= expected
 
 
 def _is_unicode(path: Path) -> bool:

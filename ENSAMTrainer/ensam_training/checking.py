@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from ensam_training.cases import MINIMUM_VOXELS, CaseFile, load, split_instances
 from ensam_training.collection import read_facts
-from ensam_training.nifti import count_not_finite
 from ensam_training.pool import run_all
 
 LEAST_VOXELS = 8  # along each axis: one voxel of the network's latent
@@ -79,11 +78,6 @@ def examine(file: CaseFile, *, instances: bool = False) -> Examined:
     """Read a case and judge it; with `instances` each connected component of a label is an object."""
     try:
         volume, labels = load(file)
-        for path in (file.image, file.label):
-            if hidden := count_not_finite(path):
-                raise InputError(
-                    f"'{path.name}' has {hidden} voxels that aren't finite numbers: replace them."
-                )
         if instances:
             labels = split_instances(labels)
     except InputError as error:

@@ -14,6 +14,8 @@ from ensam.errors import OutputError, VolumeError
 from ensam.geometry import Grid
 from ensam.volume import OUTPUT_SUFFIXES, Volume, check_output_path, read_volume, write_labels
 
+from .hostile_images import nifti
+
 SHAPE = (4, 5, 6)
 OBLIQUE = np.array([[0, -2, 0, 10], [0.6, 0, -2.4, 20], [0.8, 0, 1.8, 30], [0, 0, 0, 1.0]])
 
@@ -106,6 +108,31 @@ def test_an_image_file_gives_array_grid_and_name(tmp_path, an_array, a_grid, suf
     assert np.array_equal(volume.array, an_array)
     assert np.allclose(volume.grid.ijk_to_ras, OBLIQUE, atol=1e-5)
     assert volume.name == path.name
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_an_image_has_its_own_voxels_whatever_lies_beside_it(tmp_path, an_array, a_grid, dtype):
+    for name, array in (("CT.nii.gz", an_array), ("CT.nii", (an_array + 5).astype(dtype))):
+        sitk.WriteImage(a_grid.to_itk(array), str(tmp_path / name))
+    volume = read_volume(tmp_path / "CT.nii.gz")
+    assert np.array_equal(volume.array, an_array) and volume.name == "CT.nii.gz"
+    assert np.array_equal(read_volume(tmp_path / "CT.nii").array, an_array + 5)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".nii", ".mha"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values_that_are_not_finite_are_refused_in_every_format(tmp_path, an_array, a_grid, suffix, dtype):
+    array = an_array.astype(dtype)
+    array[0, 0, 0], array[-1, -1, -1] = np.nan, np.inf
+    sitk.WriteImage(a_grid.to_itk(array), str(tmp_path / f"PET{suffix}"))
+    with pytest.raises(VolumeError, match=f"^'PET{suffix}' has 2 voxels that aren't finite numbers"):
+        read_volume(tmp_path / f"PET{suffix}")
+
+
+def test_a_nifti_file_whose_axes_are_not_at_right_angles_is_refused_for_that(tmp_path):
+    (tmp_path / "MR.nii").write_bytes(nifti(sform=1, rows=[1, 0.01, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]))
+    with pytest.raises(VolumeError, match=r"^'MR.nii' has axes that aren't at right angles: resample it.$"):
+        read_volume(tmp_path / "MR.nii")
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".nii", ".mha"])
