@@ -13,6 +13,7 @@ from typing import Any
 from ensam.errors import InputError
 from ensam.files import replacing
 from ensam.manifest import BatchCase
+from ensam.volume import image_files
 
 COLUMNS = (
     "volume",
@@ -43,7 +44,10 @@ def place(path: Path) -> str:
 
 def stamps(case: BatchCase) -> str:
     """Changes when an input of the case does, or is exchanged for an older file."""
-    return " ".join(_stamp(path) for path in (case.volume, case.prompts))
+    try:
+        return " ".join(_stamp(path) for path in (*image_files(case.volume), case.prompts))
+    except OSError:  # reading it will say what is wrong
+        return "missing"
 
 
 def digest_of(path: Path) -> str:
@@ -109,8 +113,5 @@ def _read(path: Path) -> list[Row]:
 
 
 def _stamp(path: Path) -> str:
-    try:
-        status = path.stat()
-    except OSError:  # reading it will say what is wrong
-        return "missing"
+    status = path.stat()
     return f"{status.st_mtime_ns}/{status.st_size}"

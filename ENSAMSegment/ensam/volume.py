@@ -25,8 +25,9 @@ from ensam.preprocessing import IntensityRange, looks_like_ct, percentile_range
 
 OUTPUT_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii", ".mha")
 MOST_VOXELS = 1 << 33  # 2048^3
-# By which a header leaves the voxels to another file.
-_OTHER_FILE = re.compile(rb"(?im)^(data ?file:(?!=)|ElementDataFile\s*=(?!\s*LOCAL))")
+# By which a header leaves the voxels to another file, and its name.
+_OTHER_FILE = re.compile(rb"(?im)^(?:data ?file:(?!=)|ElementDataFile\s*=(?!\s*LOCAL))([^\r\n]*)")
+_PAIR = re.compile(r"(?i)\.(hdr|img|img\.gz)$")  # the header has one of these names, the voxels another
 _HEADER_BYTES = 1 << 16  # in which it does so
 _MOST_DEFLATED = 1100  # voxels a byte of a file that holds them: deflate makes at most 1032 bytes of one
 _LARGEST = 1e30  # differences of larger values overflow
@@ -154,11 +155,32 @@ def _check_size(path: Path, size: Sequence[int], damaged: str) -> None:
 
 def _holds_its_voxels(path: Path) -> bool:
     """Whether an image file is of a kind that does, and its header names no other file for them."""
-    name = path.name.lower()
-    if name.endswith((".nrrd", ".mha")):
-        with path.open("rb") as file:
-            return not _OTHER_FILE.search(file.read(_HEADER_BYTES))
+    if path.name.lower().endswith((".nrrd", ".mha")):
+        return _other_file(path) is None
     return is_nifti(path)
+
+
+def _other_file(path: Path) -> Path | None:
+    """The file to which the header in a NRRD or MetaImage file leaves the voxels."""
+    with path.open("rb") as file:
+        found = _OTHER_FILE.search(file.read(_HEADER_BYTES))
+    return path.parent / found[1].decode(errors="surrogateescape").strip() if found else None
+
+
+def image_files(path: Path) -> list[Path]:
+    """Those files of an image that are there: its own, and the voxels' where the header lies by itself.
+
+    Where each slice has a file, these aren't among them. Raises OSError.
+    """
+    if not os.path.isfile(path):
+        return []
+    others: list[Path | None] = []
+    if _PAIR.search(path.name):
+        stem = _PAIR.sub("", path.name)
+        others = [path.with_name(stem + suffix) for suffix in (".hdr", ".img", ".img.gz")]
+    elif path.name.lower().endswith((".nrrd", ".nhdr", ".mha", ".mhd")):
+        others = [_other_file(path)]
+    return [path, *(one for one in others if one not in (None, path) and os.path.isfile(one))]
 
 
 def check_output_path(path: Path | str) -> None:

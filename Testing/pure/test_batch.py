@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 
 import pytest
+import SimpleITK as sitk
 from ensam import batch
 from ensam.__main__ import main
 from ensam.errors import InputError, OutputError
@@ -460,3 +461,17 @@ def test_a_summary_saved_with_semicolons_is_refused_and_one_that_was_renamed_is_
     assert "save it as CSV with commas, or move it away to start anew." in capsys.readouterr().err
     summary.rename(folder / "summary_old.csv")
     assert run_batch(files, two_cases)[0] == 0 and len(volumes_read) == 4
+
+
+@pytest.mark.parametrize(
+    ("header", "voxels"), [("a.mhd", "a.raw"), ("a.nhdr", "a.raw"), ("a.hdr", "a.img"), ("a.img", "a.hdr")]
+)
+def test_an_image_in_two_files_counts_as_changed_with_either(files, volumes_read, header, voxels):
+    image = files.volume_value.grid.to_itk(files.volume_value.array)
+    sitk.WriteImage(image, str(files.folder / header), useCompression=False)
+    manifest = write_manifest(files, [(header, "prompts.json")])
+    for _ in range(2):
+        assert run_batch(files, manifest)[0] == 0
+    assert len(volumes_read) == 1
+    os.utime(files.folder / voxels, (0, 0))
+    assert run_batch(files, manifest)[0] == 0 and len(volumes_read) == 2
