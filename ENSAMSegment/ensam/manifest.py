@@ -70,7 +70,11 @@ def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
     except FileNotFoundError as error:
         raise InputError(f"There is no manifest '{path}': check the path.") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"'{path.name}' isn't UTF-8: save it from the spreadsheet as 'CSV UTF-8', with commas between."
+        ) from error
+    except (OSError, csv.Error) as error:
         raise InputError(
             f"'{path.name}' can't be read: give a CSV file of at most {MOST_TEXT_BYTES >> 20} MB with the "
             "columns volume and prompts."

@@ -63,6 +63,12 @@ def test_two_results_that_are_one_file_on_some_systems_are_refused(tmp_path):
         read_manifest(tmp_path / "manifest.csv")
 
 
+def test_a_manifest_in_an_encoding_of_old_is_refused_with_the_reason(tmp_path):
+    (tmp_path / "manifest.csv").write_bytes("volume,prompts\nMüller.nrrd,a.json\n".encode("cp1252"))
+    with pytest.raises(InputError, match="isn't UTF-8: save it from the spreadsheet as 'CSV UTF-8'"):
+        read_manifest(tmp_path / "manifest.csv")
+
+
 def test_a_field_beyond_the_limit_of_the_csv_module_is_refused(tmp_path):
     long = "x" * (csv.field_size_limit() + 1)
     (tmp_path / "manifest.csv").write_text(f"volume,prompts\n{long},a.json\n")
