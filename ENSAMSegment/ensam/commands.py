@@ -22,7 +22,7 @@ from ensam.measures import millilitres
 from ensam.prompts import Box, Point, PromptSet, SegmentPrompts, read_prompts
 from ensam.segmentation import Segmentation
 from ensam.session import InteractiveSession
-from ensam.volume import check_output_path, read_volume, write_labels
+from ensam.volume import check_output_grid, check_output_path, read_volume, write_labels
 
 # What ends one case of many, and not the command: wrong input, a device or memory that fails, a file.
 CASE_ERRORS = (InputError, RuntimeError, MemoryError, OSError)
@@ -35,6 +35,7 @@ def segment(options: argparse.Namespace) -> int:
         raise OutputError(f"'{options.output.name}' is the image itself: give the result another name.")
     segments = _prompts_of(options)
     volume = read_volume(options.volume)  # before the network is loaded: a wrong path is answered sooner
+    check_output_grid(options.output, volume.grid)
     session = open_session(options, options.intensity)
     session.set_volume(volume)
     results = answer(session, segments)

@@ -72,6 +72,12 @@ class Grid:
         x, y, z = np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
         return float(z), float(y), float(x)
 
+    @property
+    def is_sheared(self) -> bool:
+        """Whether the axes aren't at right angles, by more than headers are rounded by."""
+        axes = self.ijk_to_ras[:3, :3] / np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
+        return not np.allclose(axes.T @ axes, np.eye(3), rtol=0, atol=_SHEAR_TOLERANCE)
+
     def ras_to_zyx(self, points_ras: np.ndarray) -> np.ndarray:
         """Continuous voxel coordinates (z, y, x) of points in RAS mm; (N, 3) or (3,), the shape is kept."""
         return _apply(self._ras_to_ijk, points_ras)[..., ::-1]
@@ -105,17 +111,12 @@ class Grid:
         return corners.min(axis=0), corners.max(axis=0)
 
     def to_itk(self, array: np.ndarray) -> sitk.Image:
-        """A SimpleITK image of `array` (z, y, x) on this grid.
-
-        Raises `VolumeError` for a sheared grid, which image files can't express.
-        """
+        """A SimpleITK image of `array` (z, y, x) on this grid."""
         if array.shape != self.shape:
             raise ValueError(f"The array has the shape {array.shape} and the grid {self.shape}.")
         ijk_to_lps = _LPS_TO_RAS @ self.ijk_to_ras
         spacing = np.linalg.norm(ijk_to_lps[:3, :3], axis=0)
         direction = ijk_to_lps[:3, :3] / spacing
-        if not np.allclose(direction.T @ direction, np.eye(3), rtol=0, atol=_SHEAR_TOLERANCE):
-            raise VolumeError("The image is sheared by its transform: harden the transform and resample it.")
         image = sitk.GetImageFromArray(array)
         image.SetOrigin(ijk_to_lps[:3, 3].tolist())
         image.SetSpacing(spacing.tolist())

@@ -12,8 +12,8 @@ from typing import Any
 
 from ensam.errors import InputError
 from ensam.files import replacing
+from ensam.image_files import image_files
 from ensam.manifest import BatchCase
-from ensam.volume import image_files
 
 COLUMNS = (
     "volume",

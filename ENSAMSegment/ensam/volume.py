@@ -6,7 +6,6 @@ import colorsys
 import hashlib
 import math
 import os
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,15 +19,12 @@ import SimpleITK as sitk
 from ensam.errors import OutputError, VolumeError
 from ensam.files import not_written, replacing
 from ensam.geometry import Grid
+from ensam.image_files import holds_its_voxels
 from ensam.nifti import count_not_finite, is_nifti, without_neighbour
 from ensam.preprocessing import IntensityRange, looks_like_ct, percentile_range
 
 OUTPUT_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii", ".mha")
 MOST_VOXELS = 1 << 33  # 2048^3
-# By which a header leaves the voxels to another file, and its name.
-_OTHER_FILE = re.compile(rb"(?im)^(?:data ?file:(?!=)|ElementDataFile\s*=(?!\s*LOCAL))([^\r\n]*)")
-_PAIR = re.compile(r"(?i)\.(hdr|img|img\.gz)$")  # the header has one of these names, the voxels another
-_HEADER_BYTES = 1 << 16  # in which it does so
 _MOST_DEFLATED = 1100  # voxels a byte of a file that holds them: deflate makes at most 1032 bytes of one
 _LARGEST = 1e30  # differences of larger values overflow
 _GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
@@ -149,38 +145,8 @@ def _check_size(path: Path, size: Sequence[int], damaged: str) -> None:
             f"'{path.name}' is said to have {voxels:.3g} voxels, more than ENSAM can segment: crop or "
             "resample it."
         )
-    if _holds_its_voxels(path) and voxels > _MOST_DEFLATED * path.stat().st_size:
+    if holds_its_voxels(path) and voxels > _MOST_DEFLATED * path.stat().st_size:
         raise VolumeError(damaged)
-
-
-def _holds_its_voxels(path: Path) -> bool:
-    """Whether an image file is of a kind that does, and its header names no other file for them."""
-    if path.name.lower().endswith((".nrrd", ".mha")):
-        return _other_file(path) is None
-    return is_nifti(path)
-
-
-def _other_file(path: Path) -> Path | None:
-    """The file to which the header in a NRRD or MetaImage file leaves the voxels."""
-    with path.open("rb") as file:
-        found = _OTHER_FILE.search(file.read(_HEADER_BYTES))
-    return path.parent / found[1].decode(errors="surrogateescape").strip() if found else None
-
-
-def image_files(path: Path) -> list[Path]:
-    """Those files of an image that are there: its own, and the voxels' where the header lies by itself.
-
-    Where each slice has a file, these aren't among them. Raises OSError.
-    """
-    if not os.path.isfile(path):
-        return []
-    others: list[Path | None] = []
-    if _PAIR.search(path.name):
-        stem = _PAIR.sub("", path.name)
-        others = [path.with_name(stem + suffix) for suffix in (".hdr", ".img", ".img.gz")]
-    elif path.name.lower().endswith((".nrrd", ".nhdr", ".mha", ".mhd")):
-        others = [_other_file(path)]
-    return [path, *(one for one in others if one not in (None, path) and os.path.isfile(one))]
 
 
 def check_output_path(path: Path | str) -> None:
@@ -198,16 +164,26 @@ def check_output_path(path: Path | str) -> None:
         raise not_written(path, None)
 
 
+def check_output_grid(path: Path | str, grid: Grid) -> None:
+    """Raise `OutputError` when the format of `path` can't hold images on `grid`: NIfTI would unshear them."""
+    path = Path(path)
+    if grid.is_sheared and is_nifti(path):
+        raise OutputError(
+            f"'{path.name}' can't hold an image whose axes aren't at right angles: choose .nrrd or .mha."
+        )
+
+
 def write_labels(path: Path | str, labels: np.ndarray, grid: Grid, names: Sequence[str]) -> None:
     """Write a label image, compressed where the format can be, whole or not at all.
 
     `labels` is (z, y, x) uint8 or uint16 on `grid`, 0 the background and k the object `names[k - 1]`; the
     mask of a single object may be bool.
     The suffix chooses the format, one of `OUTPUT_SUFFIXES`; in `.seg.nrrd` 3D Slicer finds a segmentation
-    with these names. Raises `OutputError`, or `VolumeError` for a sheared grid.
+    with these names. Raises `OutputError`.
     """
     path = Path(path)
     check_output_path(path)
+    check_output_grid(path, grid)
     if labels.dtype == bool:
         labels = labels.astype(np.uint8)
     if labels.dtype not in (np.uint8, np.uint16):
@@ -224,9 +200,10 @@ def write_labels(path: Path | str, labels: np.ndarray, grid: Grid, names: Sequen
 def write_image(path: Path | str, volume: Volume) -> None:
     """Write a volume as an image file, compressed where the format can be, whole or not at all.
 
-    Raises `OutputError`, or `VolumeError` for a sheared grid.
+    Raises `OutputError`.
     """
     check_output_path(path)
+    check_output_grid(path, volume.grid)
     _write_whole(Path(path), volume.grid.to_itk(volume.array))
 
 

@@ -15,6 +15,7 @@ from ensam.__main__ import main
 from ensam.challenge import boxes_from_labels, write_case
 from ensam.checkpoint import load_checkpoint, save_checkpoint
 from ensam.network import ENSAM
+from ensam.volume import read_volume
 
 from .command_files import Files
 
@@ -281,6 +282,22 @@ def test_a_wrong_path_is_answered_before_the_network_is_loaded(files, capsys):
     given = ["segment", "none.nrrd", "--fg", "0", "0", "0", "-o", str(files.folder / "o.nrrd")]
     assert main([*given, "--checkpoint", "none.safetensors"]) == 2
     assert "no image file 'none.nrrd'" in capsys.readouterr().err
+
+
+def test_a_sheared_image_is_segmented_and_what_cannot_hold_its_mask_is_refused_before(files, capsys):
+    image = sitk.ReadImage(str(files.volume))
+    image.SetDirection((1, 0.05, 0, 0, 1, 0, 0, 0, 1))
+    sitk.WriteImage(image, str(files.folder / "sheared.nrrd"))
+    volume = read_volume(files.folder / "sheared.nrrd")
+    click = ["--fg", *map(str, volume.grid.zyx_to_ras(np.array((20, 24, 28))))]
+    given = ["segment", str(files.folder / "sheared.nrrd"), *click]
+    mask = files.folder / "mask.seg.nrrd"
+    assert main([*given, "-o", str(mask), "--checkpoint", str(files.checkpoint)]) == 0
+    assert np.allclose(read_volume(mask).grid.ijk_to_ras, volume.grid.ijk_to_ras, atol=1e-9)
+    none = ["-o", str(files.folder / "mask.nii.gz"), "--checkpoint", "none.safetensors"]
+    capsys.readouterr()
+    assert main([*given, *none]) == 2
+    assert "choose .nrrd or .mha" in capsys.readouterr().err
 
 
 def test_the_version_is_told(capsys):

@@ -107,9 +107,11 @@ def test_the_array_of_an_itk_image_keeps_its_axes():
     assert np.array_equal(sitk.GetArrayFromImage(image), array)
 
 
-def test_a_sheared_grid_is_not_given_to_itk():
-    with pytest.raises(VolumeError, match="harden the transform"):
-        sheared_grid().to_itk(np.zeros((4, 5, 6), np.uint8))
+def test_a_sheared_grid_is_known_and_survives_the_way_through_itk():
+    grid = sheared_grid()
+    assert grid.is_sheared and not Grid((4, 5, 6), np.eye(4)).is_sheared
+    back = Grid.from_itk(grid.to_itk(np.zeros(grid.shape, np.uint8)))
+    assert np.allclose(back.ijk_to_ras, grid.ijk_to_ras, atol=1e-9)
 
 
 def test_an_array_of_another_shape_is_not_put_on_the_grid():

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from ensam import volume as volume_module
 from ensam.errors import OutputError, VolumeError
 from ensam.geometry import Grid
-from ensam.volume import OUTPUT_SUFFIXES, Volume, check_output_path, read_volume, write_labels
+from ensam.volume import OUTPUT_SUFFIXES, Volume, check_output_path, read_volume, write_image, write_labels
 
 from .hostile_images import nifti
 
@@ -315,11 +315,27 @@ def test_a_place_that_cannot_be_written_to_is_known_before_any_work(tmp_path, la
         check_output_path(tmp_path / "b.nrrd")
 
 
-def test_a_sheared_grid_is_refused_and_nothing_is_written(tmp_path, labels):
-    sheared = np.eye(4)
-    sheared[0, 1] = 0.3
-    with pytest.raises(VolumeError, match="sheared"):
-        write_labels(tmp_path / "a.nrrd", labels, Grid(SHAPE, sheared), ["liver", "cyst"])
+SHEARED = np.array([[1, 0.3, 0, 10], [0, 1, 0.1, 20], [0, 0, 2, 30], [0, 0, 0, 1.0]])
+
+
+@pytest.mark.parametrize("suffix", [".seg.nrrd", ".nrrd", ".mha"])
+def test_labels_of_a_sheared_image_lie_where_it_does(tmp_path, labels, suffix):
+    path, grid = tmp_path / f"a{suffix}", Grid(SHAPE, SHEARED)
+    write_labels(path, labels, grid, ["liver", "cyst"])
+    assert np.allclose(read_volume(path).grid.ijk_to_ras, SHEARED, atol=1e-9)
+    write_image(path, Volume(labels, grid, "CT"))
+    assert np.allclose(read_volume(path).grid.ijk_to_ras, SHEARED, atol=1e-9)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_sheared_image_is_not_written_as_nifti(tmp_path, labels, suffix):
+    path, grid = tmp_path / f"a{suffix}", Grid(SHAPE, SHEARED)
+    for write in (
+        lambda: write_labels(path, labels, grid, ["liver", "cyst"]),
+        lambda: write_image(path, Volume(labels, grid, "CT")),
+    ):
+        with pytest.raises(OutputError, match=r"aren't at right angles: choose \.nrrd or \.mha\."):
+            write()
     assert list(tmp_path.iterdir()) == []
 
 
