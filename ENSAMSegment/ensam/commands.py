@@ -56,7 +56,8 @@ def predict_npz(options: argparse.Namespace) -> int:
     """
     if not options.input.is_dir():
         raise InputError(f"There is no folder '{options.input}': check the path.")
-    paths = sorted(options.input.glob("*.npz"))
+    # Without macOS's ._case.npz, and what a killed process has left half written.
+    paths = sorted(path for path in options.input.glob("*.npz") if not path.name.startswith("."))
     if not paths:
         raise InputError(f"'{options.input}' holds no .npz files: check the path.")
     if is_same_place(options.output, options.input):

@@ -170,6 +170,14 @@ def test_challenge_cases_are_answered_and_a_damaged_one_is_reported(files, capsy
     assert set(np.unique(answers["c.npz"])) == {0, 1}  # the second object has no foreground prompt yet
 
 
+def test_hidden_files_are_no_challenge_cases(files):
+    folder, out = challenge_folder(files), files.folder / "answers"
+    (folder / "._a.npz").write_bytes(b"what macOS keeps of a file")
+    arguments = ["predict-npz", "--input", str(folder), "--output", str(out)]
+    assert main([*arguments, "--checkpoint", str(files.checkpoint)]) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["a.npz", "c.npz"]
+
+
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error"), MemoryError("4 GiB"), OSError("gone")])
 def test_a_challenge_case_that_fails_for_a_reason_nobody_foresaw_leaves_the_others(
     files, capsys, monkeypatch, error
