@@ -21,7 +21,7 @@ from ensam.network import ENSAM, renormalise_
 
 from ensam_training.cases import Case
 from ensam_training.configuration import Limit, TrainingConfig
-from ensam_training.coreset import split
+from ensam_training.coreset import shuffled, split
 from ensam_training.distributed import Alone
 from ensam_training.judging import OBJECTS_PER_CASE, KeepMask, compare, means, scores, table, write_csv
 from ensam_training.run_folder import BEST, STATE, Outcome, Progress, Reporter
@@ -61,13 +61,12 @@ def divide(cases: Sequence[Case], share: float, seed: int, test: Sequence[Case] 
     if len({case.group for case in cases}) > 1:
         training, validation = split(cases, share, seed)
         return held_out(training, validation, test)
-    objects = [(index, label) for index, case in enumerate(cases) for label in case.objects]
+    objects = {f"{c.name} {label}": (i, label) for i, c in enumerate(cases) for label in c.objects}
     if len(objects) < 2:
         warning = "There is only one object, so nothing is held out: whether the result is better is unknown."
         return FinetuningData(cases, (), test, "" if test else warning)
-    order = np.random.default_rng(seed).permutation(len(objects))
     count = min(len(objects) - 1, max(1, round(share * len(objects))))
-    kept = {objects[i] for i in order[count:]}
+    kept = {objects[key] for key in shuffled(objects, seed)[count:]}
     training = [_with_objects(c, [n for n in c.objects if (i, n) in kept]) for i, c in enumerate(cases)]
     validation = [_with_objects(c, [n for n in c.objects if (i, n) not in kept]) for i, c in enumerate(cases)]
     divided = held_out(_not_empty(training), _not_empty(validation), test)

@@ -117,6 +117,19 @@ def test_a_split_holds_out_its_share_of_every_dataset(cases, share, seed):
     assert {d for d, n in of_all.items() if n > 1} <= {c.dataset for c in training}
 
 
+def test_in_a_collection_that_grows_who_was_trained_on_is_seldom_held_out_later():
+    moved = held = 0
+    for seed in range(20):
+        before: set[str] = set()
+        for count in range(6, 21):
+            cases = alone([Named(f"case_{i}", "set", "") for i in range(count)])
+            training, validation = split(cases, 0.25, seed)
+            moved += len({c.name for c in validation} & before)
+            held += len(validation)
+            before = {c.name for c in training}
+    assert moved < 0.06 * held
+
+
 def test_many_small_datasets_hold_out_their_share_together():
     cases = [Named(f"{d}_{i}", f"set {d}", f"{d}_{i}") for d in range(20) for i in range(2)]
     training, validation = split(cases, 0.15, 0)

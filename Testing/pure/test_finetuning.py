@@ -81,6 +81,18 @@ def test_of_one_patient_a_share_of_the_objects_is_held_out():
     assert "one patient" in data.warning
 
 
+def test_of_one_patient_who_is_segmented_further_the_held_out_objects_stay_so():
+    def held(count):
+        labels = np.zeros((6, 6, 6 * count), np.uint8)
+        for label in range(1, count + 1):
+            labels[1:5, 1:5, 6 * label - 5 : 6 * label - 1] = label
+        case = Case.from_arrays("mr_many", labels * 9, labels, (1, 1, 1))
+        (validation,) = divide([case], 0.3, 0).validation
+        return set(validation.objects)
+
+    assert all(len(held(n + 1) - held(n) - {n + 1}) <= 1 for n in range(4, 20))
+
+
 def test_of_one_object_nothing_is_held_out_and_that_is_said():
     data = divide([ball_case(0)], 0.25, 0)
     assert not data.validation and not data.test and len(data.training) == 1
