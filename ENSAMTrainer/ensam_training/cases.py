@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -256,12 +257,21 @@ def modality_of(name: str) -> str:
     return _MODALITIES.get(name.split("_")[0].lower(), "")
 
 
+# What follows a patient's number and tells when the image was taken: a visit, a frame, a date.
+_OCCASION = re.compile(
+    r"(?<=\d)[-_ ]((ses|session|visit|scan|frame|phase|tp|timepoint)[-_ ]?\d*"
+    r"|(19|20)\d\d([-_.]?)(0[1-9]|1[0-2])\4(0[1-9]|[12]\d|3[01]))(?![^-_ ])",
+    re.IGNORECASE,
+)
+
+
 def group_of(name: str) -> str:
     """The patient that a case's name gives away, so that images of one patient stay together.
 
-    Without a leading modality, up to the last part that is a number or holds one of two digits or more:
-    "ct_sts001" and "pet_sts001" are "sts001", "mr_nichart_03_flair" is "nichart_03"; of BIDS names the
-    subject alone. A name without such a part is a group of its own. Only a guess: a table can state it.
+    Without a leading modality, up to the last part that is a number or holds one of two digits or more, but
+    not into what tells of a visit, a frame or a date: "ct_sts001" and "pet_sts001" are "sts001",
+    "mr_nichart_03_flair" is "nichart_03", "patient001_frame01" is "patient001"; of BIDS names the subject
+    alone. A name without such a part is a group of its own. Only a guess: a table can state it.
     """
     parts = name.split("_")
     if modality_of(name) and len(parts) > 1:
@@ -269,6 +279,7 @@ def group_of(name: str) -> str:
     for part in parts:
         if part.startswith("sub-"):
             return part
+    parts = _OCCASION.split("_".join(parts), maxsplit=1)[0].split("_")
     numbered = [i for i, part in enumerate(parts) if part.isdigit() or _digits_in_a_row(part) >= 2]
     return "_".join(parts[: numbered[-1] + 1] if numbered else parts)
 

@@ -180,12 +180,15 @@ def _files(data: Path) -> list[CaseFile]:
 
 
 def _give(chosen: Sequence[CaseFile], files: Sequence[CaseFile], output: Path | None) -> None:
-    """The names to a file or standard output, how many each dataset gave to standard error."""
+    """The names to a file or standard output, how many cases each dataset gave, and how many patients there
+    are, to standard error."""
     names = [file.name for file in chosen]
     of_all, of_chosen = (Counter(file.dataset for file in listed) for listed in (files, chosen))
     for dataset, count in sorted(of_all.items()):
         print(f"{dataset}: {of_chosen[dataset]} of {count}", file=sys.stderr)
     print(f"all: {of_chosen.total()} of {of_all.total()}", file=sys.stderr)
+    patients, of_chosen_patients = (len({file.group for file in listed}) for listed in (files, chosen))
+    print(f"patients: {of_chosen_patients} of {patients}", file=sys.stderr)
     text = "".join(f"{name}\n" for name in names)
     if output is None:
         print(text, end="")

@@ -125,10 +125,14 @@ def _names_of(path: Path, cases: Sequence[Case]) -> set[str]:
 
 
 def describe(training: Sequence[Case], validation: Sequence[Case]) -> str:
-    """One line: how many cases, objects and datasets are trained on and held out."""
+    """One line: how many cases, patients, objects and datasets are trained on and held out."""
     objects = sum(len(case.objects) for case in training)
     datasets = len({case.dataset for case in training})
     return (
-        f"{len(training)} cases with {objects} objects of {datasets} datasets to train on, "
-        f"{len(validation)} held out"
+        f"{_count(training)} with {objects} objects of {datasets} datasets to train on, "
+        f"{_count(validation)} held out"
     )
+
+
+def _count(cases: Sequence[Case]) -> str:
+    return f"{len(cases)} cases of {len({case.group for case in cases})} patients"

@@ -268,6 +268,7 @@ def test_the_commands_check_prepare_and_choose(data, tmp_path, capsys):
     assert "mr_a: 1 of 2" in said.err
     assert main(["split", str(data), "--validation", "0.4", "-o", str(tmp_path / "names.txt")]) == 0
     assert len((tmp_path / "names.txt").read_text().split()) == 1
+    assert "patients: 1 of 3" in capsys.readouterr().err
 
 
 def test_a_wrong_input_to_a_command_is_told_in_one_line(data, tmp_path, capsys):

@@ -155,6 +155,16 @@ def test_a_damaged_description_of_a_dataset_is_refused(tmp_path):
         ("sub-07_ses-02_T1w", "sub-07"),
         ("mr_anna", "anna"),
         ("anna", "anna"),
+        ("patient001_frame01", "patient001"),
+        ("002_S_0295_2006-04-18", "002_S_0295"),
+        ("Pat12-20200101", "Pat12"),
+        ("pat1_scan2", "pat1"),
+        ("subj01_ses-02_T1w", "subj01"),
+        ("Case 1 Visit 2", "Case 1"),
+        ("brain_scan_001", "brain_scan_001"),
+        ("P1_20201345", "P1_20201345"),
+        ("tp_01", "tp_01"),
+        ("K01_scanner_02", "K01_scanner_02"),
     ],
 )
 def test_a_patient_is_read_off_a_name(name, group):

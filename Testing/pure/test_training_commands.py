@@ -50,7 +50,8 @@ def test_files_are_cached_trained_on_and_judged(a_folder_of_cases, a_tiny_networ
     (tmp_path / "names.txt").write_text("mr_ball_001\n")
     given = arguments(a_folder_of_cases, tmp_path / "run", "--validation", str(tmp_path / "names.txt"))
     assert main(given) == 0
-    assert "3 cases with 3 objects of 1 datasets to train on, 1 held out" in capsys.readouterr().out
+    said = "3 cases of 3 patients with 3 objects of 1 datasets to train on, 1 cases of 1 patients held out"
+    assert said in capsys.readouterr().out
     assert len(read_rows(tmp_path / "run" / "validation.csv")) == 1
     assert {"state.pt", "best.pt", "curve.png"} <= {p.name for p in (tmp_path / "run").iterdir()}
     assert len(Cache(tmp_path / "run" / "cache").cases()) == 4
@@ -141,7 +142,7 @@ def test_a_coreset_is_trained_on_and_who_is_held_out_stays_out(
     capsys.readouterr()
     assert main(arguments(a_folder_of_cases, tmp_path / "run", *more)) == 0
     left = len(chosen - {"mr_ball_001"})
-    assert f"{left} cases with {left} objects of 1 datasets" in capsys.readouterr().out
+    assert f"{left} cases of {left} patients with {left} objects of 1 datasets" in capsys.readouterr().out
     names.write_text("mr_ball_001\n")
     assert main(arguments(a_folder_of_cases, tmp_path / "run", *more)) == 2
     assert "names no case that isn't held out" in capsys.readouterr().err
@@ -149,7 +150,8 @@ def test_a_coreset_is_trained_on_and_who_is_held_out_stays_out(
 
 def test_a_share_of_the_patients_can_be_held_out_instead(a_folder_of_cases, a_tiny_network, tmp_path, capsys):
     assert main(arguments(a_folder_of_cases, tmp_path / "run", "--validation-share", "0.5")) == 0
-    assert "2 cases with 2 objects of 1 datasets to train on, 2 held out" in capsys.readouterr().out
+    said = "2 cases of 2 patients with 2 objects of 1 datasets to train on, 2 cases of 2 patients held out"
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["Patient 1\nMüller, A.\n", "\ufeff  Patient 1 \r\n\r\nMüller, A."])
