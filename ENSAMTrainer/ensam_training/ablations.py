@@ -19,6 +19,7 @@ from ensam.files import make_folder, replacing
 from ensam.network import NetworkConfig
 
 from ensam_training.configuration import TrainingConfig
+from ensam_training.coreset import divided_patients
 from ensam_training.curves import read_rows, smoothed
 from ensam_training.distributed import Alone
 from ensam_training.pool import end_with_parent
@@ -105,8 +106,11 @@ def ablate(
     variant, see `RunOptions`. Gives the results of those that are done: not of all when a process was asked
     to stop. Raises InputError, also when no case is held out.
     """
-    if not data.cases()[1]:
+    training, validation = data.cases()
+    if not validation:
         raise InputError("Variants are compared by held-out cases, and there are none: hold some out.")
+    if warning := divided_patients(training, validation):
+        say(f"Warning: {warning}")
     make_folder(folder)
     context = multiprocessing.get_context("spawn")
     waiting = [v for v in variants if not (folder / v.name / "result.json").is_file()]

@@ -100,14 +100,15 @@ class Cache:
 
     def cases(self) -> list[CachedCase]:
         """Every case that could be used, in the order of their names."""
-        return [self._case(entry) for _, entry in sorted(self._entries.items()) if not entry["reason"]]
+        return [self._case(file) for file in self.report.usable]
 
-    def _case(self, entry: dict[str, Any]) -> CachedCase:
+    def _case(self, file: CaseFile) -> CachedCase:
+        entry = self._entries[file.name]
         sizes = dict(entry["sizes"])
         return CachedCase(
             self.folder,
             entry["stamp"],
-            name=entry["file"]["name"],
+            name=file.name,
             spacing=tuple(entry["spacing"]),
             objects={
                 label: tuple(slice(start, stop) for start, stop in box)
@@ -115,9 +116,9 @@ class Cache:
                 if sizes[label] >= MINIMUM_VOXELS
             },
             is_ct=entry["is_ct"],
-            dataset=entry["file"]["dataset"],
-            group=entry["file"]["group"],
-            modality=entry["file"]["modality"],
+            dataset=file.dataset,
+            group=file.group,
+            modality=file.modality,
             # Caches that were prepared before there were collections hold none.
             prompts={label: _to_prompts(*values) for label, *values in entry.get("prompts", ())},
         )

@@ -31,7 +31,7 @@ class CaseCheck:
 
     `reason` says why it is left out and is empty for a good case; `warnings` are what its user should know.
     Of a case that could be read: `shape` (z, y, x), `spacing` (z, y, x) in mm, `sizes` the voxels of each
-    label, `is_ct` whether it looks like CT, and hashes of the `image` and of the `labels`.
+    label, `is_ct` whether it looks like CT, and hashes of the voxels of the `image` and of the `labels`.
     """
 
     file: CaseFile
@@ -94,10 +94,15 @@ def examine(file: CaseFile, *, instances: bool = False) -> Examined:
         volume.grid.spacing_zyx,
         sizes,
         volume.is_ct,
-        volume.fingerprint,
-        hashlib.blake2b(np.ascontiguousarray(labels).data, digest_size=16).hexdigest(),
+        _hash(volume.array),
+        _hash(labels),
     )
     return Examined(check) if check.reason else Examined(check, volume, labels, prompts)
+
+
+def _hash(array: NDArray) -> str:
+    """Of the voxels alone: formats round an image's place each in its own way."""
+    return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()
 
 
 def _prompts(path: Path, volume: Volume, sizes: dict[int, int]) -> tuple[dict[int, ObjectPrompts], list[str]]:
@@ -146,16 +151,23 @@ class DataReport:
 
     @classmethod
     def of(cls, checks: Iterable[CaseCheck]) -> DataReport:
-        """The report of checks in any order; adds what only shows between cases: the same image twice."""
+        """The report of checks in any order; adds what only shows between cases: the same image twice.
+
+        Groups that share an image become one, so that nobody is trained on and held out at the same time.
+        """
         checks = sorted(checks, key=lambda check: check.file.name)
+        joined = {check.file.group: check.file.group for check in checks}
         first: dict[str, CaseCheck] = {}
         noted = []
         for check in checks:
             other = first.setdefault(check.image, check) if check.image else check
             if other is not check:
                 check = replace(check, warnings=(*check.warnings, _duplicate(check, other)))
+                own, its = joined[check.file.group], joined[other.file.group]
+                if own != its:
+                    joined = {group: its if one == own else one for group, one in joined.items()}
             noted.append(check)
-        return cls(tuple(noted))
+        return cls(tuple(replace(c, file=replace(c.file, group=joined[c.file.group])) for c in noted))
 
     @property
     def usable(self) -> list[CaseFile]:
@@ -188,7 +200,7 @@ class DataReport:
 
 def _duplicate(check: CaseCheck, other: CaseCheck) -> str:
     what = "image and labels" if check.labels == other.labels else "image"
-    apart = "" if check.file.group == other.file.group else ", but is in another group: say so in a table"
+    apart = "" if check.file.group == other.file.group else ": both count as one patient's"
     return f"has the same {what} as {other.file.name}{apart}"
 
 

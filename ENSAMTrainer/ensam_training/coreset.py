@@ -116,6 +116,21 @@ def split(
     return training, validation
 
 
+def divided_patients(training: Iterable[Known], held_out: Iterable[Known]) -> str:
+    """What the user must know where patients are on both sides, "" where none is.
+
+    It names nobody, since the card of a checkpoint tells it as well.
+    """
+    trained_on = {case.group for case in training}
+    count = sum(case.group in trained_on for case in held_out)
+    return (
+        f"{count} held-out cases are of patients who are trained on as well, which flatters the result: hold "
+        "out all cases of a patient."
+        if count
+        else ""
+    )
+
+
 def _gain(gives: Counter[str | None], counts: Counter[str | None], wanted: dict[str | None, float]) -> float:
     """By how many cases the datasets come nearer to what is wanted when so many of each are held out."""
     return sum(abs(counts[d] - wanted[d]) - abs(counts[d] + n - wanted[d]) for d, n in gives.items())

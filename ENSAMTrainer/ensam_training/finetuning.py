@@ -21,7 +21,7 @@ from ensam.network import ENSAM, renormalise_
 
 from ensam_training.cases import Case
 from ensam_training.configuration import Limit, TrainingConfig
-from ensam_training.coreset import shuffled, split
+from ensam_training.coreset import divided_patients, shuffled, split
 from ensam_training.distributed import Alone
 from ensam_training.judging import OBJECTS_PER_CASE, KeepMask, compare, means, scores, table, write_csv
 from ensam_training.run_folder import BEST, STATE, Outcome, Progress, Reporter
@@ -64,7 +64,7 @@ def divide(cases: Sequence[Case], share: float, seed: int, test: Sequence[Case] 
     objects = {f"{c.name} {label}": (i, label) for i, c in enumerate(cases) for label in c.objects}
     if len(objects) < 2:
         warning = "There is only one object, so nothing is held out: whether the result is better is unknown."
-        return FinetuningData(cases, (), test, "" if test else warning)
+        return FinetuningData(cases, (), test, divided_patients(cases, test) if test else warning)
     count = min(len(objects) - 1, max(1, round(share * len(objects))))
     kept = {objects[key] for key in shuffled(objects, seed)[count:]}
     training = [_with_objects(c, [n for n in c.objects if (i, n) in kept]) for i, c in enumerate(cases)]
@@ -72,6 +72,7 @@ def divide(cases: Sequence[Case], share: float, seed: int, test: Sequence[Case] 
     divided = held_out(_not_empty(training), _not_empty(validation), test)
     # Cases of one saved scene count as one patient's, whose they may not all be.
     warning = "All cases count as one patient's: other objects of them are held out, but no other patient."
+    warning = f"{warning} {divided_patients(cases, test)}".strip()
     return FinetuningData(divided.training, divided.validation, divided.test, warning)
 
 
@@ -81,8 +82,12 @@ def held_out(
     """Named cases. Raises InputError if there is nothing to train on."""
     if not any(case.objects for case in training):
         raise InputError("No case is left to train on: hold fewer out.")
-    warning = "" if test else "The same held-out cases choose the weights and judge them: a little too kind."
-    return FinetuningData(training, validation, test or validation, warning)
+    test = test or validation
+    warning = divided_patients(training, test if test is validation else [*validation, *test])
+    if {case.group for case in validation} & {case.group for case in test}:
+        same = "The same held-out patients choose the weights and judge them: a little too kind."
+        warning = f"{warning} {same}".strip()
+    return FinetuningData(training, validation, test, warning)
 
 
 def default_config(

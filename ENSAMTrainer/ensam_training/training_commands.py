@@ -111,6 +111,7 @@ def _train(options: argparse.Namespace) -> int:
     from ensam.network import NetworkConfig
 
     from ensam_training.configuration import DEEP_WEIGHT
+    from ensam_training.coreset import divided_patients
     from ensam_training.distributed import team
     from ensam_training.training import RunOptions, train
     from ensam_training.training_data import describe
@@ -126,6 +127,8 @@ def _train(options: argparse.Namespace) -> int:
     training, validation = data.cases()
     if together.rank == 0:
         print(describe(training, validation))
+        if warning := divided_patients(training, validation):
+            print(f"Warning: {warning}")
     run_options = RunOptions(workers=options.workers, exact_times=options.profile)
     train(network, config, training, validation, options.output, options.start, run_options, together)
     best = options.output / "best.pt"

@@ -16,6 +16,7 @@ from ensam_training import cache as cache_module
 from ensam_training.__main__ import main
 from ensam_training.cache import Cache, grey_steps, prepare
 from ensam_training.cases import Case, read_case
+from ensam_training.coreset import split
 from ensam_training.discovery import find_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -269,6 +270,16 @@ def test_the_commands_check_prepare_and_choose(data, tmp_path, capsys):
     assert main(["split", str(data), "--validation", "0.4", "-o", str(tmp_path / "names.txt")]) == 0
     assert len((tmp_path / "names.txt").read_text().split()) == 1
     assert "patients: 1 of 3" in capsys.readouterr().err
+
+
+def test_the_same_image_twice_is_never_divided(tmp_path):
+    for name, seed in (("rater01", 1), ("rater02", 1), ("other01", 2)):
+        write_case(tmp_path / "data", name, seed)
+    cache = prepare(find_cases(tmp_path / "data"), tmp_path / "cache")
+    for seed in range(8):
+        for cases in (cache.cases(), cache.report.usable):
+            sides = [{case.name for case in side} for side in split(cases, 0.4, seed)]
+            assert {"rater01", "rater02"} in sides
 
 
 def test_a_wrong_input_to_a_command_is_told_in_one_line(data, tmp_path, capsys):

@@ -149,7 +149,20 @@ def test_what_deserves_a_look_is_said(tmp_path):
         "said to be CT, but its values don't look like CT",
     )
     assert same.warnings[1:] == ("has the same image and labels as ct_a_01",)
-    assert other.warnings == ("has the same image as ct_a_01, but is in another group: say so in a table",)
+    assert other.warnings == ("has the same image as ct_a_01: both count as one patient's",)
+
+
+def test_patients_who_share_an_image_are_one(tmp_path):
+    table = ["image,label,name,group"]
+    for name, seed, group in (("a", 1, "x"), ("b", 1, "y"), ("c", 2, "y"), ("d", 2, "z"), ("e", 3, "v")):
+        write_case(tmp_path / "data", name, seed)
+        table.append(f"data/{name}/image.nii.gz,data/{name}/label.nii.gz,{name},{group}")
+    for file, array in (("image", an_image(1)), ("label", a_label())):
+        write(tmp_path / "data" / "b" / f"{file}.nii.gz", array, origin=(1e-7, 0.0, 0.0))
+    (tmp_path / "data.csv").write_text("\n".join(table))
+    report = check_cases(find_cases(tmp_path / "data.csv"))
+    assert [file.group for file in report.usable] == ["x", "x", "x", "x", "v"]
+    assert report.text().startswith("5 cases: 5 usable of 2 patients")
 
 
 def test_the_report_counts_names_and_explains(tmp_path):

@@ -105,6 +105,21 @@ def test_cases_for_the_test_alone_make_the_judgement_fair():
     assert divide([ball_case(0)], 0.25, 0, judges).test == judges
 
 
+def test_a_patient_on_both_sides_is_warned_of_and_not_named():
+    one, two, other, same = (three_objects(name) for name in ("ct_sts001", "mr_sts001", "ct_2", "pet_sts001"))
+    twice = "1 held-out cases are of patients who are trained on as well"
+    for data in (
+        held_out([one, other], [two]),
+        held_out([one], [other], [two]),
+        held_out([one], [two], [other]),
+        divide([one, same], 0.25, 0, [two]),
+        divide([ball_case(0)], 0.25, 0, [ball_case(0)]),
+    ):
+        assert data.warning.count(twice) == 1 and "sts001" not in data.warning
+    assert twice not in divide([one, two], 0.25, 0).warning  # which says that there is no other patient
+    assert held_out([ball_case(0)], [one], [two]).warning.endswith("a little too kind.")
+
+
 @pytest.mark.parametrize("share", [0, 1, -0.5])
 def test_a_share_must_leave_something_on_either_side(share):
     with pytest.raises(InputError, match="between 0 and 1"):

@@ -1,6 +1,7 @@
 """train on the command line: what it is given, what it holds out, what it writes."""
 
 import filecmp
+import shutil
 
 import numpy as np
 import pytest
@@ -146,6 +147,17 @@ def test_a_coreset_is_trained_on_and_who_is_held_out_stays_out(
     names.write_text("mr_ball_001\n")
     assert main(arguments(a_folder_of_cases, tmp_path / "run", *more)) == 2
     assert "names no case that isn't held out" in capsys.readouterr().err
+
+
+def test_who_is_trained_on_and_held_out_at_once_is_warned_of(
+    a_folder_of_cases, a_tiny_network, tmp_path, capsys
+):
+    shutil.copytree(a_folder_of_cases, tmp_path / "data")
+    shutil.copytree(a_folder_of_cases / "mr_ball_001", tmp_path / "data" / "mr_again_07")
+    (tmp_path / "names.txt").write_text("mr_ball_001\nmr_ball_002\n")
+    more = ["--validation", str(tmp_path / "names.txt")]
+    assert main(arguments(tmp_path / "data", tmp_path / "run", *more)) == 0
+    assert "Warning: 1 held-out cases are of patients who are trained on as well" in capsys.readouterr().out
 
 
 def test_a_share_of_the_patients_can_be_held_out_instead(a_folder_of_cases, a_tiny_network, tmp_path, capsys):
