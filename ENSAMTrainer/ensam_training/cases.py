@@ -40,7 +40,8 @@ class CaseFile:
 
     `image` and `label` are the same path for the challenge's .npz. `note` says what the reader of a report
     should know ("the first of 4 channels"); `problem` why the case can't be used, empty if it can; `facts`
-    the case.json of a collection, which holds the prompts that its user made.
+    the case.json of a collection, which holds the prompts that its user made; `ignored` a value of the label
+    that marks no object, but voxels that nobody judged.
     """
 
     name: str
@@ -52,10 +53,11 @@ class CaseFile:
     note: str = ""
     problem: str = ""
     facts: Path | None = None
+    ignored: int | None = None
 
     def stamp(self) -> str:
-        """Sizes and times of its files, which tell whether it has changed since; none of a missing one."""
-        parts = []
+        """What tells whether it has changed since: sizes and times of its files, and the ignored value."""
+        parts = [] if self.ignored is None else [f"without {self.ignored}"]
         for path in (self.image, self.label, *([] if self.facts is None else [self.facts])):
             try:
                 status = path.stat()
@@ -146,6 +148,7 @@ def read_case(folder: Path) -> Case:
 def load(file: CaseFile) -> tuple[Volume, NDArray]:
     """The image and its labels (z, y, x), uint8 or uint16, of which at least one voxel is not 0.
 
+    Voxels of the ignored value are 0.
     Raises `InputError` when either can't be read or used, or they lie on different grids.
     """
     if file.problem:
@@ -156,7 +159,10 @@ def load(file: CaseFile) -> tuple[Volume, NDArray]:
     difference = grid_difference(volume.grid, label.grid)
     if difference:
         raise InputError(f"Image and label {difference}: resample one of them.")
-    return volume, _integers(label.array)
+    labels = label.array
+    if file.ignored is not None:
+        labels = np.where(labels == file.ignored, labels.dtype.type(0), labels)
+    return volume, _integers(labels)
 
 
 def grid_difference(image: Grid, label: Grid) -> str:

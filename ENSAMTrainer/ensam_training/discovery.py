@@ -123,6 +123,8 @@ def _from_nnunet(source: Path, known: dict[str, dict[str, str]]) -> list[CaseFil
     facts = _dataset_json(source / "dataset.json")
     channels = facts.get("channel_names") or facts.get("modality") or {}
     modality = str(channels.get("0", "")) if isinstance(channels, dict) else ""
+    values = facts.get("labels")
+    ignored = values.get("ignore") if isinstance(values, dict) else None
     labels = _images(source / "labelsTr")
     labelled = {stem_of(path) for path in labels}
 
@@ -142,7 +144,11 @@ def _from_nnunet(source: Path, known: dict[str, dict[str, str]]) -> list[CaseFil
         | known.get(name, {})
         for name in {*by_case, *labelled}
     }
-    return _pairs([paths[0] for paths in by_case.values()], labels, defaults, case_of)
+    cases = _pairs([paths[0] for paths in by_case.values()], labels, defaults, case_of)
+    if not isinstance(ignored, int):
+        return cases
+    note = f"value {ignored} of the label is to be ignored and counts as background"
+    return [replace(c, ignored=ignored, note="; ".join(filter(None, (c.note, note)))) for c in cases]
 
 
 def _without_channel(stem: str) -> str:

@@ -74,6 +74,27 @@ def test_nnunets_layout_without_channels_in_cases_of_numbered_names(tmp_path):
     assert {(case.problem, case.note) for case in found} == {("", "")}
 
 
+def test_nnunets_value_to_ignore_is_no_object_and_that_is_said(tmp_path):
+    label = a_label()
+    label[9:, 10:, 10:] = 2
+    for name in ("a_0000", "a_0001"):
+        write(tmp_path / "imagesTr" / f"{name}.nii.gz", an_image())
+    write(tmp_path / "labelsTr" / "a.nii.gz", label)
+    (before,) = find_cases(tmp_path)
+    assert np.array_equal(load(before)[1], label)
+    for labels in ({"ignore": 2}, {"background": 0, "whole": [1, 2], "ignore": 2}):
+        (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}))
+        (case,) = find_cases(tmp_path)
+        assert np.array_equal(load(case)[1], label == 1)
+        assert case.note == (
+            "the first of 2 channels; value 2 of the label is to be ignored and counts as background"
+        )
+        assert case.stamp() != before.stamp()  # a cache of before is no longer good
+    for labels in ({"0": "background", "1": "ignore"}, {"ignore": "2"}, ["ignore"], {"ignore": 10**30}):
+        (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}))
+        assert np.array_equal(load(find_cases(tmp_path)[0])[1], label)
+
+
 def test_a_table_with_relative_paths(tmp_path):
     (tmp_path / "list.csv").write_text(
         "image,label,name,dataset,group,modality\nin/a.nrrd,in/m.nrrd,one,set,anna,PET\nin/b_2.nrrd,in/n.nrrd,,,,\n"
