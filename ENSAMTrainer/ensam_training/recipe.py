@@ -95,11 +95,17 @@ def unfinished(folder: Path) -> Path:
 def write_recipe(recipe: Recipe, base: Path, folder: Path) -> None:
     """Makes `folder` hold all that the training needs elsewhere, whole or not at all.
 
-    base: the checkpoint's file. folder: a new or an empty one. Raises InputError for any other and where the
+    base: the checkpoint's file. folder: a new or an empty one. A table beside the cases goes with them, since
+    it may tell their patients. Raises InputError for any other folder, for cases in a table and where the
     checkpoint or the cases are missing, OutputError.
     """
     if not base.is_file():
         raise InputError(f"There is no checkpoint '{base}': check the path.")
+    if recipe.cases.is_file():
+        raise InputError(
+            f"'{recipe.cases}' is no folder: ensam-train collect makes one of the cases in a table, which a "
+            "recipe takes."
+        )
     if not recipe.cases.is_dir():
         raise InputError(f"There is no folder of cases '{recipe.cases}': check the path.")
     is_empty = folder.is_dir() and not any(folder.iterdir())
@@ -113,6 +119,10 @@ def write_recipe(recipe: Recipe, base: Path, folder: Path) -> None:
     try:
         beside.mkdir(parents=True)
         shutil.copytree(recipe.cases, beside / CASES, ignore=shutil.ignore_patterns(".*"))
+        cases = recipe.cases.resolve()
+        table = cases.with_name(f"{cases.name}.csv")
+        if table.is_file():
+            shutil.copyfile(table, beside / f"{CASES}.csv")
         shutil.copyfile(base, beside / BASE)
         for module in (ensam, ensam_training):
             source = Path(module.__file__).parent

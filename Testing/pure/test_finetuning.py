@@ -12,6 +12,7 @@ from ensam_training import training as training_module
 from ensam_training.__main__ import main
 from ensam_training.cases import Case
 from ensam_training.configuration import Limit
+from ensam_training.discovery import find_cases
 from ensam_training.finetuning import default_config, divide, finetune, held_out
 from ensam_training.judging import table
 from ensam_training.run_folder import Comparison, Outcome
@@ -19,6 +20,7 @@ from ensam_training.trainer import Trainer
 from ensam_training.training import RunOptions
 from ensam_training.validation import ObjectScore
 
+from .labelled_files import write_case
 from .tiny_network import BallWindows, ball_case, tiny_network
 
 CARD = {"name": "ours", "licence": "CC0"}
@@ -59,6 +61,23 @@ def test_a_recipe_of_what_is_not_there_is_refused_by_its_name(
     assert main(["recipe", checkpoint or str(base), data, "-o", "recipe"]) == 2
     assert capsys.readouterr().err == f"There is {said}: check the path.\n"
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_recipe_takes_the_table_beside_the_cases_along(base, tmp_path, monkeypatch):
+    for seed, name in enumerate(("one", "two")):
+        write_case(tmp_path / "my.data", name, seed)
+    (tmp_path / "my.data.csv").write_text("case,group\none,anna\ntwo,anna\n")
+    monkeypatch.chdir(tmp_path / "my.data")
+    assert main(["recipe", str(base), ".", "-o", str(tmp_path / "recipe")]) == 0
+    assert [case.group for case in find_cases(tmp_path / "recipe" / "cases")] == ["anna", "anna"]
+
+
+def test_a_recipe_of_a_table_says_how_to_get_a_folder(base, tmp_path, capsys):
+    (tmp_path / "list.csv").write_text("image,label\n")
+    assert main(["recipe", str(base), str(tmp_path / "list.csv"), "-o", str(tmp_path / "recipe")]) == 2
+    said = capsys.readouterr().err
+    assert "list.csv' is no folder: ensam-train collect makes one" in said and said.count("\n") == 1
+    assert not (tmp_path / "recipe").exists()
 
 
 # Who is held out
