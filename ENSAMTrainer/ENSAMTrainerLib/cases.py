@@ -45,7 +45,8 @@ class Cases:
         rows = []
         for case in self._cases():
             count = sum(len(p.prompts.points) + (p.prompts.box is not None) for p in case.facts.prompts)
-            row = CaseRow(case.name, case.facts.source, case.facts.segments, count, case.facts.added)
+            source = Path(case.facts.source).name  # of a folder the whole path is kept
+            row = CaseRow(case.name, source, case.facts.segments, count, case.facts.added)
             rows.append(self._with_found(row, case, checked.get(case.name)))
         return tuple(rows)
 

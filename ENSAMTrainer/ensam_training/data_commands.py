@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -87,10 +88,11 @@ def _collect(options: argparse.Namespace) -> int:
     from ensam_training.discovery import find_cases
 
     collection = Collection(options.output)
+    source = options.data.resolve()  # folders elsewhere may have its name
     kept: set[str] = set()
     for file in find_cases(options.data):
         try:
-            kept.update(_collect_file(collection, file, options.data.name, kept))
+            kept.update(_collect_file(collection, file, source, kept))
         except OutputError:
             raise
         except InputError as error:
@@ -101,7 +103,7 @@ def _collect(options: argparse.Namespace) -> int:
     return 0
 
 
-def _collect_file(collection: Collection, file: CaseFile, source: str, kept: set[str]) -> tuple[str, ...]:
+def _collect_file(collection: Collection, file: CaseFile, source: Path, kept: set[str]) -> tuple[str, ...]:
     """Copies a case, whose labels have no names but their numbers, and gives the names of the copies.
 
     kept: names of the cases that the same call of the command has copied. Raises InputError.
@@ -119,17 +121,19 @@ def _collect_file(collection: Collection, file: CaseFile, source: str, kept: set
     taken = {
         name
         for case in collection.cases()
-        if case.facts.image == volume.fingerprint and (case.name in kept or case.facts.source != source)
+        if case.facts.image == volume.fingerprint and (case.name in kept or case.facts.source != str(source))
         for name in case.facts.segments
     }
     segments = []
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None:
             continue
-        name = f"{label} ({source}: {file.name})" if str(label) in taken else str(label)
+        longer = f"{label} ({source.name}: {file.name}"
+        names = itertools.chain((str(label), f"{longer})"), (f"{longer}, {n})" for n in itertools.count(2)))
+        name = next(name for name in names if name not in taken)
         mask = MaskCrop(labels[box] == label, tuple(axis.start for axis in box))
         segments.append(NewSegment(name, mask))
-    return collection.add(volume, segments, source, file.group)
+    return collection.add(volume, segments, str(source), file.group)
 
 
 def _prepare(options: argparse.Namespace) -> int:

@@ -150,6 +150,21 @@ def test_another_folders_labels_of_the_same_image_are_kept_beside_those_there(a_
     assert labels_first_at(a_collection) == {"ct_01": 4, "ct_01_2": 5}
 
 
+def test_folders_of_one_name_do_not_replace_each_others_labels(a_collection, tmp_path, monkeypatch):
+    for _ in range(2):
+        for number, organ in enumerate(("liver", "spleen", "kidney")):
+            folder = tmp_path / organ / "data"
+            write_case(folder, "ct_01", label=np.roll(a_label(), number, axis=0))
+            monkeypatch.chdir(folder)
+            given = "." if number else str(folder)  # the same folder by another name
+            assert main(["collect", given, "-o", str(a_collection.folder)]) == 0
+        assert labels_first_at(a_collection) == {"ct_01": 3, "ct_01_2": 4, "ct_01_3": 5}
+    names = [case.facts.segments for case in a_collection.cases()]
+    assert names == [("1",), ("1 (data: ct_01)",), ("1 (data: ct_01, 2)",)]
+    assert main(["collect", str(tmp_path / "spleen" / "data"), "-o", str(a_collection.folder)]) == 0
+    assert len(a_collection.cases()) == 3
+
+
 def test_segments_of_one_name_are_told_apart(a_collection):
     a_collection.add(
         a_volume(), [NewSegment("lesion", LIVER), NewSegment("lesion", KIDNEY), NewSegment(" \n", LIVER)], ""
