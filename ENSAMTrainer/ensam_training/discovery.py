@@ -108,7 +108,7 @@ def _from_case_folder(folder: Path, known: dict[str, dict[str, str]]) -> CaseFil
             problems.append(f"{'several' if of_kind else 'no'} {what}.*")
     problem = f"The folder has {' and '.join(problems)}: keep one image and one label in it."
     facts = folder / FACTS
-    if not facts.is_file():
+    if not facts.is_file() or _is_others(facts):
         return _case(folder.name, *paths, known, problem=problem if problems else "")
     try:
         row = {"dataset": DATASET, "group": read_facts(facts).patient}
@@ -116,6 +116,16 @@ def _from_case_folder(folder: Path, known: dict[str, dict[str, str]]) -> CaseFil
         row, problem, problems = {}, str(error), [str(error)]
     case = _case(folder.name, *paths, {folder.name: row}, problem=problem if problems else "")
     return replace(case, facts=facts)
+
+
+def _is_others(facts: Path) -> bool:
+    """Whether a case.json is another program's. One that can't be read may be ours: `read_facts` says so."""
+    try:
+        document = json.loads(facts.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    is_ours = isinstance(document, dict) and {"version", "segments"} <= document.keys()
+    return bool(document) and not is_ours
 
 
 def _from_nnunet(source: Path, known: dict[str, dict[str, str]]) -> list[CaseFile]:

@@ -139,6 +139,16 @@ def test_a_case_folder_that_lacks_or_doubles_a_file_is_a_case_with_a_problem(tmp
     }
 
 
+@pytest.mark.parametrize(
+    "facts", [{"age": 61}, {"version": "3.1", "patient": "x"}, {"segments": []}, ["a"], "a"], ids=str
+)
+def test_another_programs_case_json_is_left_alone(tmp_path, facts):
+    write_case(tmp_path, "mr_a_01")
+    (tmp_path / "mr_a_01" / "case.json").write_text(json.dumps(facts))
+    (case,) = find_cases(tmp_path)
+    assert (case.problem, case.facts, case.group, case.dataset) == ("", None, "a_01", "mr_a")
+
+
 def test_sources_that_are_unclear_are_refused_in_one_sentence(tmp_path):
     empty(tmp_path / "mixed" / "case" / "image.nii", tmp_path / "mixed" / "b.npz")
     empty(tmp_path / "nothing" / "notes.txt")
