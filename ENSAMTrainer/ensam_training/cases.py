@@ -192,6 +192,11 @@ def _read_label(path: Path) -> Volume:
             raise InputError(
                 f"'{path.name}' has the same value in every voxel: there is nothing to mark."
             ) from error
+        if "values a voxel" in str(error) and path.name.lower().endswith(".seg.nrrd"):
+            raise InputError(
+                f"The segments in '{path.name}' overlap, which no label can hold: save them with their image "
+                "as a scene in 3D Slicer, and add that by Add saved scenes... in ENSAM Trainer."
+            ) from error
         raise
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from ensam.errors import InputError
 from ensam_training import pool
 from ensam_training.cases import read_case, split_instances
@@ -112,6 +113,14 @@ def test_a_label_beside_its_image_in_space_is_left_out(tmp_path, geometry, words
     write_case(tmp_path, "case")
     write(tmp_path / "case" / "label.nii.gz", a_label(), **geometry)
     assert words in the_check(tmp_path).reason
+
+
+def test_segments_that_overlap_are_shown_a_way(tmp_path):
+    write(tmp_path / "CT.nrrd", an_image())
+    layers = np.stack([a_label(), a_label()], axis=-1)
+    sitk.WriteImage(sitk.GetImageFromArray(layers, isVector=True), str(tmp_path / "CT.seg.nrrd"))
+    reason = the_check(tmp_path).reason
+    assert "The segments in 'CT.seg.nrrd' overlap" in reason and "Add saved scenes" in reason
 
 
 def test_headers_may_be_rounded(tmp_path):
