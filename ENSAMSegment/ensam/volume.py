@@ -77,9 +77,16 @@ class Volume:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the voxel values, their type and the grid; volumes with the same one segment alike."""
+        digest = hashlib.blake2b(self.voxel_fingerprint.encode(), digest_size=16)
+        digest.update(self.grid.ijk_to_ras.tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def voxel_fingerprint(self) -> str:
+        """A hash of the voxel values and their type alone: the same wherever the image lies, and however a
+        reader rounds its position."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr((self.array.shape, self.array.dtype.str)).encode())
-        digest.update(self.grid.ijk_to_ras.tobytes())
         digest.update(np.ascontiguousarray(self.array).reshape(-1).data)
         return digest.hexdigest()
 

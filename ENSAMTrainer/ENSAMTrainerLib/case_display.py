@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import slicer
@@ -11,13 +12,15 @@ from ensam.errors import InputError
 from ensam.masks import MaskCrop
 from ensam_training.collection import CollectedCase
 from ENSAMSegmentLib.labelmaps import LABELMAP, image_of
+from ENSAMSegmentLib.scene_nodes import remove
+from ENSAMSegmentLib.segment_state import SegmentState, write_state
 from ENSAMSegmentLib.segments import add_segment, add_segmentation
 from ENSAMSegmentLib.translation import tr as _
 from ENSAMSegmentLib.volumes import grid_from_node, volume_from_node
 
 Color = tuple[float, float, float]
 TRUTH, BEFORE, AFTER = (0.95, 0.85, 0.2), (0.85, 0.25, 0.25), (0.2, 0.7, 0.35)
-_SHOWN = "ENSAM.Trainer"  # the attribute of the nodes that are there to be looked at
+LOOKED_AT = "ENSAM.Trainer"  # the attribute of the nodes that are there to be looked at
 
 
 class CaseDisplay:
@@ -27,14 +30,20 @@ class CaseDisplay:
         self._scene = scene
 
     def show_case(self, case: CollectedCase) -> slicer.vtkMRMLSegmentationNode:
-        """The image with all segments. Raises InputError when the case can't be read."""
-        volume = self._load(case, "vtkMRMLScalarVolumeNode", str(case.image), case.name)
+        """The image with all segments and their prompts. Raises InputError when the case can't be read."""
+        volume = self._load(case, "vtkMRMLScalarVolumeNode", case.image)
         labels = self._labels(case)
         masks = [
             (name, MaskCrop(labels == number, (0, 0, 0)), None)
             for number, name in enumerate(case.facts.segments, start=1)
         ]
-        return self._add(volume, case.name, masks)
+        node = self._add(volume, case.name, masks)
+        # Whoever corrects the case here and adds it again must not lose them.
+        for number, segment_id in enumerate(node.GetSegmentation().GetSegmentIDs(), start=1):
+            prompts = case.facts.prompts_of(number)
+            if not prompts.is_empty:
+                write_state(node.GetSegmentation().GetSegment(segment_id), SegmentState(prompts))
+        return node
 
     def show_masks(
         self, case: CollectedCase, label: int, before: MaskCrop, after: MaskCrop
@@ -43,7 +52,7 @@ class CaseDisplay:
 
         Raises InputError when the case can't be read.
         """
-        volume = self._load(case, "vtkMRMLScalarVolumeNode", str(case.image), case.name)
+        volume = self._load(case, "vtkMRMLScalarVolumeNode", case.image)
         name = case.facts.segments[label - 1] if label <= len(case.facts.segments) else str(label)
         truth = MaskCrop(self._labels(case) == label, (0, 0, 0))
         masks = [
@@ -59,7 +68,7 @@ class CaseDisplay:
     def clear(self) -> None:
         """Takes away what was shown; nothing of the user's."""
         for class_name in ("vtkMRMLSegmentationNode", "vtkMRMLScalarVolumeNode"):
-            for node in [node for node in self._nodes(class_name) if node.GetAttribute(_SHOWN)]:
+            for node in [node for node in self._nodes(class_name) if node.GetAttribute(LOOKED_AT)]:
                 self._remove(node)
 
     def _nodes(self, class_name: str) -> vtk.vtkCollection:
@@ -68,31 +77,28 @@ class CaseDisplay:
         return nodes
 
     def _labels(self, case: CollectedCase) -> np.ndarray:
-        node = self._load(case, "vtkMRMLLabelMapVolumeNode", str(case.label), case.name)
+        node = self._load(case, "vtkMRMLLabelMapVolumeNode", case.label)
         try:
             return volume_from_node(node).array
         finally:
             self._remove(node)
 
     def _remove(self, node: slicer.vtkMRMLDisplayableNode) -> None:
-        """With the nodes that only serve it, which the scene would keep."""
-        serving = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
-        serving += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
-        for one in (node, *serving):
-            if one is not None:
-                self._scene.RemoveNode(one)
+        """With how it is displayed and where it was read from, which the scene would keep."""
+        storages = [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
+        remove(node)
+        for storage in storages:
+            self._scene.RemoveNode(storage)
 
-    def _load(
-        self, case: CollectedCase, class_name: str, path: str, name: str
-    ) -> slicer.vtkMRMLScalarVolumeNode:
+    def _load(self, case: CollectedCase, class_name: str, path: Path) -> slicer.vtkMRMLScalarVolumeNode:
         if class_name == "vtkMRMLScalarVolumeNode":
             self.clear()
-        node = self._scene.AddNewNodeByClass(class_name, name)
-        node.SetAttribute(_SHOWN, "1")
+        node = self._scene.AddNewNodeByClass(class_name, case.name)
+        node.SetAttribute(LOOKED_AT, "1")
         node.SetSaveWithScene(False)
         node.AddDefaultStorageNode()
         node.GetStorageNode().SetSaveWithScene(False)
-        node.GetStorageNode().SetFileName(path)
+        node.GetStorageNode().SetFileName(str(path))
         if not node.GetStorageNode().ReadData(node):
             self._remove(node)
             raise InputError(
@@ -110,7 +116,7 @@ class CaseDisplay:
         masks: Sequence[tuple[str, MaskCrop, Color | None]],
     ) -> slicer.vtkMRMLSegmentationNode:
         node = add_segmentation(volume, name)
-        node.SetAttribute(_SHOWN, "1")
+        node.SetAttribute(LOOKED_AT, "1")
         node.SetSaveWithScene(False)
         grid = grid_from_node(volume)
         for title, mask, color in masks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import slicer
 from ensam.errors import InputError
+from ensam.volume import Volume
 from ensam_training.collection import CollectedCase, Collection
 from ensam_training.run_folder import Comparison
 from ENSAMSegmentLib.translation import tr as _
@@ -85,23 +87,29 @@ class Cases:
         volume_id: str,
         segmentation_id: str,
         segment_ids: Sequence[str],
-        source: str = "",
-        patient: str = "",
+        file: Path | None = None,
     ) -> tuple[str, ...]:
         """Keeps a copy of an image and of segments of it; gives the names of the cases.
 
-        source: where the scene is from, by default the one that is open. patient: who it is of unless the
-        scene tells. Raises InputError.
+        A scene is of one patient, unless it says otherwise. file: of the scene, None for the one that is
+        open. Raises InputError.
         """
         volume, segmentation = scene.GetNodeByID(volume_id), scene.GetNodeByID(segmentation_id)
         if volume is None or segmentation is None:
             raise InputError(_("The image or the segmentation is no longer in the scene: choose again."))
         image, segments = scene_cases.collect(volume, segmentation, segment_ids)
-        patient = scene_cases.patient_of(volume) or patient
+        patient = scene_cases.patient_of(volume) or self._known_patient(image, volume)
+        source, unknown = (file.name, file.stem) if file else (_("scene"), "")
         try:
-            return self.collection.add(image, segments, source or _("scene"), patient)
+            return self.collection.add(image, segments, source, patient or unknown)
         finally:
             self.read_again()
+
+    def _known_patient(self, image: Volume, volume: slicer.vtkMRMLScalarVolumeNode) -> str:
+        """What the collection says of an image, or else of any other one of its scene; "" if nothing."""
+        known = {case.facts.image: case.facts.patient for case in self._cases()}
+        images = itertools.chain([image], scene_cases.other_images(volume)) if known else ()
+        return next((known[i.voxel_fingerprint] for i in images if i.voxel_fingerprint in known), "")
 
     def remove(self, name: str) -> None:
         """Deletes a case. Raises InputError if there is none, OutputError if it can't be deleted."""
@@ -123,10 +131,7 @@ class Cases:
             choices, unclear = _apart(scene_cases.choices(scene))
             for one in choices:
                 ids = [segment.id for segment in one.segments]
-                # A scene is of one patient, unless it says otherwise.
-                names += self.add_from_scene(
-                    scene, one.volume_id, one.segmentation_id, ids, path.name, path.stem
-                )
+                names += self.add_from_scene(scene, one.volume_id, one.segmentation_id, ids, path)
         if not names:
             text = _("'{name}' holds no segmentation of an image: segment something and save it again.")
             if unclear:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import slicer
-from ensam.errors import PromptError
+from ensam.errors import PromptError, VolumeError
 from ensam.volume import Volume
 from ensam_training.collection import NewSegment
 from ENSAMSegmentLib.labelmaps import labelmap_of, voxels_of
@@ -14,6 +15,7 @@ from ENSAMSegmentLib.segment_state import NO_PROMPTS, read_state
 from ENSAMSegmentLib.segments import read_segment
 from ENSAMSegmentLib.volumes import volume_from_node
 
+from .case_display import LOOKED_AT
 from .values import SceneChoice, SceneSegment
 
 
@@ -71,6 +73,14 @@ def patient_of(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
             return hashlib.blake2b(uid.encode(), digest_size=4).hexdigest()
         item = hierarchy.GetItemParent(item)
     return ""
+
+
+def other_images(volume: slicer.vtkMRMLScalarVolumeNode) -> Iterator[Volume]:
+    """Copies of the other images of a scene that can be used, but for the case that is looked at there."""
+    for node in _shown(volume.GetScene(), "vtkMRMLScalarVolumeNode"):
+        if node is not volume and not node.GetAttribute(LOOKED_AT):
+            with suppress(VolumeError):
+                yield volume_from_node(node)
 
 
 def _segments(segmentation: slicer.vtkMRMLSegmentationNode) -> tuple[SceneSegment, ...]:

@@ -13,7 +13,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,8 @@ class NewSegment:
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """What case.json says. segments: the names of the labels 1, 2, ...; added: the ISO date; image: the
-    fingerprint of the volume; patient: what must stay together when cases are held out."""
+    """What case.json says. segments: the names of the labels 1, 2, ...; added: the ISO date; patient:
+    what must stay together when cases are held out; image: the voxel fingerprint of the volume."""
 
     source: str
     added: str
@@ -121,14 +121,18 @@ class Collection:
         Usually that is one. A label image can't hold overlapping segments: each further layer of them
         becomes a case of its own, of the same patient. Cases of the same image that hold none but these
         segments are replaced: whoever corrects on adds again.
-        patient: what must stay together when cases are held out; by default the volume's name.
+        patient: what must stay together when cases are held out, which then holds for all cases of the
+        image; by default what they say already, and for a new image one of its own.
         Raises InputError when no segment has a voxel in the image, VolumeError, OutputError.
         """
         segments = _named_apart([s for s in _trimmed(segments, volume) if s.mask.mask.any()])
         if not segments:
             raise InputError(f"No segment has a voxel in '{volume.name}': segment something first.")
-        added, patient = datetime.now(UTC).date().isoformat(), patient or volume.name
-        layers, replaced = _layers(segments), self._replaced(volume, segments)
+        added, image = datetime.now(UTC).date().isoformat(), volume.voxel_fingerprint
+        layers, new = _layers(segments), {one.name for one in segments}
+        same = [case for case in self.cases() if case.facts.image == image]
+        replaced = [case.name for case in same if set(case.facts.segments) <= new]
+        patient = patient or (same[0].facts.patient if same else image)
         written = [self.folder / f".adding-{uuid.uuid4().hex[:8]}" for _ in layers]
         names = [*replaced[: len(layers)], *self._free_names(volume.name, len(layers) - len(replaced))]
         try:
@@ -137,11 +141,14 @@ class Collection:
                     source,
                     added,
                     patient,
-                    volume.fingerprint,
+                    image,
                     tuple(one.name for one in layer),
                     tuple(SegmentPrompts(s.name, s.prompts) for s in layer if not s.prompts.is_empty),
                 )
                 _write(folder, volume, layer, facts)
+            for case in same:
+                if case.facts.patient != patient:
+                    write_facts(case.folder / FACTS, replace(case.facts, patient=patient))
             self._swap_in(written, names, replaced)
         except OSError as error:
             raise not_written(self.folder, error.strerror) from error
@@ -160,11 +167,6 @@ class Collection:
             shutil.rmtree(aside)
         except OSError as error:
             raise not_written(case.folder, error.strerror) from error
-
-    def _replaced(self, volume: Volume, segments: Sequence[NewSegment]) -> list[str]:
-        new = {one.name for one in segments}
-        same = [case for case in self.cases() if case.facts.image == volume.fingerprint]
-        return [case.name for case in same if set(case.facts.segments) <= new]
 
     def _swap_in(self, written: Sequence[Path], names: Sequence[str], replaced: Sequence[str]) -> None:
         """Gives folders their names; the cases that they replace go only when all are there."""

@@ -121,7 +121,8 @@ def _collect_file(collection: Collection, file: CaseFile, source: Path, kept: se
     taken = {
         name
         for case in collection.cases()
-        if case.facts.image == volume.fingerprint and (case.name in kept or case.facts.source != str(source))
+        if case.facts.image == volume.voxel_fingerprint
+        and (case.name in kept or case.facts.source != str(source))
         for name in case.facts.segments
     }
     segments = []

@@ -46,6 +46,14 @@ def test_only_segments_with_voxels_are_offered_with_the_image_they_were_made_on(
     assert [(s.id, s.name, s.prompts) for s in choice.segments] == [(segment_id, "ball", 2)]
 
 
+def add_from(logic, volume, segmentation, segment_id, _mask):
+    return logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+
+
+def patients(logic):
+    return {case.name: case.facts.patient for case in collection_of(logic).cases()}
+
+
 def forget_image(segmentation):
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(None)
     segmentation.SetNodeReferenceID(segmentation.GetReferenceImageGeometryReferenceRole(), None)
@@ -119,6 +127,19 @@ def test_a_patient_from_dicom_is_known_by_a_number(a_case, a_logic):
     assert "4711" not in (collection_of(a_logic).folder / name / "case.json").read_text()
 
 
+def test_cases_of_one_scene_are_of_one_patient_and_those_of_the_next_scene_of_another(an_mrml_scene, a_logic):
+    editor = add_segment_editor(an_mrml_scene)
+    for seed, name in enumerate(("T1", "T2")):
+        add_from(a_logic, *add_case(an_mrml_scene, seed, name, editor=editor))
+    assert len(set(patients(a_logic).values())) == 1
+    an_mrml_scene.Clear(0)
+    editor = add_segment_editor(an_mrml_scene)
+    # One that can't be used says nothing.
+    add_volume(an_mrml_scene, np.zeros((4, 4, 4), np.int16), np.eye(4), "empty")
+    name = add_from(a_logic, *add_case(an_mrml_scene, 2, "T1", editor=editor))
+    assert patients(a_logic)[name] not in (patients(a_logic)["T1"], patients(a_logic)["T2"])
+
+
 # Saved scenes
 
 
@@ -181,6 +202,16 @@ def test_a_scene_added_again_after_more_corrections_replaces_its_cases(a_saved_s
     assert len(a_logic.rows()) == 2
 
 
+def test_what_is_added_to_a_scene_after_it_was_saved_is_of_the_same_patient(
+    a_saved_scene, an_mrml_scene, a_logic
+):
+    a_logic.add_scene_file(a_saved_scene)
+    editor = add_segment_editor(an_mrml_scene)
+    add_case(an_mrml_scene, 0, "first visit", editor=editor)
+    add_from(a_logic, *add_case(an_mrml_scene, 5, "third visit", editor=editor))
+    assert patients(a_logic) == dict.fromkeys(("first_visit", "second_visit", "third_visit"), "study")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
@@ -220,6 +251,24 @@ def test_a_case_is_shown_with_its_segments_at_their_middle(a_case, a_logic):
     # The longest axis of the image just fits the view's shorter side.
     assert np.allclose(view.GetFieldOfView()[:2], (2 * 0.9 * 32, 0.9 * 32), atol=0.1)
     assert not shown.GetSaveWithScene() and not node.GetSaveWithScene()
+
+
+def test_a_case_that_is_shown_corrected_and_added_again_is_replaced(a_saved_scene, an_mrml_scene, a_logic):
+    a_logic.add_scene_file(a_saved_scene)
+    (before, _) = collection_of(a_logic).cases()
+    a_logic.show_case("first_visit")
+    (choice,) = a_logic.scene_choices()
+    segment_ids = [segment.id for segment in choice.segments]
+    assert a_logic.add_from_scene(choice.volume_id, choice.segmentation_id, segment_ids) == "first_visit"
+    assert patients(a_logic) == {"first_visit": "study", "second_visit": "study"}
+    assert collection_of(a_logic).case("first_visit").facts.prompts == before.facts.prompts != ()
+
+
+def test_a_case_that_is_only_looked_at_is_not_of_the_scenes_patient(a_saved_scene, an_mrml_scene, a_logic):
+    a_logic.add_scene_file(a_saved_scene)
+    a_logic.show_case("first_visit")
+    name = add_from(a_logic, *add_case(an_mrml_scene, 5))
+    assert patients(a_logic)[name] != "study"
 
 
 def test_showing_another_takes_away_only_what_was_shown(a_case, a_logic):

@@ -114,6 +114,37 @@ def test_what_is_corrected_on_replaces_what_was_there(a_collection):
     assert a_collection.add(a_volume(), [NewSegment("spleen", KIDNEY)], "scene") == ("MR_head_3",)
 
 
+def test_an_image_is_known_again_however_its_position_was_rounded(a_collection):
+    a_collection.add(a_volume(), [NewSegment("liver", LIVER)], "scene", "patient 7")
+    matrix = straight().ijk_to_ras.copy()
+    matrix[:3] = np.nextafter(matrix[:3], np.inf)
+    rounded = replace(a_volume("what Slicer read"), grid=Grid(SHAPE, matrix))
+    assert rounded.fingerprint != a_volume().fingerprint
+    assert a_collection.add(rounded, [NewSegment("liver", LIVER)], "scene") == ("MR_head",)
+    assert patients(a_collection) == {"MR_head": "patient 7"}
+
+
+def test_all_cases_of_an_image_are_of_the_patient_that_was_told_last(a_collection):
+    a_collection.add(a_volume(), [NewSegment("liver", LIVER)], "scene", "patient 7")
+    a_collection.add(a_volume(seed=1), [NewSegment("liver", LIVER)], "scene", "patient 7")
+    a_collection.add(a_volume(), [NewSegment("spleen", KIDNEY)], "scene")
+    assert set(patients(a_collection).values()) == {"patient 7"}
+    a_collection.add(a_volume(), [NewSegment("kidney", KIDNEY)], "scene", "patient 8")
+    assert patients(a_collection) == {
+        "MR_head": "patient 8", "MR_head_2": "patient 7", "MR_head_3": "patient 8", "MR_head_4": "patient 8",
+    }  # fmt: skip
+
+
+def test_images_of_one_name_are_patients_apart_unless_told_otherwise(a_collection):
+    for seed in range(2):
+        a_collection.add(a_volume(seed=seed), [NewSegment("liver", LIVER)], "scene")
+    assert len(set(patients(a_collection).values())) == 2
+
+
+def patients(collection):
+    return {case.name: case.facts.patient for case in collection.cases()}
+
+
 def organs_of_one_image(folder, names):
     """A table of the same image with a label file an organ, each labelled 1."""
     lines = [f"image.nii.gz,{name}.nii.gz,ct_{name},one" for name in names]
@@ -163,6 +194,14 @@ def test_folders_of_one_name_do_not_replace_each_others_labels(a_collection, tmp
     assert names == [("1",), ("1 (data: ct_01)",), ("1 (data: ct_01, 2)",)]
     assert main(["collect", str(tmp_path / "spleen" / "data"), "-o", str(a_collection.folder)]) == 0
     assert len(a_collection.cases()) == 3
+
+
+def test_one_image_under_two_names_is_collected_as_one_patients(a_collection, tmp_path):
+    for number, name in enumerate(("rater01", "rater02")):
+        write_case(tmp_path / "data", name, label=np.roll(a_label(), number, axis=0))
+    assert main(["collect", str(tmp_path / "data"), "-o", str(a_collection.folder)]) == 0
+    assert list(patients(a_collection)) == ["rater01", "rater02"]
+    assert len(set(patients(a_collection).values())) == 1
 
 
 def test_segments_of_one_name_are_told_apart(a_collection):

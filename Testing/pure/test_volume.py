@@ -100,6 +100,16 @@ def test_the_fingerprint_follows_values_type_and_grid_but_not_name_or_memory_lay
     assert Volume(an_array, moved, "CT").fingerprint != fingerprint
 
 
+def test_the_voxel_fingerprint_follows_values_and_type_alone(an_array, a_grid):
+    fingerprint = Volume(an_array, a_grid, "CT").voxel_fingerprint
+    moved = Grid(SHAPE, OBLIQUE * [[2], [2], [2], [1]])
+    assert Volume(np.asfortranarray(an_array), moved, "MR").voxel_fingerprint == fingerprint
+    assert Volume(an_array[:, ::-1], a_grid, "CT").voxel_fingerprint != fingerprint
+    assert Volume(an_array.view(np.uint16), a_grid, "CT").voxel_fingerprint != fingerprint
+    flat = an_array.reshape(2, -1, SHAPE[2])
+    assert Volume(flat, Grid(flat.shape, OBLIQUE), "CT").voxel_fingerprint != fingerprint
+
+
 @pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".nii", ".mha"])
 def test_an_image_file_gives_array_grid_and_name(tmp_path, an_array, a_grid, suffix):
     path = tmp_path / f"CT chest{suffix}"
