@@ -89,17 +89,21 @@ def _collect(options: argparse.Namespace) -> int:
 
     collection = Collection(options.output)
     source = options.data.resolve()  # folders elsewhere may have its name
+    files, left_out = find_cases(options.data), []
     kept: set[str] = set()
-    for file in find_cases(options.data):
+    for file in files:
         try:
             kept.update(_collect_file(collection, file, source, kept))
         except OutputError:
             raise
         except InputError as error:
             print(f"{file.name} is left out: {error}")
+            left_out.append(f"{file.name}: {error}")
     if not kept:
         raise InputError(f"No case of '{options.data}' can be used: mend what is said of them above.")
-    print(f"{len(kept)} cases in {options.output}")
+    # The last line is all that the Slicer module shows.
+    more = f"; {len(left_out)} of {len(files)} left out, such as {left_out[0]}" if left_out else ""
+    print(f"{len(kept)} cases in {options.output}{more}")
     return 0
 
 

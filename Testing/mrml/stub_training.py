@@ -80,5 +80,6 @@ class Training:
 
 
 def by_the_command(arguments, log):
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as said, redirect_stdout(said), redirect_stderr(said):
         return main(arguments)

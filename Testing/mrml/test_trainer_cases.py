@@ -17,6 +17,7 @@ from ENSAMSegmentLib.volumes import grid_from_node
 
 from .nodes import add_segment_editor, add_transform, add_volume
 from .slicer_core_scene import create_scene
+from .stub_training import by_the_command
 from .trainer_cases import CENTRE_RAS, SHAPE, FakeProcess, a_trainer, add_case, add_slice_view
 
 
@@ -325,16 +326,20 @@ def test_a_case_that_lost_its_label_after_the_check_says_so(an_mrml_scene, tmp_p
     assert row.state == "unchecked" and "remove the case and add it again" in row.remark
 
 
-def test_a_folder_is_copied_in_a_process(an_mrml_scene, tmp_path):
-    from ensam_training.__main__ import main
+def test_a_folder_is_copied_in_a_process_and_what_is_left_out_is_said(an_mrml_scene, tmp_path):
     from pure.labelled_files import write_case
 
-    for seed in range(2):
+    for seed in range(3):
         write_case(tmp_path / "mine", f"mr_{seed:03}", seed)
-    (tmp_path / "mine" / "mr_001" / "label.nii.gz").unlink()
-    logic = a_trainer(tmp_path, start=FakeProcess(lambda arguments, log: main(arguments)))
+    for seed in (1, 2):
+        (tmp_path / "mine" / f"mr_{seed:03}" / "label.nii.gz").unlink()
+    logic = a_trainer(tmp_path, start=FakeProcess(by_the_command))
     logic.add_folder(tmp_path / "mine")
     logic.wait()
+    assert logic.status.text == (
+        f"1 cases in {logic.folder / 'cases'}; 2 of 3 left out, such as mr_001: "
+        "The folder has no label.*: keep one image and one label in it."
+    )
     assert [(row.name, row.source, row.segments) for row in logic.rows()] == [("mr_000", "mine", ("1",))]
 
 
