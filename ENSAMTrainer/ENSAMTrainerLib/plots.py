@@ -28,13 +28,7 @@ class RunPlot:
         for role, title, color, rows, column in (
             ("Loss", _("Loss"), _LOSS_COLOR, losses, "loss_clicks"),
             ("DiceBox", _("Dice after the box"), _BOX_COLOR, scores, "dice_box"),
-            (
-                "DiceClicks",
-                _("Dice after the last click"),
-                _CLICKS_COLOR,
-                scores,
-                columns[-1] if columns else "",
-            ),
+            ("DiceClicks", _("Dice after the last click"), _CLICKS_COLOR, scores, columns[-1]),
         ):
             self._series(chart, role, title, color, [(row["minutes"], row.get(column, 0.0)) for row in rows])
         chart.SetTitle(_("Training"))
