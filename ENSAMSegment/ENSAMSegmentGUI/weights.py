@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import ctk
 import slicer
 from ensam.checkpoint_store import CheckpointStore
+from ENSAMSegmentLib.choosing import CHECKPOINT_KEY
 from slicer.i18n import tr as _
 
 from .choices import choose, chosen, fill
@@ -16,8 +17,6 @@ from .choices import choose, chosen, fill
 if TYPE_CHECKING:
     from ENSAMSegmentLib.logic import ENSAMSegmentLogic
 
-# Where Slicer keeps the path of the chosen checkpoint, "" for the shipped one.
-CHECKPOINT_KEY = "ENSAM/checkpoint"
 _OTHER = "*"  # no path
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from ensam.preprocessing import IntensityChoice
 from ensam.worker import Settings
 
+# Where Slicer keeps the path of the chosen checkpoint, "" for the shipped one.
+CHECKPOINT_KEY = "ENSAM/checkpoint"
+
 
 @dataclass(frozen=True)
 class Choices:

@@ -35,10 +35,10 @@ def training_folder() -> Path:
     return Path(slicer.app.userSettings().value(TRAINING_FOLDER_KEY) or user_folder() / "Training")
 
 
-def slicers_python() -> Path | None:
-    """Slicer's Python for processes of their own, None where this Slicer has none."""
-    found = shutil.which("PythonSlicer", path=str(Path(slicer.app.slicerHome) / "bin"))
-    return Path(found) if found else None
+def slicers_python() -> Path:
+    """Slicer's Python for processes of their own. Where this Slicer has none, starting one says so."""
+    folder = Path(slicer.app.slicerHome) / "bin"
+    return Path(shutil.which("PythonSlicer", path=str(folder)) or folder / "PythonSlicer")
 
 
 def load_choice() -> TrainingChoice:

@@ -13,6 +13,7 @@ from ensam.checkpoint_store import STARTER, CheckpointStore, KnownCheckpoint
 from ensam.errors import InputError
 from ensam_training.recipe import Recipe, unfinished
 from ENSAMSegmentLib.cards import card_text
+from ENSAMSegmentLib.choosing import CHECKPOINT_KEY
 from ENSAMSegmentLib.status import Status
 from ENSAMSegmentLib.translation import tr as _
 
@@ -26,7 +27,6 @@ from .tasks import Tasks
 from .values import CaseRow, ComparisonRow, Judgement, SceneChoice, TrainingChoice
 from .words import estimate_text, verdict
 
-CHECKPOINT_KEY = "ENSAM/checkpoint"  # the setting that tells ENSAMSegment which weights to use
 _POLL_S = 0.5
 
 
@@ -43,7 +43,7 @@ class ENSAMTrainerLogic:
 
     Example::
 
-        logic = ENSAMTrainerLogic(folder, CheckpointStore(models), settings)
+        logic = ENSAMTrainerLogic(folder, CheckpointStore(models), settings, python)
         logic.add_scene_file("study.mrb")
         logic.choice = TrainingChoice(amount=10)
         logic.start()
@@ -60,15 +60,15 @@ class ENSAMTrainerLogic:
         folder: Path,
         store: CheckpointStore,
         settings: Settings,
-        python: Path | None = None,
+        python: Path,
         start: Callable[..., Process] = Process,
     ) -> None:
         """folder: of the collection, the trainings and their cache. store: the checkpoints that ENSAMSegment
-        offers. python: the interpreter that trains, by default PythonSlicer. start: starts a process."""
+        offers. python: the interpreter that trains. start: starts a process."""
         self.changed: Callable[[], None] = lambda: None  # called after anything that a GUI shows
         self.choice = TrainingChoice()
         self._store, self._settings = store, settings
-        self._python, self._start = python or _python_slicer(), start
+        self._python, self._start = python, start
         self._display, self._plot = CaseDisplay(slicer.mrmlScene), RunPlot(slicer.mrmlScene)
         self._was_busy = False
         self._said: Status | None = None
@@ -377,7 +377,3 @@ class ENSAMTrainerLogic:
 
     def _plot_is_shown(self) -> bool:
         return slicer.mrmlScene.GetSingletonNode("ENSAMTraining", "vtkMRMLPlotChartNode") is not None
-
-
-def _python_slicer() -> Path:
-    return Path(slicer.app.slicerHome) / "bin" / "PythonSlicer"

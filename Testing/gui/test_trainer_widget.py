@@ -135,8 +135,8 @@ def test_trainings_run_in_slicers_own_python(an_application, a_fake_logic, tmp_p
     import slicer
     from ENSAMTrainerGUI.user_settings import slicers_python
 
-    assert slicers_python() is None
     program = Path(slicer.app.slicerHome) / "bin" / "PythonSlicer"
+    assert slicers_python() == program  # also where it is not there: starting it says so
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)

@@ -15,7 +15,7 @@ from ensam.checkpoint import load_checkpoint
 from ensam.errors import InputError
 from ensam_training import collection, run_folder
 from ensam_training.run_folder import Progress, Reporter
-from ENSAMTrainerLib.logic import CHECKPOINT_KEY
+from ENSAMSegmentLib.choosing import CHECKPOINT_KEY
 from ENSAMTrainerLib.values import Judgement, TrainingChoice
 from pure.tiny import write_checkpoint
 
