@@ -1,4 +1,4 @@
-"""Which image of the scene to train on, and which of its segments."""
+"""Which image of the scene to train on, which of its segments, and whose they are."""
 
 from __future__ import annotations
 
@@ -43,11 +43,13 @@ class SceneDialog:
             sender.connect(signal, slot)
         self._fill()
 
-    def ask(self) -> tuple[str, str, tuple[str, ...]] | None:
-        """Ids of the image, of the segmentation and of its ticked segments; None if the user gave up."""
+    def ask(self) -> tuple[str, str, tuple[str, ...], str] | None:
+        """Ids of the image, of the segmentation and of its ticked segments, and the patient, "" if none was
+        named; None if the user gave up."""
         accepted = self.dialog.exec_() == qt.QDialog.Accepted
         choice = self._choice()
-        answer = (choice.volume_id, choice.segmentation_id, self._ticked())
+        patient = self.ui.patientLineEdit.text.strip()
+        answer = (choice.volume_id, choice.segmentation_id, self._ticked(), patient)
         for sender, signal, slot in self._connections:
             sender.disconnect(signal, slot)
         self.dialog.deleteLater()

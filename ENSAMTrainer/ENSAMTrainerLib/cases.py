@@ -87,18 +87,19 @@ class Cases:
         volume_id: str,
         segmentation_id: str,
         segment_ids: Sequence[str],
+        patient: str = "",
         file: Path | None = None,
     ) -> tuple[str, ...]:
         """Keeps a copy of an image and of segments of it; gives the names of the cases.
 
-        A scene is of one patient, unless it says otherwise. file: of the scene, None for the one that is
-        open. Raises InputError.
+        patient: who it is of; "" for who DICOM or the collection says, or else the same one for all of the
+        scene. file: of the scene, None for the one that is open. Raises InputError.
         """
         volume, segmentation = scene.GetNodeByID(volume_id), scene.GetNodeByID(segmentation_id)
         if volume is None or segmentation is None:
             raise InputError(_("The image or the segmentation is no longer in the scene: choose again."))
         image, segments = scene_cases.collect(volume, segmentation, segment_ids)
-        patient = scene_cases.patient_of(volume) or self._known_patient(image, volume)
+        patient = patient or scene_cases.patient_of(volume) or self._known_patient(image, volume)
         source, unknown = (file.name, file.stem) if file else (_("scene"), "")
         try:
             return self.collection.add(image, segments, source, patient or unknown)
@@ -131,7 +132,7 @@ class Cases:
             choices, unclear = _apart(scene_cases.choices(scene))
             for one in choices:
                 ids = [segment.id for segment in one.segments]
-                names += self.add_from_scene(scene, one.volume_id, one.segmentation_id, ids, path)
+                names += self.add_from_scene(scene, one.volume_id, one.segmentation_id, ids, file=path)
         if not names:
             text = _("'{name}' holds no segmentation of an image: segment something and save it again.")
             if unclear:

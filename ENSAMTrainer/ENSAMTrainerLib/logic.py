@@ -107,9 +107,15 @@ class ENSAMTrainerLogic:
         """What can be added from the scene."""
         return scene_cases.choices(slicer.mrmlScene)
 
-    def add_from_scene(self, volume_id: str, segmentation_id: str, segment_ids: Sequence[str]) -> str:
-        """Keeps a copy of an image and of segments of it; gives the name of the first case it became."""
-        names = self._cases.add_from_scene(slicer.mrmlScene, volume_id, segmentation_id, segment_ids)
+    def add_from_scene(
+        self, volume_id: str, segmentation_id: str, segment_ids: Sequence[str], patient: str = ""
+    ) -> str:
+        """Keeps a copy of an image and of segments of it; gives the name of the first case it became.
+
+        patient: who it is of, "" for who DICOM or the collection says; images of one scene are of one.
+        """
+        scene = slicer.mrmlScene
+        names = self._cases.add_from_scene(scene, volume_id, segmentation_id, segment_ids, patient)
         self._say(Status("done", _("Added {names}.").format(names=", ".join(names))))
         return names[0]
 

@@ -101,8 +101,8 @@ class FakeTrainerLogic:
         self._do("poll", wait_s)
         return self.polls.pop(0) if self.polls else None
 
-    def add_from_scene(self, volume_id, segmentation_id, segment_ids):
-        self._do("add_from_scene", volume_id, segmentation_id, tuple(segment_ids))
+    def add_from_scene(self, volume_id, segmentation_id, segment_ids, patient=""):
+        self._do("add_from_scene", volume_id, segmentation_id, tuple(segment_ids), patient)
         self.say(cases=CASES)
         return CASES[1].name
 

@@ -165,7 +165,12 @@ def test_what_is_ticked_is_what_is_added(a_dialog):
     a_dialog.ui.segmentList.item(0).setCheckState(qt.Qt.Unchecked)
     assert ok(a_dialog).enabled
     chosen = answer(a_dialog, ok(a_dialog).click)
-    assert chosen == ("vtkMRMLScalarVolumeNode1", "vtkMRMLSegmentationNode1", ("s3",))
+    assert chosen == ("vtkMRMLScalarVolumeNode1", "vtkMRMLSegmentationNode1", ("s3",), "")
+
+
+def test_whose_image_it_is_can_be_said(a_dialog):
+    a_dialog.ui.patientLineEdit.text = " patient 7 "
+    assert answer(a_dialog, ok(a_dialog).click)[-1] == "patient 7"
 
 
 def test_nothing_ticked_can_not_be_added(a_dialog):
@@ -182,12 +187,12 @@ def test_nothing_ticked_can_not_be_added(a_dialog):
 def test_the_new_case_from_the_scene_is_selected(a_trainer, trainer_fakes, monkeypatch):
     from ENSAMTrainerGUI import cases
 
-    answers = [("v", "s", ("a", "b")), None]
+    answers = [("v", "s", ("a", "b"), "patient 7"), None]
     monkeypatch.setattr(cases, "SceneDialog", lambda _: SimpleNamespace(ask=lambda: answers.pop(0)))
     a_trainer.logic.scene = trainer_fakes.SCENE
     a_trainer.panel.enter()
     a_trainer.ui.addFromSceneButton.click()
-    assert a_trainer.made() == ("add_from_scene", "v", "s", ("a", "b"))
+    assert a_trainer.made() == ("add_from_scene", "v", "s", ("a", "b"), "patient 7")
     assert a_trainer.ui.caseTable.currentRow() == 1
     made = len(a_trainer.calls.made)
     a_trainer.ui.addFromSceneButton.click()

@@ -47,8 +47,8 @@ def test_only_segments_with_voxels_are_offered_with_the_image_they_were_made_on(
     assert [(s.id, s.name, s.prompts) for s in choice.segments] == [(segment_id, "ball", 2)]
 
 
-def add_from(logic, volume, segmentation, segment_id, _mask):
-    return logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+def add_from(logic, volume, segmentation, segment_id, _mask, patient=""):
+    return logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id], patient)
 
 
 def patients(logic):
@@ -139,6 +139,16 @@ def test_cases_of_one_scene_are_of_one_patient_and_those_of_the_next_scene_of_an
     add_volume(an_mrml_scene, np.zeros((4, 4, 4), np.int16), np.eye(4), "empty")
     name = add_from(a_logic, *add_case(an_mrml_scene, 2, "T1", editor=editor))
     assert patients(a_logic)[name] not in (patients(a_logic)["T1"], patients(a_logic)["T2"])
+
+
+def test_a_scene_can_hold_several_patients_if_the_user_says_so(an_mrml_scene, a_logic):
+    editor = add_segment_editor(an_mrml_scene)
+    made = [add_case(an_mrml_scene, seed, f"CT {seed}", editor=editor) for seed in range(2)]
+    for number, one in enumerate(made):
+        add_from(a_logic, *one, patient=f"patient {number}")
+    # Corrected on, nobody has to say it again.
+    add_from(a_logic, *made[1])
+    assert patients(a_logic) == {"CT_0": "patient 0", "CT_1": "patient 1"}
 
 
 # Saved scenes
