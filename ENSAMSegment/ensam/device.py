@@ -47,6 +47,14 @@ def layout(device: torch.device) -> torch.memory_format:
     return torch.contiguous_format if device.type == "mps" else torch.channels_last_3d
 
 
+def synchronise(device: torch.device) -> None:
+    """Wait for the device, so that the clock tells what it took."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def has_matrix_units() -> bool:
     """Whether this CPU multiplies bfloat16 matrices in hardware (AMX)."""
     return torch.cpu._is_amx_tile_supported()

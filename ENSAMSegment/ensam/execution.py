@@ -58,13 +58,6 @@ class Execution:
             "takes longer."
         )
 
-    def synchronise(self) -> None:
-        """Wait for the device, so that the clock tells what it took."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        elif self.device.type == "mps":
-            torch.mps.synchronize()
-
     def reset(self, volume: Volume | None = None) -> None:
         """Try the chosen device and the whole budget again, unless memory was too little for this volume."""
         if self._short_for is None or (volume is not None and self._short_for == volume.fingerprint):

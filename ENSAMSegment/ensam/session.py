@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ensam.checkpoint import Checkpoint, load_checkpoint
-from ensam.device import layout
+from ensam.device import layout, synchronise
 from ensam.errors import Cancelled, InputError
 from ensam.execution import Execution, told_of_memory
 from ensam.feature_cache import FeatureCache
@@ -263,7 +263,7 @@ class InteractiveSession:
         )
         with torch.inference_mode(), self._execution.precision(plan.window.shape):
             features = self.network.encode(image, voxel_mm(plan.window, volume))
-        self._execution.synchronise()
+        synchronise(self.device)
         self.cache.put(key, features)
         return features, time.perf_counter() - begun
 

@@ -1,14 +1,12 @@
-"""What a run writes down: CSV files, the learning curve, and TensorBoard where it is installed."""
+"""What a run writes down: CSV files and the learning curve."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ensam.files import not_written, replacing
@@ -23,28 +21,20 @@ class RunLog:
     Resuming drops the rows after the saved step, which will come again.
     """
 
-    def __init__(self, folder: Path, step: int = 0, tensorboard: bool = True) -> None:
+    def __init__(self, folder: Path, step: int = 0) -> None:
         self.folder = folder
         for name in ("log.csv", "validation.csv"):
             _keep_until(folder / name, step)
-        self.board = _board(folder) if tensorboard else None
 
     def losses(self, row: Sequence[float]) -> None:
         """A row of `LOG`."""
         _append(self.folder / "log.csv", LOG, row)
-        self._show(row[0], dict(zip(LOG[3:], row[3:], strict=True)))
 
     def validation(self, row: Sequence[float]) -> None:
         """A row of `VALIDATION` with the Dice after the box and after each click."""
         clicks = [f"dice_{i}" for i in range(1, len(row) - len(VALIDATION) + 1)]
         _append(self.folder / "validation.csv", (*VALIDATION, *clicks), row)
-        self._show(row[0], dict(zip(("dice_box", *clicks), row[3:], strict=True)))
         draw(self.folder)
-
-    def _show(self, step: float, values: dict[str, float]) -> None:
-        if self.board is not None:
-            for name, value in values.items():
-                self.board.add_scalar(name, value, int(step))
 
 
 def draw(folder: Path) -> None:
@@ -123,11 +113,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _board(folder: Path) -> Any:
-    if importlib.util.find_spec("tensorboard") is None:
-        return None
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(folder / "tensorboard"))

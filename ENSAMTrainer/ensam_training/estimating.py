@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ensam.benchmark import peak_mb
 from ensam.checkpoint import Checkpoint
+from ensam.device import synchronise
 from ensam.files import replacing
 from ensam.network import ENSAM
 
@@ -23,7 +24,6 @@ from ensam_training.sampling import WindowSampler
 from ensam_training.trainer import Trainer
 
 _STEPS = 4  # of windows like the training's, each after one of its shape that pays for the kernels
-_BYTES_IN = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,19 @@ def estimate(
         trainer.step([sample])
         started = time.perf_counter()
         trainer.step([sample])
-        _finish(device)
+        synchronise(device)
         seconds.append(time.perf_counter() - started)
     judging = 0.0
     if judges:
         started = time.perf_counter()
         scores(network.eval(), judges[:1], config.validation_budget)
         judging = 2 * len(judges) * (time.perf_counter() - started)
+    peak = peak_mb(device)
     return Estimate(
-        float(np.mean(seconds)), judging, _peak_bytes(device), sum(len(case.objects) for case in training)
+        float(np.mean(seconds)),
+        judging,
+        None if peak is None else round(peak * 1e6),
+        sum(len(case.objects) for case in training),
     )
 
 
@@ -77,20 +81,3 @@ def write_estimate(path: Path, value: Estimate) -> None:
     """As JSON, whole or not at all. Raises OutputError."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(asdict(value)), encoding="utf-8")
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    elif device.type == "mps":
-        torch.mps.synchronize()
-
-
-def _peak_bytes(device: torch.device) -> int | None:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    try:
-        import resource
-    except ImportError:  # Windows has none
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _BYTES_IN

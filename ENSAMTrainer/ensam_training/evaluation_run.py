@@ -110,10 +110,9 @@ def _resume(files: Sequence[CaseFile], protocol: Protocol, folder: Path) -> dict
         return {}
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        earlier_stamps = earlier["cases"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"'{folder}' holds scores of another program: choose another folder.") from error
-    if "cases" not in earlier:
-        raise InputError(f"'{folder}' doesn't tell which data its scores are of: choose another folder.")
     changed = [
         name.replace("_", " ") for name, value in settings.items() if _differ(name, value, earlier.get(name))
     ]
@@ -124,11 +123,11 @@ def _resume(files: Sequence[CaseFile], protocol: Protocol, folder: Path) -> dict
     found: dict[str, dict[str, list[Score]]] = {}
     for score in read_csv(table):
         found.setdefault(score.case, {}).setdefault(score.method, []).append(score)
-    stamps = earlier["cases"] | stamps
+    stamps = earlier_stamps | stamps
     kept = {
         case: {method: scores for method, scores in own.items() if len(scores) == CLICK_ROUNDS + 1}
         for case, own in found.items()
-        if stamps.get(case) == earlier["cases"].get(case)
+        if stamps.get(case) == earlier_stamps.get(case)
     }
     _write(kept, folder)  # before the cases' new stamps, which would make the old scores look like theirs
     merged = earlier | {name: value for name, value in settings.items() if value is not None}

@@ -194,16 +194,12 @@ class Trainer:
             self.scaler.load_state_dict(state["scaler"])
         self.step_count, self.seconds = state["step"], state["seconds"]
         self.earlier_seconds = state["total_seconds"] - self.seconds
-        # States of the first version know no more than that.
-        self.schedule_start = state.get("schedule_start", 0)
-        self.cpu_seconds = state.get("cpu_seconds", 0.0)
-        self.drawn = state.get("drawn", self.step_count * self.config.accumulate)
-        self.skipped = state.get("skipped", 0)
+        self.schedule_start, self.cpu_seconds = state["schedule_start"], state["cpu_seconds"]
+        self.drawn, self.skipped = state["drawn"], state["skipped"]
         # Windows may have been too large for the saved run, or be too large for this one: the smaller count.
-        saved = state.get("budget", self.config.budget)
-        self.budget = tuple(min(own, asked) for own, asked in zip(saved, self.config.budget, strict=True))
-        if "torch_rng" in state:
-            torch.set_rng_state(state["torch_rng"].cpu())
+        sizes = zip(state["budget"], self.config.budget, strict=True)
+        self.budget = tuple(min(own, asked) for own, asked in sizes)
+        torch.set_rng_state(state["torch_rng"].cpu())
 
     def start_from(self, path: Path) -> None:
         """Takes a state.pt's weights and momenta, or a best.pt's or checkpoint's weights, into a schedule of

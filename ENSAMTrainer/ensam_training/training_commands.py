@@ -1,4 +1,4 @@
-"""train, finetune, ablate and export on the command line."""
+"""train, ablate and export on the command line."""
 
 from __future__ import annotations
 

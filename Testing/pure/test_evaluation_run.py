@@ -124,7 +124,7 @@ def test_scores_that_tell_nothing_of_their_data_are_refused(tmp_path):
     known = json.loads(settings.read_text())
     del known["cases"]
     settings.write_text(json.dumps(known))
-    with pytest.raises(InputError, match="which data its scores are of: choose another folder"):
+    with pytest.raises(InputError, match="scores of another program: choose another folder"):
         list(evaluate(files, Protocol(("box",)), output))
     assert (output / "evaluation.csv").read_bytes() == scores
 

@@ -475,28 +475,13 @@ def test_a_log_that_was_cut_off_is_gone_on_with(tmp_path, left):
     (tmp_path / "log.csv").write_text(left.format(header=",".join(curves.LOG)))
     before = read_rows(tmp_path / "log.csv")
     assert [row["step"] for row in before] == [2] * ("0.8" in left)
-    RunLog(tmp_path, 2, tensorboard=False).losses([4, 0.2, 0.2, 0.7, 0.6, 1])
+    RunLog(tmp_path, 2).losses([4, 0.2, 0.2, 0.7, 0.6, 1])
     assert [row["step"] for row in read_rows(tmp_path / "log.csv")] == [row["step"] for row in before] + [4]
 
 
 def test_a_row_that_another_was_written_into_is_no_row(tmp_path):
     (tmp_path / "log.csv").write_text("step,loss\n1,0.5\n2,0.4,3,0.3\n4\n5,0.x\n6,0.1\n")
     assert read_rows(tmp_path / "log.csv") == [{"step": 1, "loss": 0.5}, {"step": 6, "loss": 0.1}]
-
-
-def test_tensorboard_gets_what_the_logs_get(tmp_path, monkeypatch):
-    shown = []
-
-    class Board:
-        def add_scalar(self, name, value, step):
-            shown.append((name, value, step))
-
-    monkeypatch.setattr(curves, "_board", lambda folder: Board())
-    log = RunLog(tmp_path)
-    log.losses([10, 0.1, 0.2, 0.9, 0.8, 1.0])
-    log.validation([10, 0.1, 0.2, 0.5, 0.6])
-    assert ("loss_clicks", 0.8, 10) in shown
-    assert ("dice_box", 0.5, 10) in shown and ("dice_1", 0.6, 10) in shown
 
 
 def test_a_running_mean_is_shorter_at_the_beginning():
