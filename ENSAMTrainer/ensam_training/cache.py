@@ -73,6 +73,11 @@ def _open(path: Path, stamp: str) -> NDArray:
         raise InputError(f"'{path.name}' in the cache can't be read: delete it and prepare again.") from error
 
 
+def close_arrays() -> None:
+    """Closes what cases were looked at by, so that their files can be deleted: on Windows no open one can."""
+    _open.cache_clear()
+
+
 class Cache:
     """A folder that `prepare` has written. Raises `InputError` when it isn't one, or of another version."""
 

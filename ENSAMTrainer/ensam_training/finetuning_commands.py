@@ -187,6 +187,8 @@ def _open(options: argparse.Namespace, stack: ExitStack) -> tuple[Path, Checkpoi
     from ensam.checkpoint import load_checkpoint
     from ensam.files import not_written
 
+    from ensam_training.cache import close_arrays
+
     if options.threads:
         torch.set_num_threads(options.threads)
     start = _start(options)
@@ -195,8 +197,12 @@ def _open(options: argparse.Namespace, stack: ExitStack) -> tuple[Path, Checkpoi
     try:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         if cache is None:
-            parent = options.output.parent
-            cache = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".cases-", dir=parent)))
+            # On Windows a step that failed may hold a file open, and it is its error that must be told.
+            temporary = tempfile.TemporaryDirectory(
+                prefix=".cases-", dir=options.output.parent, ignore_cleanup_errors=True
+            )
+            cache = Path(stack.enter_context(temporary))
+            stack.callback(close_arrays)
     except OSError as error:
         raise not_written(options.output, error.strerror) from error
     return start, checkpoint, _data(options, cache)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -224,6 +225,28 @@ def test_the_estimate_measures_steps_of_the_training_itself(base, tmp_path, monk
     assert values["step_s"] > 0 and values["judging_s"] > 0 and values["objects"] == 2
     assert values["peak_bytes"] > 50e6
     assert "s a step" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="What is mapped is asked of Linux")
+def test_no_image_stays_behind_where_open_files_can_not_be_deleted(base, tmp_path, monkeypatch):
+    from ensam_training import estimating
+
+    unlink = os.unlink
+
+    def refuse_an_open_file(path, *, dir_fd=None):
+        folder = "" if dir_fd is None else os.readlink(f"/proc/self/fd/{dir_fd}")
+        whole, maps = os.path.realpath(os.path.join(folder, path)), Path("/proc/self/maps").read_text()
+        if any(line.endswith(f" {whole}") for line in maps.splitlines()):
+            raise PermissionError(13, "The process cannot access the file", whole)
+        unlink(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(estimating, "WindowSampler", BallWindows)
+    monkeypatch.setattr(os, "unlink", refuse_an_open_file)
+    for seed in range(2):
+        write_case(tmp_path / "cases", f"mr_{seed:03}", seed)
+    output = tmp_path / "estimates" / "estimate.json"
+    assert main(["estimate", str(base), str(tmp_path / "cases"), "-o", str(output), "--threads", "1"]) == 0
+    assert list(output.parent.iterdir()) == [output]
 
 
 @pytest.mark.parametrize("edge", ["8", "1000"])
