@@ -19,6 +19,7 @@ from ensam.checkpoint import Checkpoint, save_checkpoint
 from ensam.errors import InputError
 from ensam.network import ENSAM, renormalise_
 
+from ensam_training.beginning import objects_of
 from ensam_training.cases import Case
 from ensam_training.configuration import Limit, TrainingConfig
 from ensam_training.coreset import divided_patients, shuffled, split
@@ -145,15 +146,19 @@ def finetune(
     before = scores(base, data.test, budget, _keeper(reporter, "before"))
     first = before if data.test is data.validation else scores(base, data.validation, budget)
     stop = StopRequest(None if reporter is None else reporter.stop_file)
-    to_beat = mean_over_objects(first) if first else -np.inf
     options = replace(
         options or RunOptions(log_every=10),
         result=partial(_halfway, base),
         worth=mean_over_objects,  # as the result will be judged
-        to_beat=max(to_beat, _kept(reporter)),
+        to_beat=mean_over_objects(first) if first else -np.inf,
         objects_per_case=OBJECTS_PER_CASE,
         stop=stop,
         watch=None if reporter is None else partial(_tell_step, reporter),
+        begun_with={
+            "base": checkpoint.digest,
+            "cases": sorted({case.name for case in (*data.training, *data.validation, *data.test)}),
+            "judges": objects_of(data.test),
+        },
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     with _folder_of(reporter, output) as folder:
@@ -216,14 +221,6 @@ def _tell_step(reporter: Reporter, run: Run) -> None:
     share, seconds = run.trainer.progress(), run.trainer.seconds
     left = seconds * (1 - share) / share if share else None
     reporter.say(Progress("train", share, run.trainer.step_count, left, run.dice), always=False)
-
-
-def _kept(reporter: Reporter | None) -> float:
-    """The mean Dice of the best weights that an earlier attempt left although its state is gone."""
-    if reporter is None or not (reporter.path / BEST).is_file():
-        return -np.inf
-    scores = torch.load(reporter.path / BEST, weights_only=True)["scores"]
-    return float(np.mean(scores)) if scores else -np.inf
 
 
 def _keeper(reporter: Reporter | None, side: str) -> KeepMask | None:

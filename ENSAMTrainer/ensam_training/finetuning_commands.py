@@ -15,6 +15,7 @@ from ensam.errors import InputError
 if TYPE_CHECKING:
     from ensam.checkpoint import Checkpoint
 
+    from ensam_training.cases import Case
     from ensam_training.configuration import TrainingConfig
     from ensam_training.finetuning import FinetuningData
 
@@ -40,7 +41,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     run = commands.add_parser("estimate", help="measure on this computer what finetune would take")
     _add_training(run)
     run.add_argument("-o", "--output", type=Path, required=True, metavar="JSON")
-    run.set_defaults(run=_estimate)
+    run.set_defaults(run=_estimate, state=None)
 
     run = commands.add_parser("recipe", help="copy all that finetune needs on another machine into a folder")
     run.add_argument("checkpoint", type=Path, help=_CHECKPOINT)
@@ -236,9 +237,24 @@ def _data(options: argparse.Namespace, folder: Path) -> FinetuningData:
     missing = {*validation, *test} - {case.name for case in cases}
     if missing:
         raise InputError(f"'{options.data}' has no usable case '{min(missing)}': see what check says of it.")
+    if options.state is not None:
+        cases = _of_the_beginning(options.state, cases)
     judges = [case for case in cases if case.name in test]
     others = [case for case in cases if case.name not in test]
     if not validation:
         return divide(others, options.validation_share, options.seed, judges)
     training = [case for case in others if case.name not in validation]
     return held_out(training, [case for case in others if case.name in validation], judges)
+
+
+def _of_the_beginning(state: Path, cases: list[Case]) -> list[Case]:
+    """The cases without those that have come since the training in `state` was begun: they would change who
+    is held out."""
+    from ensam_training.beginning import beginning
+
+    known = beginning(state).get("cases")
+    kept = [case for case in cases if known is None or case.name in known]
+    if len(kept) < len(cases):
+        count = len(cases) - len(kept)
+        print(f"{count} cases that have come since this training was begun wait for another one.")
+    return kept

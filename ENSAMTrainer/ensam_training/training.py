@@ -6,9 +6,10 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +21,14 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ensam_training.allocator import keep_freed_memory
+from ensam_training.beginning import hold_to_beginning, objects_of
 from ensam_training.cases import Case
 from ensam_training.configuration import TrainingConfig
 from ensam_training.curves import RunLog
 from ensam_training.dead_layers import SETTLED, hardly_learning
 from ensam_training.distributed import Alone, Team
 from ensam_training.pool import processors, serve_parent
+from ensam_training.run_folder import BEST, STATE
 from ensam_training.sampling import EDGES, Sample, WindowSampler
 from ensam_training.state import load_state, try_to_save
 from ensam_training.stopping import StopRequest
@@ -48,7 +51,8 @@ class RunOptions:
     result: what is made of the averaged weights before they are judged and kept. worth: what weights are
     compared by, of the scores of held-out objects. to_beat: what that must exceed for weights to be kept as
     the best. objects_per_case: the most that validation asks for. stop: asked between two steps whether to
-    end there; a signal does by default. watch: told of the run after every step.
+    end there; a signal does by default. watch: told of the run after every step. begun_with: what else a
+    run that goes on is held to, see `hold_to_beginning`.
     """
 
     workers: int | None = None
@@ -62,6 +66,7 @@ class RunOptions:
     objects_per_case: int = 3
     stop: StopRequest | None = None
     watch: Callable[[Run], None] | None = None
+    begun_with: Mapping[str, Any] = field(default_factory=dict)
 
 
 def train(
@@ -81,7 +86,8 @@ def train(
     Writes into `folder` state.pt, best.pt (the averaged weights that did best on `validation`, by default in
     the mean over its datasets, however many objects each has), log.csv, validation.csv and curve.png.
     Without validation cases the last weights are the best.
-    Raises InputError, also when a window of the least size does not fit into memory.
+    Raises InputError, also when a window of the least size does not fit into memory, and when `folder` holds
+    a training that was begun with other objects in `validation`.
     """
     run = Run(network_config, config, training, validation, folder, start, options, team, say)
     with contextlib.closing(run):
@@ -114,9 +120,12 @@ class Run:
                 f"{config.accumulate} windows a step can't be shared evenly by {self.team.count} processes: "
                 "give --accumulate a multiple."
             )
-        saved = folder / "state.pt"
+        saved, best = folder / STATE, folder / BEST
         if start is not None:
             network_config = architecture_of(saved if saved.is_file() else start)
+        if self.leads:
+            facts = {"held_out": objects_of(validation), **self.options.begun_with}
+            hold_to_beginning(make_folder(folder), facts)
         keep_freed_memory()
         torch.manual_seed(config.seed)
         stopwatch = Stopwatch(self.team.device, self.options.exact_times)
@@ -129,7 +138,10 @@ class Run:
             self._resume(load_state(saved, self.team.device))
         elif start is not None:
             self.trainer.start_from(start)
-        self.log = RunLog(make_folder(folder), self.trainer.step_count) if self.leads else None
+        if best.is_file():
+            # A run that was killed may have written it after its last saved state, or without one.
+            self.best = max(self.best, load_state(best)["worth"])
+        self.log = RunLog(folder, self.trainer.step_count) if self.leads else None
         self.saved_at = time.monotonic()
         self.windows = self._stream()
 
@@ -257,7 +269,7 @@ class Run:
                 "step": self.trainer.step_count,
                 "total_seconds": self.trainer.earlier_seconds + self.trainer.seconds,
             }
-            problem = try_to_save(best, self.folder / "best.pt")
+            problem = try_to_save(best, self.folder / BEST)
             self._warn(problem)
             if problem is None:
                 self.best = worth
@@ -303,18 +315,15 @@ class Run:
             return
         loop = {name: getattr(self, name) for name in _KEPT}
         with self.trainer.stopwatch.part("saving"):
-            self._warn(try_to_save({**self.trainer.state(), "loop": loop}, self.folder / "state.pt"))
+            self._warn(try_to_save({**self.trainer.state(), "loop": loop}, self.folder / STATE))
 
     def _resume(self, state: dict) -> None:
         self.trainer.restore(state)
-        loop = state.get("loop", {})
-        self.best = max(self.best, loop.get("best", -math.inf))
-        if (self.folder / "best.pt").is_file():
-            # A run that was killed may have written it after its last saved state.
-            self.best = max(self.best, load_state(self.folder / "best.pt").get("worth", -math.inf))
-        self.has_warned = loop.get("has_warned", False)
-        self.validated = loop.get("validated", self.trainer.spent())
-        self.recent = [list(row) for row in loop.get("recent", [])]
+        loop = state["loop"]
+        self.best = max(self.best, loop["best"])
+        self.validated, self.recent, self.has_warned = (
+            loop[n] for n in ("validated", "recent", "has_warned")
+        )
         self.say(f"Going on from step {self.trainer.step_count}.")
 
     def _bar(self) -> tqdm:

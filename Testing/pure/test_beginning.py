@@ -1,0 +1,125 @@
+"""A training goes on with what it was begun with: no judge was trained on, and weights aren't mixed."""
+
+import os
+import signal
+
+import pytest
+from ensam.checkpoint import load_checkpoint, save_checkpoint
+from ensam.errors import InputError
+from ensam_training import finetuning
+from ensam_training import training as training_module
+from ensam_training.__main__ import main
+from ensam_training.beginning import BEGINNING
+from ensam_training.configuration import Limit, TrainingConfig
+from ensam_training.finetuning import default_config, finetune, held_out
+from ensam_training.run_folder import Reporter, RunFolder
+from ensam_training.trainer import Trainer
+from ensam_training.training import RunOptions, train
+
+from .labelled_files import write_case
+from .tiny_network import BallWindows, ball_case, tiny_network
+
+
+@pytest.fixture(autouse=True)
+def windows_that_take_no_time(monkeypatch):
+    monkeypatch.setattr(training_module, "WindowSampler", BallWindows)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    path = tmp_path_factory.mktemp("base") / "base.safetensors"
+    save_checkpoint(path, tiny_network(0), 16**3, {"name": "base"})
+    return path
+
+
+def run(folder, training, validation, stop_at=None):
+    config = TrainingConfig(limit=Limit(2, "steps"), budget=(16**3, 16**3), validation_budget=16**3)
+    options = RunOptions(workers=0, stop_at=stop_at)
+    network = tiny_network().config
+    return train(network, config, training, validation, folder, options=options, say=lambda text: None)
+
+
+@pytest.mark.parametrize("left", [{"state.pt", "best.pt"}, {"state.pt"}, {"best.pt"}])
+def test_others_than_at_the_beginning_are_not_held_out(tmp_path, left):
+    run(tmp_path, [], [ball_case(0)])
+    for name in {"state.pt", "best.pt"} - left:
+        (tmp_path / name).unlink()
+    kept = {name: (tmp_path / name).read_bytes() for name in left}
+    for others in ([ball_case(1)], [ball_case(0), ball_case(1)], []):
+        with pytest.raises(InputError, match="begun with other held-out objects: give it the same"):
+            run(tmp_path, [], others)
+    assert {name: (tmp_path / name).read_bytes() for name in left} == kept
+
+
+def test_there_may_be_more_to_train_on(tmp_path):
+    run(tmp_path, [ball_case(1)], [ball_case(0)], stop_at=1)
+    assert run(tmp_path, [ball_case(1), ball_case(2)], [ball_case(0)]).step_count == 2
+
+
+def test_a_training_that_saved_nothing_begins_anew(tmp_path):
+    run(tmp_path, [], [ball_case(0)], stop_at=0)
+    (tmp_path / "state.pt").unlink()
+    assert run(tmp_path, [], [ball_case(1)]).step_count == 2
+
+
+def test_a_damaged_note_is_said_to_be(tmp_path):
+    run(tmp_path, [], [], stop_at=1)
+    (tmp_path / BEGINNING).write_text("[")
+    with pytest.raises(InputError, match=r"beginning\.json' is damaged: start the training again"):
+        run(tmp_path, [], [])
+
+
+def tune(base, folder, data):
+    checkpoint = load_checkpoint(base)
+    config = default_config(checkpoint, Limit(2, "steps"), budget=(16**3, 16**3))
+    with Reporter(folder) as reporter:
+        options = RunOptions(workers=0, stop_at=1)
+        return finetune(
+            checkpoint, base, data, config, folder / "new.safetensors", {}, options,
+            say=lambda text: None, reporter=reporter,
+        )  # fmt: skip
+
+
+def test_weights_are_not_mixed_with_those_of_another_base(base, tmp_path):
+    data = held_out([ball_case(0)], [ball_case(1)])
+    assert tune(base, tmp_path / "run", data).stopped
+    save_checkpoint(tmp_path / "other.safetensors", tiny_network(1), 16**3, {"name": "other"})
+    with pytest.raises(InputError, match="begun with another checkpoint"):
+        tune(tmp_path / "other.safetensors", tmp_path / "run", data)
+
+
+def test_who_was_trained_on_does_not_judge_later(base, tmp_path):
+    training, validation = [ball_case(0)], [ball_case(1)]
+    tune(base, tmp_path / "run", held_out(training, validation, [ball_case(2)]))
+    with pytest.raises(InputError, match="other objects to judge it by"):
+        tune(base, tmp_path / "run", held_out([ball_case(3)], validation, training))
+
+
+def test_cases_that_are_added_to_a_stopped_training_wait_for_another(base, tmp_path, monkeypatch, capsys):
+    divisions = []
+    step, whole = Trainer.step, finetuning.finetune
+
+    def stopped(self, samples):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, samples)
+
+    def noted(checkpoint, start, data, *more, **options):
+        divisions.append([[case.name for case in cases] for cases in (data.training, data.validation)])
+        return whole(checkpoint, start, data, *more, **options)
+
+    monkeypatch.setattr(finetuning, "finetune", noted)
+    cases, state = tmp_path / "cases", tmp_path / "run"
+    arguments = ["finetune", str(base), str(cases), "--state", str(state), "--cache", str(tmp_path / "cache")]
+    arguments += ["-o", str(state / "new.safetensors"), "--epochs", "1", "--workers", "0", "--device", "cpu"]
+    for seed in range(4):
+        write_case(cases, f"mr_{seed:03}", seed)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", stopped)
+        assert main(arguments) in (0, 3)
+    assert RunFolder(state).outcome.stopped
+    for seed in range(4, 12):
+        write_case(cases, f"mr_{seed:03}", seed)
+    assert main(arguments) in (0, 3)
+    assert divisions[0] == divisions[1]
+    assert "8 cases that have come since this training was begun" in capsys.readouterr().out
+    assert not RunFolder(state).outcome.stopped
