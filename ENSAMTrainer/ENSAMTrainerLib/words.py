@@ -42,6 +42,8 @@ def _time_left(seconds: float | None) -> str:
 
 def verdict(outcome: Outcome) -> str:
     """Whether a training made the weights better."""
+    if not outcome.comparisons and not outcome.written:
+        return _("Stopped before it had learned anything: there is nothing to judge.")
     if not outcome.comparisons:
         return _("Nothing was held out: whether it is better is not known.")
     if outcome.written:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -133,7 +133,7 @@ def finetune(
     result is written and its card says so. The table goes to `output` with the ending .before-after.csv in
     any case. card: name, licence and what else the user says of the result. reporter: is told what happens,
     and its folder keeps the state, so that the same call goes on from there. A run that is asked to stop
-    judges its best weights so far. Raises InputError.
+    judges its best weights so far; without a step there are none, and nothing is written. Raises InputError.
     """
     device = device or torch.device("cpu")
     budget = config.validation_budget
@@ -161,7 +161,8 @@ def finetune(
         },
     )
     output.parent.mkdir(parents=True, exist_ok=True)
-    with _folder_of(reporter, output) as folder:
+    # A request to stop ends the stepping alone: what is trained is still judged and written.
+    with stop, _folder(reporter, output) as folder:
         run = train(
             checkpoint.config,
             config,
@@ -173,24 +174,27 @@ def finetune(
             Alone(device),
             say,
         )
-        best, network = folder / BEST, base
-        if best.is_file():
-            network = _rounded(ENSAM(checkpoint.config), best)
-    _tell(reporter, Progress("after", 1.0, run.step_count))
-    after = scores(network.to(device), data.test, budget, _keeper(reporter, "after"))
-    outcome = Outcome(
-        compare(before, after), run.step_count, run.seconds / 60, False, stop.made, data.warning
-    )
-    if outcome.comparisons:
-        write_csv(output.with_suffix(".before-after.csv"), outcome.comparisons)
-        say(table(outcome.comparisons))
-    if not outcome.comparisons or outcome.gain >= MINIMUM_GAIN:
-        save_checkpoint(output, network.cpu(), budget, _card(checkpoint, data, outcome, card))
-        outcome = replace(outcome, written=True)
-    if reporter is not None:
-        reporter.finish(outcome)
-        if not outcome.stopped:
-            (reporter.path / STATE).unlink(missing_ok=True)  # three times the weights, and nothing to go on
+        stopped, best = run.progress() < 1, folder / BEST
+        if stopped:
+            kept = "" if reporter is None else ": the same command goes on from there"
+            say(f"Stopped after step {run.step_count}{kept}.")
+        trained = _rounded(ENSAM(checkpoint.config), best) if best.is_file() else None
+        _tell(reporter, Progress("after", 1.0, run.step_count))
+        judged = base if trained is None else trained.to(device)
+        after = scores(judged, data.test, budget, _keeper(reporter, "after"))
+        outcome = Outcome(
+            compare(before, after), run.step_count, run.seconds / 60, False, stopped, data.warning
+        )
+        if outcome.comparisons:
+            write_csv(output.with_suffix(".before-after.csv"), outcome.comparisons)
+            say(table(outcome.comparisons))
+        if trained is not None and (not outcome.comparisons or outcome.gain >= MINIMUM_GAIN):
+            save_checkpoint(output, trained.cpu(), budget, _card(checkpoint, data, outcome, card))
+            outcome = replace(outcome, written=True)
+        if reporter is not None:
+            reporter.finish(outcome)
+            if not stopped:
+                (folder / STATE).unlink(missing_ok=True)  # three times the weights, and nothing to go on
     return outcome
 
 
@@ -227,17 +231,13 @@ def _keeper(reporter: Reporter | None, side: str) -> KeepMask | None:
     return None if reporter is None else partial(reporter.keep_mask, side)
 
 
-def _folder_of(reporter: Reporter | None, output: Path) -> AbstractContextManager[Path]:
+@contextmanager
+def _folder(reporter: Reporter | None, output: Path) -> Iterator[Path]:
     """Where the state is kept, for good or for the time of the run."""
     if reporter is not None:
-        return nullcontext(reporter.path)
-    temporary = tempfile.TemporaryDirectory(prefix=".finetuning-", dir=output.parent)
-    return _as_path(temporary)
-
-
-@contextmanager
-def _as_path(temporary: tempfile.TemporaryDirectory) -> Iterator[Path]:
-    with temporary as name:
+        yield reporter.path
+        return
+    with tempfile.TemporaryDirectory(prefix=".finetuning-", dir=output.parent) as name:
         yield Path(name)
 
 

@@ -31,7 +31,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     _add_training(run)
     run.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors to write")
     run.add_argument(
-        "--state", type=Path, metavar="DIR", help="kept here, so that the same command goes on from there"
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="keep what is trained here, so that the same command goes on after an interruption; without it "
+        "only the result is kept",
     )
     run.add_argument("--name", help="of the result, for its card")
     run.add_argument("--licence", help="of the result, as you state it; the base's may bind you")
@@ -126,6 +130,9 @@ def _train_and_judge(options: argparse.Namespace, reporter: object | None) -> in
             reporter=reporter,
         )
     took = f"{outcome.steps} steps in {outcome.minutes:.1f} minutes"
+    if not outcome.written and not outcome.comparisons:
+        print(f"Nothing was learned in {took}: nothing is written, the base stays.")
+        return NOT_BETTER
     if not outcome.written:
         print(f"Not better after {took} (mean Dice {outcome.gain:+.3f}): nothing is written, the base stays.")
         return NOT_BETTER

@@ -51,8 +51,8 @@ class RunOptions:
     result: what is made of the averaged weights before they are judged and kept. worth: what weights are
     compared by, of the scores of held-out objects. to_beat: what that must exceed for weights to be kept as
     the best. objects_per_case: the most that validation asks for. stop: asked between two steps whether to
-    end there; a signal does by default. watch: told of the run after every step. begun_with: what else a
-    run that goes on is held to, see `hold_to_beginning`.
+    end there, by a caller who listens with it and tells of it; by default the run does. watch: told of the
+    run after every step. begun_with: what else a run that goes on is held to, see `hold_to_beginning`.
     """
 
     workers: int | None = None
@@ -146,9 +146,10 @@ class Run:
         self.windows = self._stream()
 
     def go(self) -> None:
-        """Until the limit, or options.stop_at."""
+        """Until the limit, a request to stop, or options.stop_at."""
         trainer = self.trainer
-        with self._bar() as bar, self.stop:
+        own_stop = self.stop if self.options.stop is None else contextlib.nullcontext()
+        with self._bar() as bar, own_stop:
             while not self._is_over():
                 before = trainer.step_count
                 self.recent.append(self._step())
@@ -162,11 +163,16 @@ class Run:
                     self._validate()
                 if time.monotonic() - self.saved_at > SAVE_SECONDS:
                     self._save()
-        if trainer.progress() >= 1 and self.validated < trainer.spent():
+        is_done, is_validated = trainer.progress() >= 1, self.validated >= trainer.spent()
+        if is_done and not is_validated:
             self._validate()
         self._save()
-        if self.stop.made:
+        if self.stop.made and self.options.stop is None:
             self.say(f"Stopped after step {trainer.step_count}: the same command goes on from there.")
+        if self.stop.made and not is_done and not is_validated:
+            # For who takes what there is now. It isn't in the state, so that a run that goes on validates
+            # when it would have done without the stop.
+            self._validate()
         self.say(f"Where the time went: {trainer.stopwatch.report()}")
 
     def _is_over(self) -> bool:
@@ -321,9 +327,8 @@ class Run:
         self.trainer.restore(state)
         loop = state["loop"]
         self.best = max(self.best, loop["best"])
-        self.validated, self.recent, self.has_warned = (
-            loop[n] for n in ("validated", "recent", "has_warned")
-        )
+        self.validated, self.recent = loop["validated"], loop["recent"]
+        self.has_warned = loop["has_warned"]
         self.say(f"Going on from step {self.trainer.step_count}.")
 
     def _bar(self) -> tqdm:

@@ -1,6 +1,8 @@
 """Fine-tuning holds out what it can, tells before from after, and writes only what is better."""
 
 import csv
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from ensam_training.configuration import Limit
 from ensam_training.discovery import find_cases
 from ensam_training.finetuning import default_config, divide, finetune, held_out
 from ensam_training.judging import table
-from ensam_training.run_folder import Comparison, Outcome
+from ensam_training.run_folder import Comparison, Outcome, Reporter
 from ensam_training.trainer import Trainer
 from ensam_training.training import RunOptions
 from ensam_training.validation import ObjectScore
@@ -153,12 +155,13 @@ def test_holding_out_everything_is_refused():
 # What becomes of it
 
 
-def run(base, output, data=None, steps=8, said=None, **changes):
+def run(base, output, data=None, steps=8, said=None, reporter=None, **changes):
     checkpoint = load_checkpoint(base)
     config = default_config(checkpoint, Limit(steps, "steps"), budget=(16**3, 16**3), **changes)
     data = data or held_out([ball_case(0)], [ball_case(1)], [ball_case(2), ball_case(3)])
     say = (lambda text: None) if said is None else said.append
-    return finetune(checkpoint, base, data, config, output, CARD, RunOptions(workers=0), say=say)
+    options = RunOptions(workers=0)
+    return finetune(checkpoint, base, data, config, output, CARD, options, say=say, reporter=reporter)
 
 
 def test_a_better_network_is_written_with_its_proof(base, tmp_path):
@@ -283,6 +286,69 @@ def test_with_nothing_held_out_the_result_is_written_with_a_warning_on_its_card(
     outcome = run(base, tmp_path / "new.safetensors", data, steps=1)
     assert outcome.written and not outcome.comparisons
     assert "nothing is held out" in load_checkpoint(tmp_path / "new.safetensors").card["metrics"]["note"]
+
+
+# Stopped early
+
+
+@pytest.fixture
+def stop_in_step_3(monkeypatch):
+    step = Trainer.step
+
+    def asked(self, samples):
+        if self.step_count == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, samples)
+
+    monkeypatch.setattr(Trainer, "step", asked)
+
+
+def test_stopped_before_the_first_validation_the_trained_weights_are_written_and_not_the_base(
+    base, tmp_path, stop_in_step_3
+):
+    output = tmp_path / "new.safetensors"
+    outcome = run(base, output, divide([ball_case(0)], 0.25, 0), steps=100)
+    assert outcome.stopped and outcome.written and outcome.steps == 3
+    old, new = load_checkpoint(base).state, load_checkpoint(output).state
+    assert any(not torch.equal(old[name], new[name]) for name in old)
+
+
+def test_stopped_before_the_first_step_nothing_is_written(base, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training_module.StopRequest, "made", True)
+    data = divide([ball_case(0)], 0.25, 0)
+    assert not run(base, tmp_path / "new.safetensors", data).written
+    assert not any(tmp_path.iterdir())
+    monkeypatch.setattr(finetuning_commands, "_data", lambda *arguments: data)
+    assert main(["finetune", str(base), str(tmp_path), "-o", str(tmp_path / "new.safetensors")]) == 3
+    assert "Nothing was learned" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_only_a_training_whose_state_is_kept_is_said_to_go_on(base, tmp_path, stop_in_step_3, is_kept):
+    said = []
+    reporter = Reporter(tmp_path / "state") if is_kept else None
+    run(base, tmp_path / "new.safetensors", said=said, steps=100, reporter=reporter)
+    end = ": the same command goes on from there." if is_kept else "."
+    assert [text for text in said if "Stopped" in text] == [f"Stopped after step 3{end}"]
+
+
+def test_what_is_trained_is_judged_and_written_whatever_signal_comes_meanwhile(base, tmp_path, monkeypatch):
+    judge, judged = finetuning.scores, []
+
+    def interrupted(*arguments):
+        judged.append(arguments)
+        if len(judged) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return judge(*arguments)
+
+    monkeypatch.setattr(finetuning, "scores", interrupted)
+    earlier = signal.signal(signal.SIGTERM, lambda *received: pytest.fail("it was ended"))
+    try:
+        outcome = run(base, tmp_path / "new.safetensors", divide([ball_case(0)], 0.25, 0), steps=1)
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+    assert len(judged) == 2 and outcome.written and not outcome.stopped
+    assert {path.name for path in tmp_path.iterdir()} == {"new.safetensors", "new.json"}
 
 
 def test_the_table_gives_each_case_and_the_mean():

@@ -460,6 +460,22 @@ def test_a_run_that_is_told_to_stop_saves_and_goes_on_later(a_whole_run, tmp_pat
     assert losses_of(tmp_path) == losses_of(folder)
 
 
+def test_a_stop_has_what_was_learned_so_far_judged_and_changes_nothing_of_what_follows(
+    a_case, tmp_path, monkeypatch
+):
+    config = TrainingConfig(**{**STEPS.__dict__, "validate_every": 2})
+    scoring(monkeypatch, 0.1, 0.5, 0.2, 0.3)
+    with monkeypatch.context() as patch:
+        patch.setattr(training_module.StopRequest, "made", property(lambda self: len(steps) == 3))
+        steps = []
+        run(tmp_path, config, [a_case], watch=steps.append)
+    best = torch.load(tmp_path / "best.pt", weights_only=True)
+    assert (best["step"], best["scores"]) == (3, [0.5])
+    run(tmp_path, config, [a_case])
+    assert [row["step"] for row in read_rows(tmp_path / "validation.csv")] == [2, 3, 4, 6]
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["step"] == 3
+
+
 @pytest.mark.parametrize(
     "left",
     [
