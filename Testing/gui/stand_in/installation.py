@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import importlib.util
 import sys
@@ -38,10 +37,6 @@ from . import (
 from .application import qSlicerApplication, qSlicerModuleManager, the_application
 from .dialogs import Dialogs
 from .wrapping import class_wrapper, implementation_of, wrap
-
-# PySide6 drops a reference to None too many in every call that gives nothing back. Before Python 3.12, whose
-# None is immortal, a long run of tests would end with "deallocating None": so there are always some to spare.
-_NONES_TO_SPARE = 1_000_000
 
 _HARMLESS = ("This plugin does not support",)
 
@@ -155,9 +150,6 @@ def _once(function: Callable[[], None]) -> Callable[[], None]:
 @contextmanager
 def installed(folder: Path) -> Iterator[Application]:
     """The stand-in with a scene of its own; settings and temporary files go to ``folder``."""
-    if sys.getrefcount(None) < _NONES_TO_SPARE:
-        # Never freed, not even when Python ends.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object([None] * _NONES_TO_SPARE))
     host = the_application()
     dialogs = Dialogs()
     hooks = ExitStack()
