@@ -12,14 +12,9 @@ UI = """
   <item><widget class="qMRMLNodeComboBox" name="volumeSelector">
    <property name="nodeTypes"><stringlist><string>vtkMRMLScalarVolumeNode</string></stringlist></property>
    <property name="noneEnabled"><bool>true</bool></property>
-   <property name="SlicerParameterName" stdset="0"><string>volume</string></property>
   </widget></item>
   <item><widget class="QCheckBox" name="autoCheckBox"><property name="text"><string>Auto</string></property>
    <property name="SlicerParameterName" stdset="0"><string>auto</string></property></widget></item>
-  <item><widget class="QSpinBox" name="countBox">
-   <property name="SlicerParameterName" stdset="0"><string>count</string></property></widget></item>
-  <item><widget class="QComboBox" name="modeBox">
-   <property name="SlicerParameterName" stdset="0"><string>mode</string></property></widget></item>
   <item><widget class="ctkCollapsibleButton" name="advancedButton">
    <property name="text"><string>Advanced</string></property>
    <property name="collapsed"><bool>true</bool></property>EXTRA</widget></item>
@@ -136,87 +131,102 @@ def test_signals_have_the_types_of_the_header(an_application):
 
 
 PARAMETERS = """
-from typing import Annotated
-import slicer
-from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper
+from slicer.parameterNodeWrapper import parameterNodeWrapper
 
 @parameterNodeWrapper
 class Parameters:
     auto: bool = True
-    count: Annotated[int, WithinRange(0, 9)] = 3
-    mode: Annotated[str, Choice(["fast", "exact"]), Default("exact")]
-    scale: float
-    volume: slicer.vtkMRMLScalarVolumeNode
+    mode: str = "exact"
 """
 
 
 @pytest.fixture
-def some_parameters(an_application, tmp_path, monkeypatch):
-    # The class's hints need slicer.parameterNodeWrapper, which is there only with the application.
-    (tmp_path / "some_parameters.py").write_text(PARAMETERS)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "some_parameters", raising=False)
-    from some_parameters import Parameters
+def parameters_of(an_application, tmp_path, monkeypatch):
+    # From a file: slicer.parameterNodeWrapper is there only with the application.
+    def parameters_of(text):
+        (tmp_path / "some_parameters.py").write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "some_parameters", raising=False)
+        from some_parameters import Parameters
 
-    return Parameters(add("vtkMRMLScriptedModuleNode"))
+        return Parameters(add("vtkMRMLScriptedModuleNode"))
+
+    return parameters_of
+
+
+@pytest.fixture
+def some_parameters(parameters_of):
+    return parameters_of(PARAMETERS)
 
 
 def test_parameters_have_defaults_and_keep_their_types(some_parameters):
-    assert (some_parameters.auto, some_parameters.count, some_parameters.mode) == (True, 3, "exact")
-    assert (some_parameters.scale, some_parameters.volume) == (0.0, None)
-    volume = add("vtkMRMLScalarVolumeNode")
-    some_parameters.volume = volume
-    some_parameters.count = 7
+    assert (some_parameters.auto, some_parameters.mode) == (True, "exact")
+    some_parameters.auto = False
+    some_parameters.mode = "fast"
     again = type(some_parameters)(some_parameters.parameterNode)
-    assert again.volume is volume
-    assert again.count == 7
-    assert some_parameters.parameterNode.GetParameter("auto") == "True"
-    assert some_parameters.parameterNode.GetNodeReferenceID("volume") == volume.GetID()
+    assert (again.getValue("auto"), again.getValue("mode")) == (False, "fast")
+    assert some_parameters.parameterNode.GetParameter("auto") == "False"
 
 
 @pytest.mark.parametrize(
     ("name", "value", "error"),
-    [
-        ("count", 10, ValueError),
-        ("count", "3", TypeError),
-        ("auto", None, ValueError),
-        ("mode", "slow", ValueError),
-        ("volume", "vtkMRMLScalarVolumeNode1", TypeError),
-    ],
+    [("auto", None, ValueError), ("auto", 1, TypeError), ("mode", True, TypeError)],
 )
 def test_wrong_values_are_refused(some_parameters, name, value, error):
     with pytest.raises(error):
         setattr(some_parameters, name, value)
 
 
+def test_parameters_of_unknown_names_are_refused(some_parameters):
+    with pytest.raises(ValueError, match="Cannot find a param"):
+        some_parameters.getValue("colour")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "error"),
+    [
+        ("scale: float = 1.0", NotImplementedError),
+        ("mode: str", NotImplementedError),
+        ("getValue: str = ''", ValueError),
+    ],
+)
+def test_parameters_that_the_stand_in_cannot_keep_are_refused(parameters_of, parameter, error):
+    text = PARAMETERS[: PARAMETERS.index("auto")]
+    with pytest.raises(error):
+        parameters_of(f"{text}{parameter}\n")
+
+
 def test_widgets_and_parameters_follow_each_other(load_ui, some_parameters):
-    import slicer
-
-    widget, ui = load_ui()
-    widget.setMRMLScene(slicer.mrmlScene)
-    volume = add("vtkMRMLScalarVolumeNode")
+    _widget, ui = load_ui()
+    some_parameters.auto = False
     tag = some_parameters.connectGui(ui)
-    assert (ui.autoCheckBox.checked, ui.countBox.value, ui.modeBox.currentText) == (True, 3, "exact")
-    assert (ui.countBox.minimum, ui.countBox.maximum) == (0, 9)
+    assert not ui.autoCheckBox.checked
     ui.autoCheckBox.click()
-    ui.volumeSelector.setCurrentNode(volume)
-    ui.modeBox.currentIndex = 0
-    assert (some_parameters.auto, some_parameters.mode) == (False, "fast")
-    assert some_parameters.volume is volume
-    some_parameters.count = 9
-    assert ui.countBox.value == 9
+    assert some_parameters.auto
+    some_parameters.auto = False
+    assert not ui.autoCheckBox.checked
     some_parameters.disconnectGui(tag)
-    ui.countBox.value = 1
-    assert some_parameters.count == 9
+    ui.autoCheckBox.click()
+    assert not some_parameters.auto
 
 
-def test_a_widget_of_another_kind_cannot_be_bound(some_parameters):
+@pytest.mark.parametrize(
+    ("name", "kind", "error"),
+    [
+        ("mode", "QCheckBox", RuntimeError),
+        ("auto", "QLineEdit", RuntimeError),
+        ("colour", "QCheckBox", ValueError),
+    ],
+)
+def test_a_widget_of_another_kind_or_name_cannot_be_bound(some_parameters, name, kind, error):
+    from types import SimpleNamespace
+
     import qt
 
-    with pytest.raises(RuntimeError, match="Unable to create GUI connector"):
-        some_parameters.connectParametersToGui({"auto": qt.QLineEdit()})
-    with pytest.raises(ValueError, match="Cannot find a param"):
-        some_parameters.connectParametersToGui({"colour": qt.QCheckBox()})
+    widget = getattr(qt, kind)()
+    widget.setProperty("SlicerParameterName", name)
+    with pytest.raises(error):
+        some_parameters.connectGui(SimpleNamespace(it=widget))
 
 
 # Nodes
