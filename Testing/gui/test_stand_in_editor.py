@@ -36,7 +36,6 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def setupOptionsFrame(self):
         self.button = qt.QPushButton("Stamp")
         self.scriptedEffect.addOptionsWidget(self.button)
-        self.scriptedEffect.addLabeledOptionsWidget("Size:", qt.QSpinBox())
 
     def setMRMLDefaults(self):
         self.scriptedEffect.setParameterDefault("size", 3)

@@ -13,7 +13,6 @@ from PySide6.QtWidgets import QApplication
 class qSlicerModuleManager(QObject):
     """Knows the modules that a test loaded."""
 
-    moduleLoaded = Signal(str)
     moduleAboutToBeUnloaded = Signal(str)
 
     def __init__(self) -> None:
@@ -28,15 +27,12 @@ class qSlicerModuleManager(QObject):
 
     def add(self, name: str, module: QObject) -> None:
         self._modules[name] = module
-        self.moduleLoaded.emit(name)
 
 
 class qSlicerCoreApplication(QApplication):
     """What works without widgets. There is one for all tests; each test calls :meth:`begin`."""
 
     mrmlSceneChanged = Signal(object)
-    urlReceived = Signal(str)
-    usageEventLogged = Signal(str, str)
 
     def begin(self, logic: Any, folder: Path) -> None:
         """Start afresh with the scene of ``logic`` and settings in ``folder``."""
@@ -48,7 +44,6 @@ class qSlicerCoreApplication(QApplication):
         self._folder = folder
         self._settings = QSettings()
         self._module_manager = qSlicerModuleManager()
-        self._layout_manager: QObject | None = None
         self.is_testing = False
         self.paused_renders = 0
         # Outside any window: where tests put what they add to the application.
@@ -75,9 +70,6 @@ class qSlicerCoreApplication(QApplication):
     def mrmlScene(self) -> Any:
         return self._logic.GetMRMLScene()
 
-    def moduleLogic(self, name: str) -> Any:
-        return self._logic.GetModuleLogic(name)
-
     def moduleManager(self) -> QObject:
         return self._module_manager
 
@@ -85,7 +77,6 @@ class qSlicerCoreApplication(QApplication):
         return self._settings
 
     userSettings = settings
-    revisionUserSettings = settings
 
     def testingEnabled(self) -> bool:
         return self.is_testing
@@ -100,16 +91,8 @@ class qSlicerCoreApplication(QApplication):
         return f"https://slicer.readthedocs.io/en/latest/user_guide/modules/{name.lower()}.html"
 
     temporaryPath = Property(str, lambda self: str(self._folder))
-    cachePath = Property(str, lambda self: str(self._folder))
     slicerHome = Property(str, lambda self: str(self._folder))
     slicerUserSettingsFilePath = Property(str, lambda self: self._settings.fileName())
-    mainApplicationName = Property(str, lambda self: "Slicer")
-    mainApplicationDisplayName = Property(str, lambda self: "3D Slicer")
-    majorVersion = Property(int, lambda self: 5)
-    minorVersion = Property(int, lambda self: 12)
-    revision = Property(str, lambda self: "34000")
-    os = Property(str, lambda self: "linux")
-    documentationBaseUrl = Property(str, lambda self: "https://slicer.readthedocs.io/en/latest/")
 
 
 class qSlicerApplication(qSlicerCoreApplication):
@@ -117,11 +100,8 @@ class qSlicerApplication(qSlicerCoreApplication):
 
     startupCompleted = Signal()
 
-    def layoutManager(self) -> QObject | None:
-        return self._layout_manager
-
-    def setLayoutManager(self, manager: QObject | None) -> None:
-        self._layout_manager = manager
+    def layoutManager(self) -> None:
+        return None
 
 
 def the_application() -> qSlicerApplication:

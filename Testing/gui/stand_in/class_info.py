@@ -16,7 +16,7 @@ from .conversion import EnumValue
 class _MetaObject(NamedTuple):
     """What a class of Qt declares."""
 
-    property_types: dict[str, str]
+    properties: frozenset[str]
     signals: frozenset[str]
     methods: frozenset[str]
     method_count: int
@@ -28,7 +28,7 @@ def _read(implementation: type) -> _MetaObject:
     methods = [meta.method(index) for index in range(meta.methodCount())]
     is_signal = QMetaMethod.MethodType.Signal
     return _MetaObject(
-        {each.name(): each.typeName() for each in properties},
+        frozenset(each.name() for each in properties),
         frozenset(m.name().data().decode() for m in methods if m.methodType() == is_signal),
         frozenset(
             m.name().data().decode()
@@ -75,11 +75,7 @@ def is_property(implementation: type, name: str) -> bool:
         return False
     if any(name in names.CLASSES[each]["properties"] for each in _slicer_classes(implementation)):
         return True
-    return name in _meta_object(implementation).property_types
-
-
-def property_type(implementation: type, name: str) -> str:
-    return _meta_object(implementation).property_types[name]
+    return name in _meta_object(implementation).properties
 
 
 @cache

@@ -10,11 +10,9 @@ from PySide6.QtWidgets import (
     QAbstractButton,
     QComboBox,
     QHBoxLayout,
-    QMessageBox,
     QStyle,
     QStyleOptionButton,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -39,10 +37,7 @@ class ctkCollapsibleButton(QAbstractButton):
     _BAR = 24
 
     contentsCollapsed = Signal(bool)
-    collapsedHeight = held(int, 10)
     flat = held(bool, False)
-    contentsLineWidth = held(int, 1)
-    contentsMidLineWidth = held(int, 0)
 
     def __init__(self, text: str | QWidget | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent if isinstance(text, str) else text)
@@ -130,15 +125,12 @@ class ctkPathLineEdit(QWidget):
     """An editable path with a button that opens a dialog."""
 
     currentPathChanged = Signal(str)
-    validInputChanged = Signal(bool)
 
     label = held(str, "")
     filters = held(int, 7)
     options = held(int, 0)
     settingKey = held(str, "")
-    showHistoryButton = held(bool, True)
     sizeAdjustPolicy = held(int, 0)
-    minimumContentsLength = held(int, 0)
     nameFilters = held(list, [])
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -163,90 +155,9 @@ class ctkPathLineEdit(QWidget):
 
     currentPath = Property(str, _path, setCurrentPath, user=True)
 
-    def _shows_button(self) -> bool:
-        return not self._button.isHidden()
-
-    def _show_button(self, visible: bool) -> None:
-        self._button.setVisible(visible)
-
-    showBrowseButton = Property(bool, _shows_button, _show_button)
-
-    @Slot(result="QWidget*")
-    def comboBox(self) -> QComboBox:
-        return self._combo_box
-
-    @Slot()
-    def addCurrentPathToHistory(self) -> None:
-        self._combo_box.addItem(self._path())
-
-    @Slot()
-    def retrieveHistory(self) -> None:
-        """The stand-in keeps no history."""
-
     @Slot()
     def browse(self) -> None:
         raise NotImplementedError("A file dialog can't be opened in a test: set currentPath")
 
 
-class ctkMessageBox(QMessageBox):
-    """A message box with "don't show again"."""
-
-    dontShowAgain = held(bool, False)
-    dontShowAgainSettingsKey = held(str, "")
-    dontShowAgainVisible = held(bool, False)
-
-
-class ctkComboBox(QComboBox):
-    """A combo box with a text for when nothing is chosen."""
-
-    defaultText = held(str, "")
-    forceDefault = held(bool, False)
-
-
-class ctkSliderWidget(QWidget):
-    """A slider with a spin box: the stand-in shows the spin box alone."""
-
-    valueChanged = Signal(float)
-    valueIsChanging = Signal(float)
-    decimalsChanged = Signal(int)
-
-    pageStep = held(float, 10.0)
-    tickInterval = held(float, 0.0)
-    tracking = held(bool, True)
-    spinBoxVisible = held(bool, True)
-    popupSlider = held(bool, False)
-    invertedAppearance = held(bool, False)
-    invertedControls = held(bool, False)
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        from PySide6.QtWidgets import QDoubleSpinBox
-
-        super().__init__(parent)
-        self._box = QDoubleSpinBox(self)
-        QVBoxLayout(self).addWidget(self._box)
-        self._box.valueChanged.connect(self.valueChanged)
-
-    @Slot(float)
-    def setValue(self, value: float) -> None:
-        self._box.setValue(value)
-
-    @Slot(int)
-    def setDecimals(self, decimals: int) -> None:
-        self._box.setDecimals(decimals)
-
-    value = Property(float, lambda self: self._box.value(), setValue)
-    decimals = Property(int, lambda self: self._box.decimals(), setDecimals)
-    minimum = Property(
-        float, lambda self: self._box.minimum(), lambda self, value: self._box.setMinimum(value)
-    )
-    maximum = Property(
-        float, lambda self: self._box.maximum(), lambda self, value: self._box.setMaximum(value)
-    )
-    singleStep = Property(
-        float, lambda self: self._box.singleStep(), lambda self, v: self._box.setSingleStep(v)
-    )
-    prefix = Property(str, lambda self: self._box.prefix(), lambda self, value: self._box.setPrefix(value))
-    suffix = Property(str, lambda self: self._box.suffix(), lambda self, value: self._box.setSuffix(value))
-
-
-CLASSES = (ctkCollapsibleButton, ctkPathLineEdit, ctkMessageBox, ctkComboBox, ctkSliderWidget)
+CLASSES = (ctkCollapsibleButton, ctkPathLineEdit)

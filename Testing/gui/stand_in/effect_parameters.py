@@ -57,25 +57,8 @@ class EffectParameters:
         self._node.SetDisableModifiedEvent(disabled)
         self._node.InvokeCustomModifiedEvent(self._node.EffectParameterModified)
 
-    def setCommonParameterDefault(self, name: str, value: str | float) -> None:
-        if not self.commonParameterDefined(name):
-            self.setCommonParameter(name, value)
-
     def parameterDefined(self, name: str) -> bool:
         return self.commonParameterDefined(f"{self.name}.{name}")
 
     def commonParameterDefined(self, name: str) -> bool:
         return self._node is not None and bool(self._node.GetAttribute(name))
-
-    def nodeReference(self, name: str) -> Any:
-        if self._node is None:
-            return None
-        return self._node.GetNodeReference(f"{self.name}.{name}") or self._node.GetNodeReference(name)
-
-    def setNodeReference(self, name: str, node: Any) -> None:
-        self.setCommonNodeReference(f"{self.name}.{name}", node)
-
-    def setCommonNodeReference(self, name: str, node: Any) -> None:
-        if node is not self._node.GetNodeReference(name):
-            self._node.SetNodeReferenceID(name, node.GetID() if node is not None else None)
-            self._node.InvokeCustomModifiedEvent(self._node.EffectParameterModified)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import slicer
-from PySide6.QtCore import Property, QObject, Qt, Signal
+from PySide6.QtCore import Property, QObject, Signal
 from PySide6.QtGui import QIcon
-from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QLayout, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFormLayout, QFrame, QLayout, QSizePolicy, QWidget
 
 from . import mistakes
 from .ctk_widgets import held
@@ -24,7 +24,6 @@ class qSlicerSegmentEditorAbstractEffect(EffectParameters, QObject):
     perSegment = held(bool, True)
     requireSegments = held(bool, True)
     showEffectCursorInSliceView = held(bool, True)
-    showEffectCursorInThreeDView = held(bool, False)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -63,15 +62,6 @@ class qSlicerSegmentEditorAbstractEffect(EffectParameters, QObject):
             self._adopt(added)
         self.optionsLayout().addRow(added)
 
-    def addLabeledOptionsWidget(self, label: str, added: QWidget | QLayout) -> QLabel:
-        shown = QLabel(label)
-        if isinstance(added, QWidget):
-            self._adopt(added)
-        elif not isinstance(added, QHBoxLayout):
-            shown.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
-        self.optionsLayout().addRow(shown, added)
-        return shown
-
     def _adopt(self, widget: QWidget) -> None:
         widget.setParent(self._frame)
         widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.MinimumExpanding)
@@ -101,9 +91,6 @@ class qSlicerSegmentEditorAbstractEffect(EffectParameters, QObject):
         ):
             self.selectEffect("")
 
-    def confirmCurrentSegmentVisible(self) -> int:
-        return 1
-
 
 class qSlicerSegmentEditorScriptedEffect(qSlicerSegmentEditorAbstractEffect):
     """An effect in Python: calls the methods of its Python class."""
@@ -113,9 +100,6 @@ class qSlicerSegmentEditorScriptedEffect(qSlicerSegmentEditorAbstractEffect):
         self.name = "UnnamedScriptedEffect"
         self._python_self: Any = None
         self._source = ""
-
-    def pythonSource(self) -> str:
-        return self._source
 
     def self(this) -> Any:
         return this._python_self

@@ -21,8 +21,6 @@ class qSlicerAbstractCoreModule(QObject):
 
     path = Property(str, lambda self: self.fixed_path)
     name = Property(str, lambda self: self.fixed_name)
-    isInstalled = Property(bool, lambda self: True)
-    isBuiltIn = Property(bool, lambda self: False)
 
     def logic(self) -> Any:
         return None
@@ -50,7 +48,6 @@ class qSlicerScriptedLoadableModule(qSlicerLoadableModule):
     title = held(str, "")
     categories = held(list, [])
     contributors = held(list, [])
-    associatedNodeTypes = held(list, [])
     helpText = held(str, "")
     acknowledgementText = held(str, "")
     extensions = held("QVariantMap", {})

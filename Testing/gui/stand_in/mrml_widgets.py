@@ -35,19 +35,8 @@ class qMRMLNodeComboBox(QWidget):
 
     currentNodeChanged = Signal((object,), (bool,))
     currentNodeIDChanged = Signal(str)
-    nodeAdded = Signal(object)
-    nodeAddedByUser = Signal(object)
 
     showHidden = held(bool, False)
-    showChildNodeTypes = held(bool, True)
-    hideChildNodeTypes = held(list, [])
-    baseName = held(str, "")
-    addEnabled = held(bool, True)
-    removeEnabled = held(bool, True)
-    editEnabled = held(bool, False)
-    renameEnabled = held(bool, False)
-    interactionNodeSingletonTag = held(str, "")
-    selectNodeUponCreation = held(bool, True)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -96,12 +85,6 @@ class qMRMLNodeComboBox(QWidget):
         self._refresh(selects_first=True)
         self.setEnabled(scene is not None)
 
-    def nodeCount(self) -> int:
-        return self._combo_box.count() - self._none_enabled
-
-    def nodeFromIndex(self, index: int) -> Any:
-        return self._node_at(index + self._none_enabled)
-
     def currentNode(self) -> Any:
         return self._node_at(self._combo_box.currentIndex())
 
@@ -115,16 +98,6 @@ class qMRMLNodeComboBox(QWidget):
         return self._combo_box.currentData() or ""
 
     currentNodeID = Property(str, _current_id, setCurrentNodeID)
-
-    def setCurrentNodeIndex(self, index: int) -> None:
-        self._combo_box.setCurrentIndex(index + self._none_enabled)
-
-    def addNode(self, node_type: str | None = None) -> Any:
-        node = self._scene.AddNewNodeByClass(node_type or self._types[0])
-        if self.selectNodeUponCreation:
-            self.setCurrentNode(node)
-        self.nodeAddedByUser.emit(node)
-        return node
 
     def _node_at(self, index: int) -> Any:
         node_id = self._combo_box.itemData(index) if self._scene is not None else None

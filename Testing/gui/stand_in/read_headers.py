@@ -33,7 +33,6 @@ Base/QTGUI/qSlicerScriptedLoadableModuleWidget.h
 Base/QTGUI/qSlicerWidget.h
 Libs/MRML/Widgets/qMRMLNodeComboBox.h
 Libs/MRML/Widgets/qMRMLWidget.h
-Modules/Loadable/Markups/Widgets/qSlicerMarkupsPlaceWidget.h
 Modules/Loadable/Segmentations/EditorEffects/qSlicerSegmentEditorAbstractEffect.h
 Modules/Loadable/Segmentations/EditorEffects/qSlicerSegmentEditorEffectFactory.h
 Modules/Loadable/Segmentations/EditorEffects/qSlicerSegmentEditorScriptedEffect.h
@@ -47,23 +46,16 @@ Modules/Loadable/Segmentations/EditorEffects/qSlicerSegmentationsEditorEffectsPy
 """
 CTK_HEADERS = """
 Libs/Widgets/ctkCollapsibleButton.h
-Libs/Widgets/ctkComboBox.h
-Libs/Widgets/ctkMessageBox.h
 Libs/Widgets/ctkPathLineEdit.h
-Libs/Widgets/ctkSliderWidget.h
 """
 QT_CLASSES = """
-QAbstractButton QAbstractItemView QAbstractScrollArea QAbstractSlider QAbstractSpinBox QAction QApplication
-QBoxLayout QBrush QButtonGroup QByteArray QCheckBox QClipboard QColor QComboBox QCoreApplication QCursor
-QDate QDateTime QDesktopServices QDialog QDialogButtonBox QDir QDoubleSpinBox QEvent QEventLoop QFile
-QFileDialog QFileInfo QFont QFontMetrics QFormLayout QFrame QGridLayout QGroupBox QGuiApplication
-QHBoxLayout QHeaderView QIODevice QIcon QImage QItemSelectionModel QKeyEvent QKeySequence QLabel QLayout
-QLayoutItem QLineEdit QLocale QListView QListWidget QListWidgetItem QMainWindow QMenu QMessageBox
-QMouseEvent QObject QPainter QPalette QPen QPixmap QPlainTextEdit QPoint QPointF QProcess
-QProcessEnvironment QProgressBar QProgressDialog QPushButton QRadioButton QRect QRectF QScrollArea QSettings
-QShortcut QSize QSizeF QSizePolicy QSlider QSpacerItem QSpinBox QSplitter QStackedWidget QStyle QTabWidget
-QTableWidget QTableWidgetItem QTextBrowser QTextEdit QTime QTimer QToolBar QToolButton QToolTip QTreeWidget
-QTreeWidgetItem QUiLoader QUrl QVBoxLayout QVector3D QWidget
+QAbstractButton QAbstractItemView QAbstractScrollArea QAbstractSpinBox QApplication QBoxLayout QBrush
+QCheckBox QColor QComboBox QCoreApplication QCursor QDateTime QDialog QDialogButtonBox QDir QDoubleSpinBox
+QEvent QFile QFileDialog QFileInfo QFont QFormLayout QFrame QGuiApplication QHBoxLayout QIODevice QIcon
+QKeySequence QLabel QLayout QLayoutItem QLineEdit QLocale QListView QListWidget QListWidgetItem QMainWindow
+QMessageBox QObject QPainter QPen QPixmap QPoint QProgressBar QProgressDialog QPushButton QRect QSettings
+QShortcut QSize QSpinBox QTableWidget QTableWidgetItem QTimer QToolBar QToolButton QUiLoader QVBoxLayout
+QWidget
 """
 
 

@@ -89,14 +89,8 @@ class ScriptedLoadableModuleWidget:
                 "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
             )
 
-    def setupDeveloperSection(self) -> None:
-        """Slicer adds buttons to reload the module here, in developer mode."""
-
     def setup(self) -> None:
-        self.setupDeveloperSection()
-
-    def onReload(self) -> None:
-        raise NotImplementedError("The stand-in doesn't reload modules")
+        """For subclasses."""
 
 
 class ScriptedLoadableModuleLogic:
@@ -148,9 +142,6 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
 
     def delayDisplay(self, message: str, requestedDelay: int | None = None, msec: int | None = None) -> None:
         slicer.util.delayDisplay(message, getattr(self, "messageDelay", msec or requestedDelay or 100))
-
-    def takeScreenshot(self, name: str, description: str, type: int = -1) -> None:
-        self.delayDisplay(description)
 
     def setUp(self) -> None:
         """For subclasses."""

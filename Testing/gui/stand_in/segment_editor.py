@@ -10,7 +10,6 @@ from PySide6.QtGui import QColor, QKeySequence, QPixmap, QShortcut
 from PySide6.QtWidgets import QWidget
 
 from . import mistakes
-from .ctk_widgets import held
 from .effects import qSlicerSegmentEditorScriptedEffect
 from .mrml_widgets import qMRMLWidget
 from .observation import Observations
@@ -30,12 +29,6 @@ class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
     unorderedEffectsVisible = Property(
         bool, lambda self: self._unordered_visible, lambda self, visible: self._show_unordered(visible)
     )
-    autoShowSourceVolumeNode = held(bool, True)
-    effectButtonStyle = held(int, 0)
-    effectColumnCount = held(int, 2)
-    defaultTerminologyEntry = held(str, "")
-    defaultTerminologyEntrySettingsKey = held(str, "")
-    jumpToSelectedSegmentEnabled = held(bool, False)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -49,7 +42,6 @@ class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
         self._last_active: qSlicerSegmentEditorScriptedEffect | None = None
         self._order: list[str] = []
         self._unordered_visible = True
-        self._read_only = False
         self._shortcuts: list[QShortcut] = []
         self._of_node = Observations()
         self._of_segmentation = Observations()
@@ -133,7 +125,7 @@ class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
         self._follow_volume()
         self._show_segments()
         self._panel.add.setEnabled(self._logic.CanAddSegments())
-        self._panel.remove.setEnabled(bool(self.currentSegmentID()) and not self._read_only)
+        self._panel.remove.setEnabled(bool(self.currentSegmentID()))
         self._follow_effect()
         self._update_undo()
         self._node.EndModify(modifying)
@@ -159,28 +151,16 @@ class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
                 self.setSourceVolumeNode(self._panel.volumes.currentNode())
         self.updateWidgetFromMRML()
 
-    def segmentationNodeID(self) -> str:
-        return self._segmentation.GetID() if self._segmentation is not None else ""
-
     def setSegmentationNode(self, node: Any) -> None:
         if self._logic.GetSegmentationNode() is not node:
             self._logic.SetSegmentationNode(node)
             self.setActiveEffect(None)
 
-    def setSegmentationNodeID(self, node_id: str) -> None:
-        self.setSegmentationNode(self.mrmlScene().GetNodeByID(node_id))
-
     def sourceVolumeNode(self) -> Any:
         return self._volume
 
-    def sourceVolumeNodeID(self) -> str:
-        return self._volume.GetID() if self._volume is not None else ""
-
     def setSourceVolumeNode(self, node: Any) -> None:
         self._logic.SetSourceVolumeNode(node)
-
-    def setSourceVolumeNodeID(self, node_id: str) -> None:
-        self.setSourceVolumeNode(self.mrmlScene().GetNodeByID(node_id))
 
     def currentSegmentID(self) -> str:
         return (self._node.GetSelectedSegmentID() or "") if self._node is not None else ""
@@ -290,18 +270,12 @@ class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
     )
 
     def _update_undo(self) -> None:
-        self._panel.undo.setEnabled(not self._read_only and self._logic.CanUndo())
-        self._panel.redo.setEnabled(not self._read_only and self._logic.CanRedo())
+        self._panel.undo.setEnabled(self._logic.CanUndo())
+        self._panel.redo.setEnabled(self._logic.CanRedo())
 
     # Views and keys. There are no views.
 
-    def setupViewObservations(self) -> None: ...
-
     def removeViewObservations(self) -> None: ...
-
-    def hideLabelLayer(self) -> None: ...
-
-    def rotateSliceViewsToSegmentation(self) -> None: ...
 
     def installKeyboardShortcuts(self, parent: QWidget | None = None) -> None:
         from .wrapping import implementation_of
@@ -325,37 +299,3 @@ class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
             each.setParent(None)
             each.deleteLater()
         self._shortcuts.clear()
-
-    # What is shown
-
-    def _lock(self, read_only: bool) -> None:
-        self._read_only = read_only
-        if read_only:
-            self.setActiveEffect(None)
-        self.updateWidgetFromMRML()
-
-    readOnly = Property(bool, lambda self: self._read_only, _lock)
-
-    def _visibility(part: str) -> tuple[Property, Any]:
-        def shows(self: qMRMLSegmentEditorWidget) -> bool:
-            return self._panel.is_part_visible(part)
-
-        def show(self: qMRMLSegmentEditorWidget, visible: bool) -> None:
-            self._panel.show_part(part, visible)
-
-        return Property(bool, shows, show), show
-
-    segmentationNodeSelectorVisible, setSegmentationNodeSelectorVisible = _visibility("segmentations")
-    sourceVolumeNodeSelectorVisible, setSourceVolumeNodeSelectorVisible = _visibility("volumes")
-    addRemoveSegmentButtonsVisible, setAddRemoveSegmentButtonsVisible = _visibility("add_remove")
-    maskingSectionVisible, setMaskingSectionVisible = _visibility("masking")
-    specifyGeometryButtonVisible, setSpecifyGeometryButtonVisible = _visibility("geometry")
-    show3DButtonVisible, setShow3DButtonVisible = _visibility("show_3d")
-    switchToSegmentationsButtonVisible, setSwitchToSegmentationsButtonVisible = _visibility("switch")
-    undoEnabled, setUndoEnabled = _visibility("undo_redo")
-
-    def setReadOnly(self, read_only: bool) -> None:
-        self._lock(read_only)
-
-    def setMaximumNumberOfUndoStates(self, states: int) -> None:
-        self._limit_undo(states)

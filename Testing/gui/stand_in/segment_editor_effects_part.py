@@ -52,9 +52,6 @@ class EditorEffects:
     def effectByIndex(self, index: int) -> QObject | None:
         return self._effects[index - 1] if 0 < index <= len(self._effects) else None
 
-    def effectCount(self) -> int:
-        return len(self._effects)
-
     def availableEffectNames(self) -> list[str]:
         return [each.name for each in self._effects]
 
@@ -70,7 +67,7 @@ class EditorEffects:
         self.updateEffectList()
 
     def _follow_effect(self) -> None:
-        self._panel.enable_effects(self._node.GetSourceVolumeNode() is not None and not self._read_only)
+        self._panel.enable_effects(self._node.GetSourceVolumeNode() is not None)
         wanted = self.effectByName(self._node.GetActiveEffectName())
         if wanted is self._active:
             return

@@ -51,9 +51,8 @@ class SegmentEditorPanel:
         self.options = QVBoxLayout(self._options_box)
         self._options_box.hide()
         selectors = QFormLayout()
-        self._labels = {"segmentations": QLabel("Segmentation:"), "volumes": QLabel("Source volume:")}
-        selectors.addRow(self._labels["segmentations"], self.segmentations)
-        selectors.addRow(self._labels["volumes"], _row(self.volumes, self.geometry))
+        selectors.addRow(QLabel("Segmentation:"), self.segmentations)
+        selectors.addRow(QLabel("Source volume:"), _row(self.volumes, self.geometry))
         layout = QVBoxLayout(owner)
         layout.addLayout(selectors)
         layout.addWidget(_row(self.add_remove, self.show_3d, self.switch))
@@ -64,7 +63,6 @@ class SegmentEditorPanel:
         for each in (self.undo_redo, self._options_box, self.masking):
             layout.addWidget(each)
         layout.addStretch(1)
-        self._masking_visible = True
         self.masking.hide()
 
     def fill(self, segments: list[tuple[str, str, QPixmap]], selected: str) -> None:
@@ -96,7 +94,7 @@ class SegmentEditorPanel:
 
     def show_active(self, effect: Any) -> None:
         self._options_box.setVisible(effect is not None)
-        self.masking.setVisible(effect is not None and self._masking_visible)
+        self.masking.setVisible(effect is not None)
         self._options_box.setTitle(effect.title if effect is not None else "")
         for name, button in self._buttons.items():
             button.setChecked(name == (effect.name if effect is not None else ""))
@@ -104,18 +102,6 @@ class SegmentEditorPanel:
     def enable_effects(self, enabled: bool) -> None:
         for each in (*self._buttons.values(), self._options_box):
             each.setEnabled(enabled)
-
-    def show_part(self, part: str, visible: bool) -> None:
-        if part == "masking":
-            # It shows while an effect is active.
-            self._masking_visible = visible
-            visible = visible and not self._options_box.isHidden()
-        getattr(self, part).setVisible(visible)
-        if part in self._labels:
-            self._labels[part].setVisible(visible)
-
-    def is_part_visible(self, part: str) -> bool:
-        return self._masking_visible if part == "masking" else not getattr(self, part).isHidden()
 
 
 def _row(*widgets: QWidget) -> QFrame:
