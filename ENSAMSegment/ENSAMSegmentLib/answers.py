@@ -16,6 +16,7 @@ from ensam.prompts import PromptSet
 from ensam.volume import Volume
 from ensam.worker import Job, Request, Settings, Worker
 
+from .labelmaps import voxels_of
 from .segment_state import NO_PROMPTS, SegmentState, write_state
 from .segment_writer import SegmentWriter
 from .segments import read_segment
@@ -182,8 +183,16 @@ class Answers:
         # Masking and the other segments may have kept voxels back: what counts is what is there.
         mask = read_segment(target.segmentation, question.segment_id, target.volume)
         base = "" if question.base is None else bases.keep(question.base)
-        state = SegmentState(question.prompts, question.muted, fingerprint(mask), base, question.base_prompts)
-        write_state(target.segment(question.segment_id), state)
+        segment = target.segment(question.segment_id)
+        state = SegmentState(
+            question.prompts,
+            question.muted,
+            fingerprint(mask),
+            base,
+            question.base_prompts,
+            fingerprint(voxels_of(segment)),
+        )
+        write_state(segment, state)
         return Written(question.mask, mask)
 
     def _question(self, target: Target, segment_id: str) -> Question:
@@ -191,11 +200,12 @@ class Answers:
         prompts, muted = nodes.prompts(), nodes.muted()
         mask = read_segment(target.segmentation, segment_id, target.volume)
         key, state = fingerprint(mask), target.state(segment_id)
-        base, base_prompts = self._base(mask, key, state)
+        voxels = fingerprint(voxels_of(target.segment(segment_id)))
+        base, base_prompts = self._base(mask, key, voxels, state)
         return Question(segment_id, prompts, muted, mask, key, base, base_prompts)
 
     def _base(
-        self, mask: MaskCrop, key: str, state: SegmentState | None
+        self, mask: MaskCrop, key: str, voxels: str, state: SegmentState | None
     ) -> tuple[MaskCrop | None, PromptSet]:
         if state is not None and key == state.mask:
             if not state.base:
@@ -206,6 +216,9 @@ class Answers:
             # The mask comes from a file, and the one it was made from is gone: it is kept itself from now on.
             return mask, state.prompts
         if not key:  # an empty segment, new or erased on purpose: the prompts alone decide
+            return None, NO_PROMPTS
+        if state is not None and voxels == state.voxels and not state.base:
+            # No one edited it: it is seen on the grid of another image, or from another place.
             return None, NO_PROMPTS
         return mask, NO_PROMPTS if state is None else state.prompts
 

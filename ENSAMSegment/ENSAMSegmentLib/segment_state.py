@@ -27,9 +27,11 @@ NO_PROMPTS = PromptSet()
 class SegmentState:
     """The prompts that a segment's mask answers, and what the mask was made from.
 
-    prompts, muted: in the source volume's RAS; muted ones were set aside by the user. mask: fingerprint of
-    the mask as written; another one means that it was edited since. base, base_prompts: fingerprint of the
-    mask that was edited by hand and the prompts of that time; "" where the prompts alone made the mask.
+    prompts, muted: in the source volume's RAS; muted ones were set aside by the user. mask, voxels:
+    fingerprints of the mask as written, on the volume's grid and on the segment's own; if both are others, it
+    was edited since. Another volume shows the same voxels as another mask, and a file may keep the same mask
+    in other voxels. base, base_prompts: fingerprint of the mask that was edited by hand and the prompts of
+    that time; "" where the prompts alone made the mask.
     """
 
     prompts: PromptSet = NO_PROMPTS
@@ -37,6 +39,7 @@ class SegmentState:
     mask: str = ""
     base: str = ""
     base_prompts: PromptSet = NO_PROMPTS
+    voxels: str = ""
 
 
 def read_state(segment: slicer.vtkSegment) -> SegmentState | None:
@@ -55,6 +58,7 @@ def read_state(segment: slicer.vtkSegment) -> SegmentState | None:
             _text(rest.get("mask", "")),
             _text(rest.get("base", "")),
             _prompts(rest.get("base_prompts")),
+            _text(rest.get("voxels", "")),
         )
     except (ValueError, AttributeError, RecursionError) as error:
         raise PromptError(
@@ -68,6 +72,7 @@ def write_state(segment: slicer.vtkSegment, state: SegmentState) -> None:
     """Remember a state with its segment. Slicer drops what could be redone, as after any other edit."""
     rest = {
         "mask": state.mask,
+        "voxels": state.voxels,
         "base": state.base,
         "muted": _document(state.muted, segment),
         "base_prompts": _document(state.base_prompts, segment),

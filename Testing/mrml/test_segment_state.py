@@ -29,7 +29,7 @@ def a_segment():
 
 
 def test_what_is_written_is_read_again(a_segment):
-    state = SegmentState(PROMPTS, MUTED, "abc", "def", PromptSet(PROMPTS.box))
+    state = SegmentState(PROMPTS, MUTED, "abc", "def", PromptSet(PROMPTS.box), "ghi")
     write_state(a_segment, state)
     assert read_state(a_segment) == state
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import slicer
 from ensam.errors import InputError
 from ensam.planning import Preview
 
-from .prompting import draw_box, started, voxels_of
+from .conftest import SHAPE, affine
+from .nodes import add_transform, add_volume
+from .prompting import click, draw_box, paint, started, voxels_of
 
 
 @pytest.fixture
@@ -18,6 +21,12 @@ def what_is_offered(a_logic):
     offered = []
     a_logic.changed = lambda: offered.append(a_logic.offers_update)
     return offered
+
+
+def add_follow_up(scene):
+    """An image of the same patient with other voxels."""
+    voxels = np.arange(26 * 34 * 48, dtype=np.int32).reshape(26, 34, 48)
+    return add_volume(scene, voxels, affine(scales=(1.0, 0.9, 1.5), origin=(0, -19, 51)), "follow-up")
 
 
 def test_what_was_cancelled_can_be_asked_for_again(a_logic, a_session, what_is_offered):
@@ -111,6 +120,36 @@ def test_another_image_is_asked_about_on_demand(a_logic, a_session, an_mrml_scen
     assert not a_logic.offers_update and "mask follows" in a_logic.status.text
     a_logic.select(second)
     assert a_logic.offers_update
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_another_image_is_asked_about_whatever_its_voxels_and_its_place(
+    a_logic, a_session, an_mrml_scene, is_moved
+):
+    """The mask on the grid of a follow-up image isn't the one that was written, and yet no one edited it."""
+    draw_box(a_logic)
+    asked = len(a_session.calls)
+    second = add_follow_up(an_mrml_scene)
+    if is_moved:
+        transform = add_transform(an_mrml_scene, affine((2, 0, 5), (1, 1, 1), (1, 2, -1)))
+        second.SetAndObserveTransformNodeID(transform.GetID())
+    a_logic.select(second)
+    a_logic.run()
+    a_logic.wait()
+    assert [previous for _prompts, previous in a_session.calls[asked:]] == [None]
+    assert not a_logic.offers_update
+    click(a_logic)
+    assert a_session.calls[-1][1] is None
+
+
+def test_a_mask_that_was_edited_by_hand_is_kept_on_another_images_grid(a_logic, a_session, an_mrml_scene):
+    draw_box(a_logic)
+    painted = np.zeros(SHAPE, bool)
+    painted[2:6, 2:8, 2:8] = True
+    paint(a_logic, painted)
+    a_logic.select(add_follow_up(an_mrml_scene))
+    click(a_logic)
+    assert a_session.calls[-1][1] is not None
 
 
 def test_the_grey_values_that_were_seen_are_told_behind_the_answer(a_logic):
