@@ -156,7 +156,7 @@ class Answers:
     def write(self, asking: Asking) -> tuple[Mapping[str, Written], float]:
         """Write the answers of an asking that is done and still holds.
 
-        Returns the masks by segment ID, and the share of them that other segments kept.
+        Returns the masks by segment ID, and the share of them that other segments kept, from 0 to 1.
 
         Raises InputError and VolumeError as `SegmentWriter.write`; no prompts count as answered then.
         """
@@ -168,7 +168,7 @@ class Answers:
         written = {q.segment_id: self._remember(target, q) for q in asking.questions}
         for segment_id in written:
             self._images[target.segmentation.GetID(), segment_id] = asking.image
-        return written, held_back / max(1, sum(mask.count for mask in masks.values()))
+        return written, held_back
 
     def suppose_image(self, target: Target) -> None:
         """A selected segment that wasn't answered here was made in the image that it is shown with first."""

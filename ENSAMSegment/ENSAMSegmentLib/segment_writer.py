@@ -29,12 +29,13 @@ class _Write:
     """One segment's new voxels, ready to be handed to Slicer.
 
     overwrites: Whether another segment that may be overwritten has voxels there.
-    held_back: How many voxels were left to other segments.
+    wanted, held_back: How many voxels there were to write, and how many of them were left to other segments.
     """
 
     segment_id: str
     modifier: slicer.vtkOrientedImageData
     overwrites: bool
+    wanted: int
     held_back: int
 
 
@@ -83,7 +84,7 @@ class SegmentWriter:
         segmentation: slicer.vtkMRMLSegmentationNode,
         volume: slicer.vtkMRMLScalarVolumeNode,
         masks: Mapping[str, MaskCrop],
-    ) -> int:
+    ) -> float:
         """Make each segment be its mask, all in one undo state. The node's settings stay as they are.
 
         Only what differs from what `read_segment` gives is written: voxels outside the volume stay, and so
@@ -97,8 +98,8 @@ class SegmentWriter:
                 segments have the voxel already.
 
         Returns:
-            How many voxels of the masks were not written because other segments keep them, or get them as
-            the later ones; counted on the segments' grids.
+            The share of the masks, from 0 to 1, that was not written because other segments keep it, or get
+            it as the later ones.
 
         Raises:
             InputError: A segment is gone, marked as completed or not kept as a labelmap, or the editable
@@ -141,7 +142,7 @@ class SegmentWriter:
                     segmentation=segmentation.GetName(), error=self._errors[0]
                 )
             )
-        return sum(write.held_back for write in writes)
+        return sum(write.held_back for write in writes) / max(1, sum(write.wanted for write in writes))
 
     def _prepared(
         self,
@@ -156,7 +157,7 @@ class SegmentWriter:
         for segment_id, (voxels, matrix) in wanted.items():
             segment = get_segment(segmentation, segment_id)
             check_is_not_completed(segment)
-            overwrites, held_back = False, 0
+            overwrites, count, held_back = False, voxels.count, 0
             later.remove(segment_id)
             for rival_id in rivals:
                 if rival_id in masks and rival_id not in later:
@@ -184,7 +185,7 @@ class SegmentWriter:
             if self.is_masked:
                 # Where editing is restricted the logic keeps old voxels only within the modifier's extent.
                 voxels = voxels.padded_to(voxels_of(segment))
-            writes.append(_Write(segment_id, image_of(voxels, matrix), overwrites, held_back))
+            writes.append(_Write(segment_id, image_of(voxels, matrix), overwrites, count, held_back))
         return writes
 
     def _rivals(self, segmentation: slicer.vtkMRMLSegmentationNode) -> list[str]:

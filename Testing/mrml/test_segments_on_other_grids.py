@@ -86,6 +86,21 @@ def test_a_second_mask_replaces_the_first_on_another_grid_too(
     )
 
 
+@pytest.mark.parametrize("grid", ["finer", "coarser"])
+def test_the_share_that_others_keep_is_the_same_on_another_grid(
+    an_mrml_scene, a_writer, a_segment_editor, a_straight_volume_node, grid
+):
+    segmentation = _painted(an_mrml_scene, a_writer, np.zeros(GRIDS[grid][0], bool), GRIDS[grid][1])
+    segmentation.GetSegmentation().AddEmptySegment("kidney")
+    a_segment_editor.GetSegmentEditorNode().SetAndObserveSegmentationNode(segmentation)
+    a_writer.write(segmentation, a_straight_volume_node, {"kidney": MaskCrop(KIDNEY, (0, 0, 0))})
+    mask = ball((9, 13, 22), 7)
+
+    held_back = a_writer.write(segmentation, a_straight_volume_node, {"liver": MaskCrop(mask, (0, 0, 0))})
+
+    assert held_back == pytest.approx((mask & KIDNEY).sum() / mask.sum(), abs=0.1)
+
+
 @pytest.fixture(params=GRIDS)
 def a_painted_segmentation(request, an_mrml_scene, a_writer, a_segment_editor):
     """A segment of single voxels, blocks and thin lines all over a grid of its own."""
