@@ -100,6 +100,12 @@ def check_is_not_completed(segment: slicer.vtkSegment) -> None:
         )
 
 
+def is_hidden(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str) -> bool:
+    """Whether the user has hidden the segment in Slicer's list: then no view shows what becomes of it."""
+    display = segmentation.GetDisplayNode()
+    return display is not None and not display.GetSegmentVisibility(segment_id)
+
+
 def lies_in_segment(
     position_ras: Vector,
     segmentation: slicer.vtkMRMLSegmentationNode,

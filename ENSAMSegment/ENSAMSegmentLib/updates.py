@@ -13,7 +13,7 @@ from . import status
 from .answers import Answers, Asking
 from .change_display import ChangeDisplay
 from .labelmaps import labelmap_of
-from .segments import read_segment
+from .segments import is_hidden, read_segment
 from .status import Status
 from .target import Target
 from .translation import tr as _
@@ -194,7 +194,8 @@ class Updates:
             self._measured = self._written, measure(after, grid) if after.mask.size else None
         self._tint.show(target.volume, self.last_change)
         self._tint_until = time.monotonic() + TINT_S
-        self.say(status.done(asking.job, held_back, self.answers.writer.is_masked))
+        hidden = is_hidden(target.segmentation, shown)
+        self.say(status.done(asking.job, held_back, self.answers.writer.is_masked, hidden))
 
 
 class _Voxels:

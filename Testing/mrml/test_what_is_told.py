@@ -173,3 +173,13 @@ def test_an_answer_that_found_nothing_says_so(a_logic, a_session):
     a_session._segmentation = lambda mask: replace(segmented(mask), found=False)
     draw_box(a_logic)
     assert a_logic.status.text.startswith("Done. Nothing stands out there: draw the box closer")
+
+
+def test_the_user_learns_that_the_segment_is_hidden(a_logic):
+    display = a_logic.segmentation.GetDisplayNode()
+    display.SetSegmentVisibility(a_logic.segment_id, False)
+    draw_box(a_logic)
+    assert a_logic.status.text.startswith("Done. The segment is hidden: click on its eye")
+    display.SetSegmentVisibility(a_logic.segment_id, True)
+    click(a_logic)
+    assert a_logic.status.text == "Done."
