@@ -17,6 +17,7 @@ from ensam.volume import Volume
 from ensam.worker import Job, Request, Settings, Worker
 
 from .labelmaps import voxels_of
+from .prompt_nodes import PromptNodes
 from .segment_state import NO_PROMPTS, SegmentState, write_state
 from .segment_writer import SegmentWriter
 from .segments import read_segment
@@ -126,7 +127,8 @@ class Answers:
     def ask(self, target: Target, segment_ids: Sequence[str], settings: Settings) -> Asking:
         """Hand the segments' prompts to the worker. Raises InputError for what can't be read."""
         volume, image = self._read_volume(target.volume), _image_of(target.volume)
-        questions = tuple(self._question(target, segment_id) for segment_id in segment_ids)
+        nodes = target.nodes_of_all()
+        questions = tuple(self._question(target, nodes[segment_id]) for segment_id in segment_ids)
         asked = [q for q in questions if q.needs_network]
         if not asked:
             return Asking(target, settings, volume, image, questions, None)
@@ -151,7 +153,8 @@ class Answers:
     @staticmethod
     def has_other_prompts(asking: Asking) -> bool:
         """Whether prompts have changed since they were asked about."""
-        return any(asking.target.nodes_of(q.segment_id).prompts() != q.prompts for q in asking.questions)
+        nodes = asking.target.nodes_of_all()
+        return any(nodes[q.segment_id].prompts() != q.prompts for q in asking.questions)
 
     def write(self, asking: Asking) -> tuple[Mapping[str, Written], float]:
         """Write the answers of an asking that is done and still holds.
@@ -195,9 +198,8 @@ class Answers:
         write_state(segment, state)
         return Written(question.mask, mask)
 
-    def _question(self, target: Target, segment_id: str) -> Question:
-        nodes = target.nodes_of(segment_id)
-        prompts, muted = nodes.prompts(), nodes.muted()
+    def _question(self, target: Target, nodes: PromptNodes) -> Question:
+        prompts, muted, segment_id = nodes.prompts(), nodes.muted(), nodes.segment_id
         mask = read_segment(target.segmentation, segment_id, target.volume)
         key, state = fingerprint(mask), target.state(segment_id)
         voxels = fingerprint(voxels_of(target.segment(segment_id)))

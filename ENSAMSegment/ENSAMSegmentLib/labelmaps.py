@@ -42,6 +42,25 @@ def voxels_near(segment: slicer.vtkSegment, matrix: np.ndarray, near: MaskCrop) 
     return MaskCrop(labels.mask == segment.GetLabelValue(), labels.offset)
 
 
+def span_of(crop: MaskCrop, matrix: np.ndarray) -> np.ndarray:
+    """From where to where the voxels of a crop reach along each axis of the space that the matrix leads to,
+    (2, 3) in millimetres; without voxels from inf to -inf."""
+    if not crop.mask.size:
+        return np.array([[np.inf] * 3, [-np.inf] * 3])
+    ends = [
+        (at - 0.5, at + size - 0.5)
+        for at, size in zip(reversed(crop.offset), reversed(crop.mask.shape), strict=True)
+    ]
+    corners = np.array(np.meshgrid(*ends)).reshape(3, -1).T @ matrix[:3, :3].T + matrix[:3, 3]
+    return np.array([corners.min(axis=0), corners.max(axis=0)])
+
+
+def span_of_labelmap(labelmap: slicer.vtkOrientedImageData) -> np.ndarray:
+    """As `span_of`, of a whole labelmap."""
+    whole = EMPTY if labelmap.IsEmpty() else MaskCrop(_array(labelmap), _offset(labelmap))
+    return span_of(whole, matrix_of_image(labelmap))
+
+
 def moved(
     crop: MaskCrop, matrix: np.ndarray, new_matrix: np.ndarray, transform: vtk.vtkGeneralTransform
 ) -> MaskCrop:

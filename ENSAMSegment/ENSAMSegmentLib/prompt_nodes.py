@@ -7,7 +7,7 @@ IDs may have changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,15 +48,22 @@ class PromptRow:
 
 
 class PromptNodes:
-    """The prompts of one segment in the scene. Nodes are made when they are first needed."""
+    """The prompts of one segment in the scene. Nodes are made when they are first needed.
+
+    The scene is searched once, when they are first asked for: an object is for one step of work, and doesn't
+    see what others add to the scene after that.
+    """
 
     def __init__(
         self,
         segmentation: slicer.vtkMRMLSegmentationNode,
         segment_id: str,
         volume: slicer.vtkMRMLScalarVolumeNode,
+        found: Iterable[slicer.vtkMRMLMarkupsNode] | None = None,
     ) -> None:
+        """found: the segment's nodes, where the scene has been searched for those of all segments."""
         self.segmentation, self.segment_id, self.volume = segmentation, segment_id, volume
+        self._found = None if found is None else list(found)
 
     def find(self, kind: str) -> slicer.vtkMRMLMarkupsNode | None:
         """The node of that kind, if there is one."""
@@ -265,11 +272,12 @@ class PromptNodes:
     def _draft(self) -> slicer.vtkMRMLMarkupsROINode | None:
         return next((node for node in self.all() if node.GetAttribute(_DRAFT)), None)
 
-    def all(self) -> Iterator[slicer.vtkMRMLMarkupsNode]:
+    def all(self) -> tuple[slicer.vtkMRMLMarkupsNode, ...]:
         """All nodes of the segment, also of a box that is being drawn."""
-        for node in prompt_nodes(self.segmentation):
-            if node.GetAttribute(_SEGMENT) == self.segment_id:
-                yield node
+        if self._found is None:
+            self._found = prompt_nodes_by_segment(self.segmentation).get(self.segment_id, [])
+        # One may have been removed since, or handed to another segment.
+        return tuple(n for n in self._found if n.GetScene() is not None and segment_of(n) == self.segment_id)
 
     def _name(self, kind: str) -> str:
         segment = self.segmentation.GetSegmentation().GetSegment(self.segment_id)
@@ -289,6 +297,8 @@ class PromptNodes:
         node.SetControlPointLabelFormat("")
         node.CreateDefaultDisplayNodes()
         style(node.GetDisplayNode(), kind)
+        if self._found is not None:
+            self._found.append(node)
         return node
 
 
@@ -297,12 +307,19 @@ def prompt_nodes(segmentation: slicer.vtkMRMLSegmentationNode) -> tuple[slicer.v
     scene = segmentation.GetScene()
     if scene is None:
         return ()
-    found = []
-    for class_name in ("vtkMRMLMarkupsROINode", "vtkMRMLMarkupsFiducialNode"):
-        nodes = scene.GetNodesByClass(class_name)
-        nodes.UnRegister(None)
-        found += [nodes.GetItemAsObject(i) for i in range(nodes.GetNumberOfItems())]
-    return tuple(n for n in found if n.GetNodeReferenceID(_REFERENCE) == segmentation.GetID())
+    markups, segmentation_id = scene.GetNodesByClass("vtkMRMLMarkupsNode"), segmentation.GetID()
+    markups.UnRegister(None)
+    return tuple(node for node in markups if node.GetNodeReferenceID(_REFERENCE) == segmentation_id)
+
+
+def prompt_nodes_by_segment(
+    segmentation: slicer.vtkMRMLSegmentationNode,
+) -> dict[str, list[slicer.vtkMRMLMarkupsNode]]:
+    """All these nodes by the ID of the segment whose prompts they hold."""
+    found: dict[str, list[slicer.vtkMRMLMarkupsNode]] = {}
+    for node in prompt_nodes(segmentation):
+        found.setdefault(segment_of(node), []).append(node)
+    return found
 
 
 def follow_names(segmentation: slicer.vtkMRMLSegmentationNode) -> None:

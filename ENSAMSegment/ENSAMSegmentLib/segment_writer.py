@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import slicer
@@ -12,7 +13,17 @@ import vtk
 from ensam.errors import InputError
 from ensam.masks import MaskCrop
 
-from .labelmaps import image_of, labelmap_of, matrix_of_image, moved, rewritten, voxels_near, voxels_of
+from .labelmaps import (
+    image_of,
+    labelmap_of,
+    matrix_of_image,
+    moved,
+    rewritten,
+    span_of,
+    span_of_labelmap,
+    voxels_near,
+    voxels_of,
+)
 from .segments import (
     check_is_not_completed,
     ensure_reference_geometry,
@@ -28,12 +39,14 @@ from .volumes import grid_from_node, transform_between
 class _Write:
     """One segment's new voxels, ready to be handed to Slicer.
 
+    changes: Whether the segment has other voxels now, or another one is overwritten.
     overwrites: Whether another segment that may be overwritten has voxels there.
     wanted, held_back: How many voxels there were to write, and how many of them were left to other segments.
     """
 
     segment_id: str
     modifier: slicer.vtkOrientedImageData
+    changes: bool
     overwrites: bool
     wanted: int
     held_back: int
@@ -126,7 +139,8 @@ class SegmentWriter:
             # The intensity range belongs to the volume that the user chose with it.
             if editor.GetSourceVolumeIntensityMask() and editor.GetSourceVolumeNode() is None:
                 editor.SetAndObserveSourceVolumeNode(volume)
-            for write in writes:
+            # Of segments that share out the voxels most stay as they were.
+            for write in (write for write in writes if write.changes):
                 editor.SetSelectedSegmentID(write.segment_id)
                 self._logic.ModifySegmentByLabelmap(
                     segmentation,
@@ -152,6 +166,7 @@ class SegmentWriter:
     ) -> list[_Write]:
         """The segments' new voxels on their own grids, without what others hold and keep."""
         rivals, wanted = self._rivals(segmentation), _wanted(segmentation, volume, masks)
+        spans = _spans(segmentation, rivals, wanted)
         later = list(masks)
         writes = []
         for segment_id, (voxels, matrix) in wanted.items():
@@ -159,7 +174,9 @@ class SegmentWriter:
             check_is_not_completed(segment)
             overwrites, count, held_back = False, voxels.count, 0
             later.remove(segment_id)
-            for rival_id in rivals:
+            low, high = span_of(voxels, matrix)
+            is_near = ((low <= spans[:, 1]) & (spans[:, 0] <= high)).all(axis=1)
+            for rival_id in compress(rivals, is_near):
                 if rival_id in masks and rival_id not in later:
                     continue
                 rival = get_segment(segmentation, rival_id)
@@ -182,10 +199,12 @@ class SegmentWriter:
                     )
                 held_back += lost.count
                 voxels = voxels.without(lost)
+            own = voxels_of(segment)
+            changes = overwrites or not voxels.is_same(own)
             if self.is_masked:
                 # Where editing is restricted the logic keeps old voxels only within the modifier's extent.
-                voxels = voxels.padded_to(voxels_of(segment))
-            writes.append(_Write(segment_id, image_of(voxels, matrix), overwrites, count, held_back))
+                voxels = voxels.padded_to(own)
+            writes.append(_Write(segment_id, image_of(voxels, matrix), changes, overwrites, count, held_back))
         return writes
 
     def _rivals(self, segmentation: slicer.vtkMRMLSegmentationNode) -> list[str]:
@@ -298,6 +317,24 @@ def _wanted(
             voxels = rewritten(segment, mask, grid, to_segmentation, to_volume)
         wanted[segment_id] = voxels, matrix
     return wanted
+
+
+def _spans(
+    segmentation: slicer.vtkMRMLSegmentationNode,
+    segment_ids: list[str],
+    wanted: Mapping[str, tuple[MaskCrop, np.ndarray]],
+) -> np.ndarray:
+    """Where segments, as far as they are wanted anew, or else their labelmaps reach, (N, 2, 3) as `span_of`.
+
+    Of many lesions hardly any two are near each other, and to compare each with each takes long.
+    """
+    spans = [
+        span_of(*wanted[one])
+        if one in wanted
+        else span_of_labelmap(labelmap_of(get_segment(segmentation, one)))
+        for one in segment_ids
+    ]
+    return np.reshape(spans, (-1, 2, 3))
 
 
 def _rendering_paused() -> AbstractContextManager:

@@ -51,7 +51,7 @@ class SelectedSegment:
             if target.is_complete:
                 target.nodes.drop_draft()
                 target.nodes.follow_volume(None)
-                target.restore(target.segment_id)
+                target.restore(target.nodes)
                 self._volume_matrix = target.nodes.volume_matrix()
                 self._watch.follow_volume(target.volume, self._on_volume_moved)
                 self._updates.answers.suppose_image(target)
@@ -67,8 +67,10 @@ class SelectedSegment:
 
     def see(self) -> None:
         """The prompts as they are now are known from here on. Raises as `prompts`."""
-        self.known = self.prompts()
-        self.muted = self.target.nodes.muted() if self.target.is_complete else NO_PROMPTS
+        self.known = self.muted = NO_PROMPTS
+        if self.target.is_complete:
+            nodes = self.target.nodes
+            self.known, self.muted = nodes.prompts(), nodes.muted()
 
     def keep_mask(self) -> None:
         """The prompts' nodes are gone for good: the mask stays, as if made by hand."""
@@ -195,5 +197,5 @@ class SelectedSegment:
         if target.volume is None:
             return {}
         with self._watch.own_edit():
-            prompts = {segment_id: target.restore(segment_id) for segment_id in target.segment_ids}
+            prompts = {s: target.restore(nodes) for s, nodes in target.nodes_of_all().items()}
         return {segment_id: own for segment_id, own in prompts.items() if own.is_enough}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import slicer
 from ensam.prompts import Point, PromptSet
 
-from .prompt_nodes import PromptNodes
+from .prompt_nodes import PromptNodes, prompt_nodes_by_segment
 from .segment_state import SegmentState, read_state
 from .segments import is_completed, lies_in_segment
 
@@ -54,6 +54,14 @@ class Target(NamedTuple):
     def nodes_of(self, segment_id: str) -> PromptNodes:
         return PromptNodes(self.segmentation, segment_id, self.volume)
 
+    def nodes_of_all(self) -> dict[str, PromptNodes]:
+        """The prompts of all segments, for which the scene is searched but once."""
+        found = prompt_nodes_by_segment(self.segmentation)
+        return {
+            segment_id: PromptNodes(self.segmentation, segment_id, self.volume, found.get(segment_id, ()))
+            for segment_id in self.segment_ids
+        }
+
     def segment(self, segment_id: str) -> slicer.vtkSegment | None:
         return self.segmentation.GetSegmentation().GetSegment(segment_id)
 
@@ -61,23 +69,22 @@ class Target(NamedTuple):
         """What ENSAM remembers with a segment. Raises PromptError if that is damaged."""
         return read_state(self.segment(segment_id))
 
-    def restore(self, segment_id: str) -> PromptSet:
+    def restore(self, nodes: PromptNodes) -> PromptSet:
         """A segment's prompts; those of a loaded file get their nodes back, hidden.
 
         Raises PromptError if they are damaged.
         """
-        nodes = self.nodes_of(segment_id)
         if not nodes.nodes:
-            state = self.state(segment_id)
+            state = self.state(nodes.segment_id)
             if state is not None:
                 nodes.write(state.prompts, state.muted)
                 nodes.show(False)
         return nodes.prompts()
 
-    def can_be_asked(self, segment_id: str) -> bool:
+    def can_be_asked(self, nodes: PromptNodes) -> bool:
         """Whether a segment has prompts that are enough by themselves and have no answer yet, and isn't
         completed."""
-        prompts = self.nodes_of(segment_id).prompts()
+        prompts, segment_id = nodes.prompts(), nodes.segment_id
         answered = (self.state(segment_id) or SegmentState()).prompts
         return prompts.is_enough and prompts != answered and not is_completed(self.segment(segment_id))
 
@@ -87,8 +94,9 @@ class Target(NamedTuple):
         Of those that have prompts and aren't completed: the selected one first, then the newest.
         """
         others = [segment_id for segment_id in reversed(self.segment_ids) if segment_id != self.segment_id]
+        nodes = self.nodes_of_all()
         prompts = {
-            segment_id: self.nodes_of(segment_id).prompts()
+            segment_id: nodes[segment_id].prompts()
             for segment_id in (self.segment_id, *others)
             if not is_completed(self.segment(segment_id))
         }

@@ -106,7 +106,10 @@ class Updates:
 
     def unanswered(self, target: Target) -> list[str]:
         """Segments whose prompts came from a file and have no answer yet. Raises PromptError."""
-        waiting = [s for s in target.segment_ids if s in self.loaded and target.can_be_asked(s)]
+        if not self.loaded:
+            return []
+        nodes = target.nodes_of_all().items()
+        waiting = [s for s, own in nodes if s in self.loaded and target.can_be_asked(own)]
         self.loaded.intersection_update(waiting)
         return waiting
 

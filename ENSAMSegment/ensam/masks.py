@@ -75,6 +75,11 @@ class MaskCrop:
         mask[here] &= ~other.mask[there]
         return MaskCrop(mask, self.offset)
 
+    def is_same(self, other: MaskCrop) -> bool:
+        """Whether another mask of the same grid has the same voxels, in whatever crop."""
+        one, another = self.trimmed(), other.trimmed()
+        return np.array_equal(one.mask, another.mask) and (not one.mask.size or one.offset == another.offset)
+
     def meets(self, other: MaskCrop) -> bool:
         """Whether the two have a voxel in common."""
         return bool(self.common(other).mask.any())
