@@ -6,21 +6,21 @@ import qt
 from ENSAMSegmentLib.prompt_style import COLORS
 
 _BLUE = (0.23, 0.5, 0.82)
-_GREY = (0.4, 0.4, 0.4)
 _SIZE = 48  # drawn larger than shown, so that it is sharp on dense screens
 
 
-def sign_icon(kind: str) -> qt.QIcon:
+def sign_icon(kind: str, color: qt.QColor | None = None) -> qt.QIcon:
     """An outline for a box, a plus or a minus for a point, a plus on a square for a segment.
 
-    And an eye for prompts that are "shown", crossed out for "hidden" ones.
+    And in the given colour, that of the text beside it, an eye for prompts that are "shown", crossed out for
+    "hidden" ones.
     """
     pixmap = qt.QPixmap(_SIZE, _SIZE)
     pixmap.fill(qt.QColor(0, 0, 0, 0))
     painter = qt.QPainter(pixmap)
     painter.setRenderHint(qt.QPainter.Antialiasing)
-    red, green, blue = COLORS.get(kind, _BLUE if kind == "segment" else _GREY)
-    color = qt.QColor(round(255 * red), round(255 * green), round(255 * blue))
+    if color is None:
+        color = qt.QColor(*(round(255 * part) for part in COLORS.get(kind, _BLUE)))
     if kind in ("shown", "hidden"):
         painter.setPen(qt.QPen(color, 4))
         painter.drawEllipse(4, 12, 40, 24)

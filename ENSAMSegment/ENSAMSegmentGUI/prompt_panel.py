@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import qt
 import slicer
 from ENSAMSegmentLib import install
 
 from .advanced import Advanced
+from .colors import BAD, style
 from .icons import sign_icon
 from .install_box import InstallBox, Installer
 from .options import Options, give_options
@@ -55,7 +57,8 @@ class PromptPanel:
             "background": self.ui.backgroundButton,
         }
         self.ui.newSegmentButton.setIcon(sign_icon("segment"))
-        self._eyes = {True: sign_icon("shown"), False: sign_icon("hidden")}
+        text = self.widget.palette.color(qt.QPalette.ButtonText)
+        self._eyes = {True: sign_icon("shown", text), False: sign_icon("hidden", text)}
         for kind, button in self._place_buttons.items():
             button.setIcon(sign_icon(kind))
 
@@ -225,9 +228,7 @@ class PromptPanel:
         detail = "\n".join(line for line in (status.detail, placing_text(placing)) if line)
         self.ui.detailLabel.text = detail
         self.ui.detailLabel.visible = bool(detail)
-        self.ui.statusLabel.styleSheet = (
-            "color: #c62828; font-weight: bold;" if status.kind == "error" else ""
-        )
+        self.ui.statusLabel.styleSheet = style(self.ui.statusLabel, BAD) if status.kind == "error" else ""
         self.ui.workingBox.visible = is_working
         # From 0 to 0 the bar runs to and fro.
         self.ui.progressBar.maximum = 0 if status.progress is None else _PROGRESS_STEPS

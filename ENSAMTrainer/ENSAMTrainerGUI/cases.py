@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import qt
 import slicer
+from ENSAMSegmentGUI.colors import color_in
 from ENSAMSegmentGUI.reporting import errors_shown
 from slicer.i18n import tr as _
 
@@ -70,7 +71,7 @@ class Cases:
                 item.setToolTip(case_text(case))
                 color = state_color(case.state) if column == len(texts) - 1 else None
                 if color:
-                    item.setForeground(qt.QBrush(qt.QColor(*color)))
+                    item.setForeground(qt.QBrush(qt.QColor(color_in(self._table, color))))
                 self._table.setItem(at, column, item)
         self._table.blockSignals(blocked)
         self._select(selected)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import qt
 import slicer
+from ENSAMSegmentGUI.colors import BAD, GOOD, color_in, style
 from ENSAMSegmentGUI.reporting import errors_shown
 from slicer.i18n import tr as _
 
-from .words import BAD, GOOD, dice_color, dice_text, style
+from .words import dice_color, dice_text
 
 if TYPE_CHECKING:
     from ENSAMTrainerLib.logic import ENSAMTrainerLogic
@@ -36,7 +37,8 @@ class Judging:
             "Nothing to judge yet. A training compares the held-out cases here, before and after."
         )
         is_better, rows = judgement.is_better, judgement.comparisons
-        ui.verdictLabel.styleSheet = "" if is_better is None else style(GOOD if is_better else BAD)
+        color = GOOD if is_better else BAD
+        ui.verdictLabel.styleSheet = "" if is_better is None else style(ui.verdictLabel, color)
         ui.cautionLabel.text = judgement.caution
         ui.cautionLabel.visible = bool(judgement.caution)
         if rows != self._rows:
@@ -68,7 +70,7 @@ class Judging:
             item = qt.QTableWidgetItem(text)
             item.setToolTip(text)
             if color:
-                item.setForeground(qt.QBrush(qt.QColor(*color)))
+                item.setForeground(qt.QBrush(qt.QColor(color_in(self._ui.comparisonTable, color))))
             if is_bold:
                 font = item.font()
                 font.setBold(True)

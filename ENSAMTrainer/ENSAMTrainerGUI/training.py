@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ENSAMSegmentGUI.choices import choose, chosen, device_choices, fill
+from ENSAMSegmentGUI.colors import BAD, style
 from ENSAMSegmentGUI.reporting import errors_shown
 from slicer.i18n import tr as _
 
 from .user_settings import save_choice
-from .words import BAD, style
 
 if TYPE_CHECKING:
     from ENSAMSegmentLib.status import Status
@@ -95,7 +95,7 @@ class Training:
         ui = self._ui
         ui.statusBox.visible = bool(status.text)
         ui.statusLabel.text = status.text
-        ui.statusLabel.styleSheet = style(BAD) if status.kind == "error" else ""
+        ui.statusLabel.styleSheet = style(ui.statusLabel, BAD) if status.kind == "error" else ""
         ui.detailLabel.text = status.detail
         ui.detailLabel.visible = bool(status.detail)
         ui.progressBar.visible = status.kind == "working"

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ENSAMSegmentGUI.colors import BAD, DOUBTFUL, GOOD, Color
 from slicer.i18n import tr as _
 
 if TYPE_CHECKING:
     from ENSAMTrainerLib.values import CaseRow
 
-# In between, to be read on light and on dark.
-GOOD, DOUBTFUL, BAD = (46, 150, 70), (190, 130, 0), (215, 60, 60)
 _ARROW = "\N{RIGHTWARDS ARROW}"
-
-Color = tuple[int, int, int]
 
 
 def state_color(state: str) -> Color | None:
@@ -68,8 +65,3 @@ def dice_color(before: float, after: float) -> Color | None:
     if f"{before:.3f}" == f"{after:.3f}":
         return None
     return GOOD if after > before else BAD
-
-
-def style(color: Color) -> str:
-    """A style sheet for a sentence that should stand out."""
-    return f"color: #{bytes(color).hex()}; font-weight: bold;"

@@ -36,4 +36,4 @@ class OpenedTrainer:
 
     def color(self, table, row, column):
         color = table.item(row, column).foreground().color()
-        return color.red(), color.green(), color.blue()
+        return f"#{bytes((color.red(), color.green(), color.blue())).hex()}"

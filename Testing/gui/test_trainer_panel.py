@@ -97,7 +97,7 @@ def test_what_nobody_foresaw_reaches_the_user_and_the_log(a_trainer, an_applicat
 
 
 def test_better_is_green_worse_is_red_and_the_same_is_neither(a_trainer, trainer_fakes):
-    from ENSAMTrainerGUI.words import BAD, GOOD
+    from ENSAMSegmentGUI.colors import BAD, GOOD
     from ENSAMTrainerLib.values import Judgement
 
     judgement = Judgement("Better: 0.803 to 0.817.", "", True, trainer_fakes.COMPARISONS)
@@ -109,26 +109,26 @@ def test_better_is_green_worse_is_red_and_the_same_is_neither(a_trainer, trainer
         ["CT chest", "spleen", "0.700 → 0.652", "0.810 → 0.810"],
         ["Mean", "", "0.750 → 0.763", "0.856 → 0.871"],
     ]
-    assert [a_trainer.color(table, 0, c) for c in (2, 3)] == [GOOD, GOOD]
-    assert a_trainer.color(table, 1, 2) == BAD
-    assert a_trainer.color(table, 1, 3) == a_trainer.color(table, 1, 0) not in (GOOD, BAD)
-    assert a_trainer.color(table, 2, 2) == GOOD and table.item(2, 0).font().bold()
+    assert [a_trainer.color(table, 0, c) for c in (2, 3)] == [GOOD[0], GOOD[0]]
+    assert a_trainer.color(table, 1, 2) == BAD[0]
+    assert a_trainer.color(table, 1, 3) == a_trainer.color(table, 1, 0) not in (GOOD[0], BAD[0])
+    assert a_trainer.color(table, 2, 2) == GOOD[0] and table.item(2, 0).font().bold()
 
 
 def test_the_verdict_is_one_sentence_in_the_colour_of_its_meaning(a_trainer, trainer_fakes):
-    from ENSAMTrainerGUI.words import BAD, GOOD, style
+    from ENSAMSegmentGUI.colors import BAD, GOOD, style
     from ENSAMTrainerLib.values import Judgement
 
     label = a_trainer.ui.verdictLabel
     assert not label.styleSheet
     a_trainer.logic.say(judgement=Judgement("Better: mean Dice 0.803 to 0.817.", is_better=True))
-    assert (label.text, label.styleSheet) == ("Better: mean Dice 0.803 to 0.817.", style(GOOD))
+    assert (label.text, label.styleSheet) == ("Better: mean Dice 0.803 to 0.817.", style(label, GOOD))
     assert not a_trainer.ui.cautionLabel.visible
     a_trainer.logic.say(judgement=Judgement("Better.", "All cases are of one patient.", True))
     assert a_trainer.ui.cautionLabel.visible
     assert a_trainer.ui.cautionLabel.text == "All cases are of one patient."
     a_trainer.logic.say(judgement=Judgement("Not better: the checkpoint before stays.", is_better=False))
-    assert (label.text, label.styleSheet) == ("Not better: the checkpoint before stays.", style(BAD))
+    assert (label.text, label.styleSheet) == ("Not better: the checkpoint before stays.", style(label, BAD))
     a_trainer.logic.say(judgement=Judgement("Nothing was held out: whether it is better is unknown."))
     assert not label.styleSheet
 

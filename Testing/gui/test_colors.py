@@ -1,0 +1,77 @@
+"""What is written and drawn can be read on Slicer's light window and on its dark one."""
+
+from __future__ import annotations
+
+import pytest
+
+WINDOWS = {
+    "light": ("#efefef", "#000000"),
+    "dark": ("#323232", "#ffffff"),
+}  # with their texts, as Slicer's styles
+TEXT, SIGN = 4.5, 3.0  # the least contrast, by WCAG 2.1
+
+
+def contrast(one, other):
+    def luminance(color):
+        parts = (color.redF(), color.greenF(), color.blueF())
+        linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.fixture(params=WINDOWS)
+def a_window(request, an_application):
+    """The window's colour, in which all widgets are shown."""
+    import qt
+
+    window, text = (qt.QColor(name) for name in WINDOWS[request.param])
+    app = qt.QApplication.instance()
+    before, palette = app.palette(), app.palette()
+    for role in (qt.QPalette.Window, qt.QPalette.Button, qt.QPalette.Base):
+        palette.setColor(role, window)
+    for role in (qt.QPalette.WindowText, qt.QPalette.ButtonText, qt.QPalette.Text):
+        palette.setColor(role, text)
+    app.setPalette(palette)
+    yield window
+    app.setPalette(before)
+
+
+def text_color(label):
+    import qt
+
+    label.ensurePolished()
+    return label.palette.color(qt.QPalette.WindowText)
+
+
+def test_an_error_and_the_line_below_it_can_be_read(a_window, a_panel):
+    from ENSAMSegmentLib.status import Status
+
+    a_panel.logic.say(status=Status("error", "The box lies outside the image: move it.", "More on it."))
+    for label in (a_panel.ui.statusLabel, a_panel.ui.detailLabel):
+        assert contrast(text_color(label), a_window) >= TEXT
+
+
+def test_the_eye_can_be_seen(a_window, a_panel):
+    import qt
+
+    image = a_panel.ui.showPromptsButton.icon.pixmap(48, 48).toImage()
+    middle = qt.QColor(image.pixel(24, 24))
+    assert contrast(middle, a_window) >= SIGN
+
+
+def test_the_colours_of_judgements_can_be_read(a_window, an_application):
+    import qt
+    from ENSAMSegmentGUI.colors import BAD, DOUBTFUL, GOOD, color_in, style
+
+    label = qt.QLabel("Better.")
+    for color in (GOOD, DOUBTFUL, BAD):
+        assert contrast(qt.QColor(color_in(label, color)), a_window) >= TEXT
+        assert color_in(label, color) in style(label, color)
+
+
+def test_the_trainers_small_lines_can_be_read(a_window, a_trainer):
+    ui = a_trainer.ui
+    for label in (ui.remarkLabel, ui.folderLabel, ui.detailLabel, ui.cautionLabel, ui.cardLabel):
+        assert contrast(text_color(label), a_window) >= TEXT
