@@ -116,12 +116,17 @@ def _of_slices_that_may_be_longest(
     k: the slice of each row, ascending; ends: the voxels (y, x) at a row's ends, (N, 2) each.
     """
     _, starts, counts = np.unique(k, return_index=True, return_counts=True)
+    y, first, last = (
+        np.ascontiguousarray(side, float) for side in (ends[0][:, 0], ends[0][:, 1], ends[1][:, 1])
+    )
     angles = np.arange(directions) * math.pi / directions
-    steps = plane @ (np.cos(angles), np.sin(angles))  # of one voxel, along each direction
-    along = [side @ steps for side in ends]
-    low = np.minimum.reduceat(np.minimum(*along), starts)
-    high = np.maximum.reduceat(np.maximum(*along), starts)
-    widest = (high - low + np.abs(steps).max(axis=0)).max(axis=1)
+    widest = np.zeros(len(starts))
+    # One direction after the other: tables of all rows in all of them would not fit the processor's cache.
+    for step_y, step_x in (plane @ (np.cos(angles), np.sin(angles))).T:  # of one voxel, along the direction
+        near, far = (first, last) if step_x >= 0 else (last, first)
+        low = np.minimum.reduceat(step_y * y + step_x * near, starts)
+        high = np.maximum.reduceat(step_y * y + step_x * far, starts)
+        np.maximum(widest, high - low + max(abs(step_y), abs(step_x)), out=widest)
     promising = widest >= widest.max() * math.cos(math.pi / (2 * directions)) * _EQUAL
     return np.repeat(promising, counts)
 
