@@ -122,6 +122,7 @@ class Answers:
     def __init__(self, writer: SegmentWriter, worker: Worker) -> None:
         self.writer, self._worker = writer, worker
         self._volume: tuple[tuple, Volume] | None = None
+        self._findings: tuple[tuple, dict[str, object]] | None = None  # of the volume that was given back
         self._images: dict[tuple[str, str], tuple[object, ...]] = {}  # what each segment was answered in
 
     def ask(self, target: Target, segment_ids: Sequence[str], settings: Settings) -> Asking:
@@ -225,12 +226,16 @@ class Answers:
         return mask, NO_PROMPTS if state is None else state.prompts
 
     def forget_volume(self) -> None:
-        """Give the copy of the volume back."""
+        """Give the copy of the volume back. What took long to find out about it is kept: whoever paints for a
+        moment comes back to the same image."""
+        if self._volume is not None:
+            key, volume = self._volume
+            self._findings = key, volume.findings
         self._volume = None
 
     def forget(self) -> None:
         """Nothing of the scene is needed any more."""
-        self._volume = None
+        self._volume = self._findings = None
         self._images.clear()
         bases.forget()
 
@@ -240,7 +245,10 @@ class Answers:
         node.GetIJKToRASMatrix(matrix)
         key = (*_image_of(node), *array_from_matrix(matrix).ravel())
         if self._volume is None or self._volume[0] != key:
-            self._volume = key, volume_from_node(node)
+            volume = volume_from_node(node)
+            if self._findings is not None and self._findings[0] == key:
+                volume.adopt(self._findings[1])
+            self._volume = key, volume
         return self._volume[1]
 
 

@@ -7,7 +7,7 @@ import hashlib
 import math
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +27,7 @@ OUTPUT_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii", ".mha")
 MOST_VOXELS = 1 << 33  # 2048^3
 _MOST_DEFLATED = 1100  # voxels a byte of a file that holds them: deflate makes at most 1032 bytes of one
 _LARGEST = 1e30  # differences of larger values overflow
+_FINDINGS = ("is_ct", "percentiles", "fingerprint")
 _GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
 _silence = threading.Lock()
 
@@ -63,6 +64,15 @@ class Volume:
             raise VolumeError(f"'{self.name}' holds values beyond {_LARGEST:g}: check what they mean.")
         if lowest == highest:
             raise VolumeError(f"'{self.name}' has the same value in every voxel: choose another image.")
+
+    @property
+    def findings(self) -> dict[str, object]:
+        """What was found out so far by passes over all voxels: a few bytes that another copy can `adopt`."""
+        return {name: value for name, value in vars(self).items() if name in _FINDINGS}
+
+    def adopt(self, findings: Mapping[str, object]) -> None:
+        """Spare the passes that another copy of the same voxels on the same grid has made."""
+        vars(self).update(findings)
 
     @cached_property
     def is_ct(self) -> bool:

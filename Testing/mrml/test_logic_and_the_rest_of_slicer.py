@@ -183,6 +183,24 @@ def test_a_volume_that_is_not_needed_is_given_back(a_logic, kind):
     slicer.mrmlScene.Clear(False)
 
 
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_what_was_found_out_about_a_volume_holds_on_return_as_long_as_its_voxels_do(
+    a_logic, a_session, is_changed
+):
+    draw_box(a_logic)
+    first = a_session.seen
+    expected = (first.fingerprint, first.percentiles, first.is_ct)
+    a_logic.deactivate()  # to paint for a moment
+    if is_changed:
+        slicer.util.updateVolumeFromArray(a_logic.volume, slicer.util.arrayFromVolume(a_logic.volume)[::-1])
+    a_logic.activate()
+    click(a_logic)
+    assert a_session.seen is not first
+    assert bool(a_session.seen.findings) is not is_changed
+    found = (a_session.seen.fingerprint, a_session.seen.percentiles, a_session.seen.is_ct)
+    assert (found == expected) is not is_changed
+
+
 def test_the_user_learns_that_another_segment_kept_the_voxels(a_logic):
     paint(a_logic, np.ones(SHAPE, bool))  # a body
     a_logic.add_segment("organ")

@@ -84,6 +84,15 @@ def test_an_image_of_one_slice_is_refused(an_array, axis):
         Volume(array, Grid(array.shape, OBLIQUE), "CT")
 
 
+def test_a_copy_adopts_what_was_found_out_so_far(an_array, a_grid):
+    first, second = (Volume(an_array.copy(), a_grid, name) for name in ("CT", "the same"))
+    assert first.findings == {}
+    found = {"fingerprint": first.fingerprint, "is_ct": first.is_ct}
+    assert first.findings == found
+    second.adopt(first.findings)
+    assert second.findings == found and second.fingerprint == first.fingerprint
+
+
 def test_array_and_grid_of_different_shapes_are_a_programming_error(an_array):
     with pytest.raises(ValueError, match="shape"):
         Volume(an_array, Grid(SHAPE[::-1], OBLIQUE), "CT")
