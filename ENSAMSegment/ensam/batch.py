@@ -58,12 +58,15 @@ def batch(options: argparse.Namespace) -> int:
     failures: dict[str, list[Row]] = {}
     remove_unfinished(folder, {case.output for case in cases} | {name})
 
-    def write() -> None:
-        """A failed case's earlier result is told of beside its failure: it is there, and nothing is lost."""
+    def write() -> float:
+        """A failed case's earlier result is told of beside its failure: it is there, and nothing is lost.
+        Gives the seconds that it takes."""
+        begun = time.monotonic()
         rows = ((*failures.get(output, ()), *results.get(output, ())) for output in outputs)
         write_summary(folder / name, chain.from_iterable(rows))
+        return time.monotonic() - begun
 
-    write()
+    took = write()
     written, code = time.monotonic(), 0
     try:
         for case in tqdm(cases, unit="case", desc="ENSAM"):
@@ -81,11 +84,13 @@ def batch(options: argparse.Namespace) -> int:
                 if (folder / case.output).exists():
                     text += f" ('{case.output}' is there from an earlier run.)"
                 failures[case.output] = [row | {"error": text, "finished": now()}]
-            # Of a result that was replaced at once: if this process is killed, the next one must not take it
-            # for one that somebody has changed.
+            # Of a result that was replaced sooner: if this process is killed, the next one must not take it for
+            # one that somebody has changed. But thousands of rows must not be written for every single case.
             replaced = earlier and case.output not in failures
-            if replaced or time.monotonic() - written > SUMMARY_SECONDS:
-                write()
+            if time.monotonic() - written > (
+                min(SUMMARY_SECONDS, 10 * took) if replaced else SUMMARY_SECONDS
+            ):
+                took = write()
                 written = time.monotonic()
     finally:
         write()
