@@ -84,7 +84,7 @@ def batch(options: argparse.Namespace) -> int:
                 if (folder / case.output).exists():
                     text += f" ('{case.output}' is there from an earlier run.)"
                 failures[case.output] = [row | {"error": text, "finished": now()}]
-            # Of a result that was replaced sooner: if this process is killed, the next one must not take it for
+            # Of a result that was replaced sooner: if this process is killed, the next must not take it for
             # one that somebody has changed. But thousands of rows must not be written for every single case.
             replaced = earlier and case.output not in failures
             if time.monotonic() - written > (

@@ -94,15 +94,10 @@ def examine(file: CaseFile, *, instances: bool = False) -> Examined:
         volume.grid.spacing_zyx,
         sizes,
         volume.is_ct,
-        _hash(volume.array),
-        _hash(labels),
+        volume.voxel_fingerprint,
+        hashlib.blake2b(np.ascontiguousarray(labels).data, digest_size=16).hexdigest(),
     )
     return Examined(check) if check.reason else Examined(check, volume, labels, prompts)
-
-
-def _hash(array: NDArray) -> str:
-    """Of the voxels alone: formats round an image's place each in its own way."""
-    return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()
 
 
 def _prompts(path: Path, volume: Volume, sizes: dict[int, int]) -> tuple[dict[int, ObjectPrompts], list[str]]:
