@@ -58,6 +58,16 @@ def grab(an_application):
 
 
 @pytest.fixture
+def a_main_window(an_application, monkeypatch):
+    import qt
+    import slicer
+
+    window = qt.QMainWindow()
+    monkeypatch.setattr(slicer.util, "mainWindow", lambda: window)
+    return window
+
+
+@pytest.fixture
 def a_stub_worker(an_application, monkeypatch):
     """In place of the network."""
     from ensam.worker import Worker

@@ -24,7 +24,24 @@ class Calls:
         return [name for name, *_ in self.made]
 
 
-class FakeLogic:
+class Telling:
+    """What the logics of both panels share here: a test says what they show, and what they refuse."""
+
+    refusal = ""  # what the next action is refused with
+
+    def say(self, **what):
+        for name, value in what.items():
+            setattr(self, name, value)
+        self.changed()
+
+    def _do(self, name, *arguments):
+        self.calls(name, *arguments)
+        if self.refusal:
+            refusal, self.refusal = self.refusal, ""
+            raise InputError(refusal)
+
+
+class FakeLogic(Telling):
     """Behaves towards the panel as ENSAMSegmentLogic does: `changed` is called when something is other."""
 
     def __init__(self, rows=()):
@@ -47,16 +64,10 @@ class FakeLogic:
         self.waits = False
         self.shows_prompts = True
         self.polls = []  # what the next calls of poll give
-        self.refusal = ""  # what the next action is refused with
 
     @property
     def offers_update(self):
         return not self.auto_update or self.waits
-
-    def say(self, **what):
-        for name, value in what.items():
-            setattr(self, name, value)
-        self.changed()
 
     def prompt_rows(self):
         return tuple(self.rows)
@@ -124,12 +135,6 @@ class FakeLogic:
 
     def cleanup(self):
         self._do("cleanup")
-
-    def _do(self, name, *arguments):
-        self.calls(name, *arguments)
-        if self.refusal:
-            refusal, self.refusal = self.refusal, ""
-            raise InputError(refusal)
 
 
 BOX = PromptRow("box", 0, (4.0, -12.5, 60.0), False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from ensam.checkpoint_store import KnownCheckpoint
-from ensam.errors import InputError
 from ENSAMSegmentLib.status import Status
 from ENSAMTrainerLib.values import (
     CaseRow,
@@ -16,7 +15,7 @@ from ENSAMTrainerLib.values import (
     TrainingChoice,
 )
 
-from .fake_logic import Calls
+from .fake_logic import Calls, Telling
 
 SHIPPED = KnownCheckpoint("Shipped with ENSAM", "")
 LIVERS = KnownCheckpoint("livers of May", "/models/livers of May.safetensors")
@@ -60,7 +59,7 @@ TRAINING = Status(
 RUNNING = {"status": TRAINING, "can_stop": True, "can_plot": True}
 
 
-class FakeTrainerLogic:
+class FakeTrainerLogic(Telling):
     """Behaves towards the panel as ENSAMTrainerLogic does: `changed` is called when something is other."""
 
     def __init__(self, folder=Path("/data/ENSAM"), store=None, settings=None, python=None):
@@ -76,12 +75,6 @@ class FakeTrainerLogic:
         self.judgement = Judgement()
         self.status = Status("ready", "Add cases to train on.")
         self.polls = []  # what the next calls of poll give
-        self.refusal = ""  # what the next action is refused with
-
-    def say(self, **what):
-        for name, value in what.items():
-            setattr(self, name, value)
-        self.changed()
 
     @property
     def has_cases(self):
@@ -119,12 +112,6 @@ class FakeTrainerLogic:
         if name not in _ACTIONS:
             raise AttributeError(name)
         return lambda *arguments: self._do(name, *arguments)
-
-    def _do(self, name, *arguments):
-        self.calls(name, *arguments)
-        if self.refusal:
-            refusal, self.refusal = self.refusal, ""
-            raise InputError(refusal)
 
 
 _ACTIONS = {"add_folder", "check", "show_case", "estimate", "start", "stop", "resume", "show_plot"}

@@ -42,16 +42,6 @@ def an_editor(a_registered_effect, a_stub_worker, a_volume):
     effect_of(editor).cleanup()
 
 
-@pytest.fixture
-def a_main_window(an_application, monkeypatch):
-    import qt
-    import slicer
-
-    window = qt.QMainWindow()
-    monkeypatch.setattr(slicer.util, "mainWindow", lambda: window)
-    return window
-
-
 def effect_of(editor):
     return editor.effectByName("ENSAM").self()
 

@@ -8,16 +8,10 @@ from .opened_panel import OpenedPanel
 
 
 @pytest.fixture
-def a_main_window(an_application):
-    import qt
-    import slicer
-
-    window = qt.QMainWindow()
-    slicer.util.mainWindow, original = (lambda: window), slicer.util.mainWindow
-    window.show()
-    window.activateWindow()
-    yield window
-    slicer.util.mainWindow = original
+def a_main_window(a_main_window):
+    a_main_window.show()
+    a_main_window.activateWindow()
+    return a_main_window
 
 
 def test_status_is_one_sentence_with_the_rest_behind_it(a_panel):

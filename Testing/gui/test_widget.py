@@ -14,16 +14,6 @@ CENTRE = (24.0, -4.0, 70.0)
 
 
 @pytest.fixture
-def a_main_window(an_application, monkeypatch):
-    import qt
-    import slicer
-
-    window = qt.QMainWindow()
-    monkeypatch.setattr(slicer.util, "mainWindow", lambda: window)
-    return window
-
-
-@pytest.fixture
 def a_module(an_application, a_stub_worker):
     widget = an_application.open_module(MODULE)
     yield widget

@@ -21,6 +21,7 @@ from ensam.masks import MaskCrop
 from ensam.prompts import Box, PromptSet, SegmentPrompts, write_prompts
 from ensam.volume import Volume
 from ensam_training.interaction import bounds, simulate_click
+from ensam_training.metrics import dice
 from ENSAMSegmentLib.markups import prompts_from_nodes
 from ENSAMSegmentLib.segment_writer import SegmentWriter
 from ENSAMSegmentLib.segments import add_segmentation, read_segment
@@ -141,7 +142,7 @@ def run(case: Case, output: Path, session: InteractiveSession) -> None:
         scene = Scene(application.GetMRMLScene(), case)
         _print_heading(case, scene)
         _segment(scene, session)
-        ellipsoid = _dice(_ellipsoid(scene.prompts().box, scene.volume), scene.truth)
+        ellipsoid = dice(_ellipsoid(scene.prompts().box, scene.volume), scene.truth)
         print(f"\n  For comparison, an ellipsoid that fills the box reaches {ellipsoid:.3f}.")
 
         print(f"\nWritten to {output}/")
@@ -171,7 +172,7 @@ def _segment_once(scene: Scene, session: InteractiveSession, prompt: str) -> Non
     write_s = scene.write(result)
     encode = f"{result.timings.encode_s:.2f} s" if result.encoder_ran else "cached"
     print(
-        f"  {prompt:<26}{_dice(scene.mask(), scene.truth):>8.3f}{encode:>10}"
+        f"  {prompt:<26}{dice(scene.mask(), scene.truth):>8.3f}{encode:>10}"
         f"{result.timings.decode_s:>8.2f} s{1000 * write_s:>10.0f} ms",
         flush=True,
     )
@@ -211,10 +212,6 @@ def _ellipsoid(box: Box, volume: Volume) -> np.ndarray:
     voxels = np.indices(shape).reshape(3, -1).T
     away = (volume.grid.zyx_to_ras(voxels) - box.center_ras) @ np.array(box.axes_ras).T
     return (np.square(away / np.divide(box.size_mm, 2)).sum(axis=1) <= 1).reshape(shape)
-
-
-def _dice(one: np.ndarray, other: np.ndarray) -> float:
-    return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
 
 
 def _draw(application: slicer.vtkSlicerApplicationLogic, scene: Scene, path: Path) -> None:

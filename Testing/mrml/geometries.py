@@ -16,6 +16,7 @@ import slicer
 import vtk
 from ensam.geometry import Grid
 from ensam.masks import MaskCrop
+from ensam_training.metrics import dice
 from ENSAMSegmentLib.markups import prompts_from_nodes
 from ENSAMSegmentLib.segment_writer import SegmentWriter
 from ENSAMSegmentLib.segments import add_segment, add_segmentation, read_segment
@@ -226,13 +227,13 @@ def attempt(geometry: Geometry) -> Trial:
             segmentation, volume, {segment: MaskCrop(mask, (0, 0, 0)).trimmed()}
         )
         read = read_segment(segmentation, segment, volume).laid_out(geometry.volume.shape)
-        dice, possible = _compare_in_world(segmentation, segment)
+        agreed, possible = _compare_in_world(segmentation, segment)
         return Trial(
             box_short=max(0.0, (low - true_low).max(), (true_high - high).max()),
             box_beyond=max(0.0, (true_low - low).max(), (high - true_high).max()),
-            dice=dice,
+            dice=agreed,
             possible=possible,
-            read_back=_dice(read, mask),
+            read_back=dice(read, mask),
         )
 
 
@@ -313,7 +314,7 @@ def _compare_in_world(segmentation: slicer.vtkMRMLSegmentationNode, segment: str
 
     ball = _is_in_ball(points)
     possible = _is_in_ball(_to_world(segmentation, _apply(ijk_to_local, nearest)))
-    return _dice(segmented, ball), _dice(possible, ball)
+    return dice(segmented, ball), dice(possible, ball)
 
 
 def _voxel_positions(grid: Grid) -> np.ndarray:
@@ -349,10 +350,6 @@ def _transformed(transform: vtk.vtkGeneralTransform, points: np.ndarray) -> np.n
 
 def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points @ matrix[:3, :3].T + matrix[:3, 3]
-
-
-def _dice(one: np.ndarray, other: np.ndarray) -> float:
-    return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
 
 
 if __name__ == "__main__":

@@ -55,5 +55,13 @@ def encoder_calls(monkeypatch):
 
 
 @pytest.fixture
+def nothing_happens(tmp_path, monkeypatch):
+    """What a hostile file would run leaves a file "hacked"."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert not (tmp_path / "hacked").exists()
+
+
+@pytest.fixture
 def a_mask():
     return MaskCrop(np.ones((6, 8, 8), bool), (17, 20, 24))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 from hypothesis import strategies as st
 
 NUMBERS = st.integers() | st.floats() | st.sampled_from([0, -1, 2**31, 2**63, 10**400, 1e308, 5e-324])
@@ -68,6 +69,12 @@ def with_other_bytes(draw, content, first=0, last=None):
         at = draw(st.integers(first, (last or len(content)) - 1))
         content[at] = draw(st.integers(0, 255))
     return bytes(content[: draw(st.sampled_from([len(content), draw(st.integers(0, len(content)))]))])
+
+
+def object_array(items):
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
 
 
 def one_sentence(error):

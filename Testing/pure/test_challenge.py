@@ -14,6 +14,8 @@ from fuzzing import inputs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from .hostile import object_array
+
 thorough = inputs(300)
 IMAGE = np.random.default_rng(0).integers(0, 256, (6, 8, 10)).astype(np.uint8)
 SPACING = (0.5, 0.75, 2.0)
@@ -23,12 +25,6 @@ LABELS[5, 7, 9] = 2
 BOXES = boxes_from_labels(LABELS)
 CLICKS = [{"fg": [[2, 3, 4]], "bg": []}, {"fg": [], "bg": [[0, 0, 0], [1, 1, 1]]}]
 MEMBERS = {"imgs": IMAGE, "spacing": np.array(SPACING), "boxes": BOXES, "clicks": CLICKS, "prev_pred": LABELS}
-
-
-def object_array(items):
-    array = np.empty(len(items), dtype=object)
-    array[:] = items
-    return array
 
 
 def npy_bytes(value):
@@ -208,13 +204,6 @@ def test_a_case_that_breaks_the_protocol_is_refused_by_name(a_path, changes, mes
     with pytest.raises(ChallengeFileError, match=message) as raised:
         read_case(a_path)
     assert str(raised.value).startswith("The challenge file 'case1.npz' ")
-
-
-@pytest.fixture
-def nothing_happens(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    yield
-    assert not (tmp_path / "hacked").exists()
 
 
 class Touch:
