@@ -142,6 +142,13 @@ def test_stop_keeps_the_best_so_far_and_resume_goes_on_in_the_same_folder(a_trai
     assert not logic.can_resume
 
 
+def test_a_training_that_was_stopped_before_its_first_step_has_nothing_to_judge(a_training, logic):
+    a_training.does = a_training.ends((), written=False, stopped=True)
+    logic.start()
+    logic.wait()
+    assert "before it had learned anything" in logic.judgement.verdict and not logic.can_install
+
+
 def test_a_better_result_of_a_resumed_training_is_installed_beside_the_one_before(a_training, logic):
     a_training.does = a_training.ends(BETTER, stopped=True)
     logic.start()
