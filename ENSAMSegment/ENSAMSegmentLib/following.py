@@ -283,12 +283,14 @@ class SegmentFollower(Choosing):
         if self.lesion_mode:
             self._open_lesions()
         selected = self._selected
-        before = selected.known
+        before = selected.known if selected.is_readable else None
         selected.see()
         if selected.known == before:
             return
         self._updates.unplan()
-        if selected.known == selected.answered:
+        if selected.is_answered:
+            if before is None:  # what was wrong is mended, and needn't be told any more
+                self._updates.say(selected.what_to_do())
             return
         if self.auto_update:
             self._updates.plan(DEBOUNCE_S)

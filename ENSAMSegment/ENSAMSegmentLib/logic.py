@@ -155,12 +155,19 @@ class ENSAMSegmentLogic(SegmentFollower):
         """Write the prompts of all segments as JSON, as `ensam segment --prompts` reads them: without those
         that it would refuse, for want of a box or a foreground point.
 
-        Raises InputError if there are none or two segments have one name, and OutputError.
+        Raises InputError if there are none, some can't be read or two segments have one name, and
+        OutputError.
         """
         target = self._target
+        usable, unreadable = self._selected.usable_prompts()
+        if unreadable:
+            names = ", ".join(target.segment(segment_id).GetName() for segment_id in unreadable)
+            raise InputError(
+                _("The prompts of {names} can't be read: select it to see why.").format(names=names)
+            )
         segments = [
             SegmentPrompts(prompts_name(target.segment(segment_id)), prompts)
-            for segment_id, prompts in self._selected.usable_prompts().items()
+            for segment_id, prompts in usable.items()
         ]
         if not segments:
             raise InputError(_("There are no prompts to save: draw a box or click first."))

@@ -25,13 +25,14 @@ class SelectedSegment:
 
     One object for each selection, also for one that lacks parts: then there are no prompts.
 
-    known: the prompts that count, and muted: those set aside, as last seen. answered: the prompts as last
-    asked, or as found.
+    known: the prompts that count, and muted: those set aside, as last seen. is_readable: False from when they
+    couldn't be read until they are seen again. answered: the prompts as last asked, or as found.
     """
 
     def __init__(self, target: Target, views: PromptsInViews, updates: Updates, watch: SceneWatch) -> None:
         self.target = target
         self.known = self.muted = self.answered = NO_PROMPTS
+        self.is_readable = True
         self._answered_with = Choices()  # what was chosen then
         self._volume_matrix: bytes | None = None  # the volume's own place, as last seen
         self._views, self._updates, self._watch = views, updates, watch
@@ -44,33 +45,39 @@ class SelectedSegment:
         Raises PromptError if what is stored is damaged, or the prompts contradict each other.
         """
         target = self.target
-        self.follow_undo()
-        with self._watch.own_edit():
-            if target.segmentation is not None:
-                follow_names(target.segmentation)
-            if target.is_complete:
-                target.nodes.drop_draft()
-                target.nodes.follow_volume(None)
-                target.restore(target.nodes)
-                self._volume_matrix = target.nodes.volume_matrix()
-                self._watch.follow_volume(target.volume, self._on_volume_moved)
-                self._updates.answers.suppose_image(target)
-        self._views.show(target)
-        self._views.observe(target)
-        self.see()
-        self.answered = self._stored().prompts
         self._answered_with = choices
+        try:
+            self.follow_undo()
+            with self._watch.own_edit():
+                if target.segmentation is not None:
+                    follow_names(target.segmentation)
+                if target.is_complete:
+                    target.nodes.drop_draft()
+                    target.nodes.follow_volume(None)
+                    self._volume_matrix = target.nodes.volume_matrix()
+                    self._watch.follow_volume(target.volume, self._on_volume_moved)
+                    self._updates.answers.suppose_image(target)
+                    self.answered = self._stored().prompts
+                    target.restore(target.nodes)
+            self.see()
+        finally:
+            # Prompts that contradict each other can only be mended where they are seen and heard of.
+            self._views.show(target)
+            self._views.observe(target)
 
     def prompts(self) -> PromptSet:
         """The prompts that count now. Raises PromptError if they contradict each other."""
-        return self.target.nodes.prompts() if self.target.is_complete else NO_PROMPTS
+        try:
+            return self.target.nodes.prompts() if self.target.is_complete else NO_PROMPTS
+        except InputError:
+            self.is_readable = False
+            raise
 
     def see(self) -> None:
         """The prompts as they are now are known from here on. Raises as `prompts`."""
-        self.known = self.muted = NO_PROMPTS
-        if self.target.is_complete:
-            nodes = self.target.nodes
-            self.known, self.muted = nodes.prompts(), nodes.muted()
+        known = self.prompts()
+        self.muted = self.target.nodes.muted() if self.target.is_complete else NO_PROMPTS
+        self.known, self.is_readable = known, True
 
     def keep_mask(self) -> None:
         """The prompts' nodes are gone for good: the mask stays, as if made by hand."""
@@ -139,12 +146,16 @@ class SelectedSegment:
             return False
         return self._updates.is_planned or self.prompts() != self.known
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the prompts were asked with as they are known, and nothing came in between."""
+        return self.known == self.answered and self.target.segment_id not in self._updates.missed
+
     def waits(self, choices: Choices) -> bool:
         """Whether masks aren't what the prompts and the choices ask for: the segment's, or those of segments
         whose prompts were loaded."""
         return (
-            self.known != self.answered
-            or self.target.segment_id in self._updates.missed
+            not self.is_answered
             or bool(self._updates.unanswered(self.target))
             or (not self.known.is_empty and choices != self._answered_with)
             or self._has_other_image()
@@ -179,23 +190,27 @@ class SelectedSegment:
             raise InputError(_("There is no segment to fill: choose an image and press N for a new segment."))
         if target.segment(selected) is None:
             return  # it has just been removed
+        along, unreadable = self.usable_prompts() if choices.together else target.readable(more)
+        opened = [s for s in target.segment_ids if not is_completed(target.segment(s))]
+        self._updates.left_out = set(opened).intersection(unreadable) - {selected}
         # The selected one also without prompts: its mask goes with the last of them.
-        asked = {selected, *(self.usable_prompts() if choices.together else more)}
-        ids = [s for s in target.segment_ids if s in asked and not is_completed(target.segment(s))]
+        ids = [s for s in opened if s == selected or s in along]
         if not ids:
             check_is_not_completed(target.segment(selected))
         if selected in ids:
-            self.known = self.answered = self.prompts()
+            self.see()
+            self.answered = self.known
             self._answered_with = choices
         for shared in [ids] if choices.together else [[segment_id] for segment_id in ids]:
             self._updates.start(target, shared, choices.settings)
         self.see_tags()
 
-    def usable_prompts(self) -> dict[str, PromptSet]:
-        """The prompts of all segments of the segmentation that the network can be asked for by them alone."""
+    def usable_prompts(self) -> tuple[dict[str, PromptSet], list[str]]:
+        """The prompts of all segments of the segmentation that the network can be asked for by them alone,
+        and the segments whose prompts can't be read."""
         target = self.target
         if target.volume is None:
-            return {}
+            return {}, []
         with self._watch.own_edit():
-            prompts = {s: target.restore(nodes) for s, nodes in target.nodes_of_all().items()}
-        return {segment_id: own for segment_id, own in prompts.items() if own.is_enough}
+            prompts, unreadable = target.readable(target.segment_ids)
+        return {segment_id: own for segment_id, own in prompts.items() if own.is_enough}, unreadable

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import slicer
+from ensam.errors import InputError
 from ensam.prompts import Point, PromptSet
 
 from .prompt_nodes import PromptNodes, prompt_nodes_by_segment
@@ -72,7 +74,7 @@ class Target(NamedTuple):
     def restore(self, nodes: PromptNodes) -> PromptSet:
         """A segment's prompts; those of a loaded file get their nodes back, hidden.
 
-        Raises PromptError if they are damaged.
+        Raises PromptError if they are damaged or contradict each other.
         """
         if not nodes.nodes:
             state = self.state(nodes.segment_id)
@@ -81,25 +83,40 @@ class Target(NamedTuple):
                 nodes.show(False)
         return nodes.prompts()
 
+    def readable(self, segment_ids: Iterable[str]) -> tuple[dict[str, PromptSet], list[str]]:
+        """The prompts of these segments as `restore` gives them, and the segments whose prompts can't be
+        read: one of them must not stop the others."""
+        nodes = self.nodes_of_all()
+        prompts, unreadable = {}, []
+        for segment_id in segment_ids:
+            try:
+                prompts[segment_id] = self.restore(nodes[segment_id])
+            except InputError:
+                unreadable.append(segment_id)
+        return prompts, unreadable
+
     def can_be_asked(self, nodes: PromptNodes) -> bool:
         """Whether a segment has prompts that are enough by themselves and have no answer yet, and isn't
-        completed."""
-        prompts, segment_id = nodes.prompts(), nodes.segment_id
-        answered = (self.state(segment_id) or SegmentState()).prompts
-        return prompts.is_enough and prompts != answered and not is_completed(self.segment(segment_id))
+        completed. So it is with prompts that can't be read: who asks for them is told."""
+        if is_completed(self.segment(nodes.segment_id)):
+            return False
+        try:
+            prompts = nodes.prompts()
+            answered = (self.state(nodes.segment_id) or SegmentState()).prompts
+        except InputError:
+            return True
+        return prompts.is_enough and prompts != answered
 
     def owner_of(self, point: Point) -> str:
         """The segment in whose box, or else in whose mask, a point lies; "" for none.
 
-        Of those that have prompts and aren't completed: the selected one first, then the newest.
+        Of those that have prompts which can be read and aren't completed: the selected one first, then the
+        newest.
         """
         others = [segment_id for segment_id in reversed(self.segment_ids) if segment_id != self.segment_id]
+        open_ids = [s for s in (self.segment_id, *others) if not is_completed(self.segment(s))]
         nodes = self.nodes_of_all()
-        prompts = {
-            segment_id: nodes[segment_id].prompts()
-            for segment_id in (self.segment_id, *others)
-            if not is_completed(self.segment(segment_id))
-        }
+        prompts = {s: own for s in open_ids if (own := _prompts_of(nodes[s])) is not None}
         for segment_id, own in prompts.items():
             if own.box is not None and own.box.contains_ras(point.position_ras):
                 return segment_id
@@ -109,3 +126,11 @@ class Target(NamedTuple):
             ):
                 return segment_id
         return ""
+
+
+def _prompts_of(nodes: PromptNodes) -> PromptSet | None:
+    """A segment's prompts as the scene has them, None where they can't be read."""
+    try:
+        return nodes.prompts()
+    except InputError:
+        return None

@@ -29,8 +29,9 @@ class Updates:
     """Questions on their way. A newer one about the same segment replaces the older.
 
     status: what the user reads. missed: segments whose last question came to nothing, given up or failed.
-    loaded: segments whose prompts came from a file. last_change: of the segment changed_id, which was
-    written last.
+    loaded: segments whose prompts came from a file and have had no answer. left_out: segments that were to be
+    asked about with the last ones, and whose prompts can't be read. last_change: of the segment changed_id,
+    which was written last.
     """
 
     def __init__(self, answers: Answers, watch: SceneWatch, changed: Callable[[], None]) -> None:
@@ -40,6 +41,7 @@ class Updates:
         self.changed_id = ""
         self.missed: set[str] = set()
         self.loaded: set[str] = set()
+        self.left_out: set[str] = set()
         self._written: _Voxels | None = None
         self._measured: tuple[_Voxels | None, Measures | None] = (None, None)
         self._watch, self._changed = watch, changed
@@ -103,20 +105,19 @@ class Updates:
         self.stop()
         self.missed.clear()
         self.loaded.clear()
+        self.left_out.clear()
 
     def unanswered(self, target: Target) -> list[str]:
-        """Segments whose prompts came from a file and have no answer yet. Raises PromptError."""
+        """Segments whose prompts came from a file and have no answer yet."""
         if not self.loaded:
             return []
         nodes = target.nodes_of_all().items()
-        waiting = [s for s, own in nodes if s in self.loaded and target.can_be_asked(own)]
-        self.loaded.intersection_update(waiting)
-        return waiting
+        return [s for s, own in nodes if s in self.loaded and target.can_be_asked(own)]
 
     def tell_of_the_unanswered(self, target: Target) -> None:
         """Of several that were asked for at once, the last one's "Done." would hide that others failed."""
-        failed = [segment_id for segment_id in self.unanswered(target) if segment_id in self.missed]
-        names = [target.segment(segment_id).GetName() for segment_id in failed]
+        failed = {s for s in self.unanswered(target) if s in self.missed} | self.left_out
+        names = [target.segment(s).GetName() for s in target.segment_ids if s in failed]
         if names and self.status.kind == "done":
             text = _("There is no answer for {names}: select it and press 'Update now' to see why.")
             self.say(Status("error", text.format(names=", ".join(names))))
@@ -166,16 +167,16 @@ class Updates:
 
     def _take(self, asking: Asking, follows: bool) -> None:
         """What was asked has its answer: write it, unless the question no longer holds."""
+        self.missed.update(asking.segment_ids)  # whatever comes between, until they are written or asked anew
         error = asking.job.error
         if error is not None:
-            self.missed.update(asking.segment_ids)
             if not isinstance(error, InputError):
                 # The user learns of it here, and a developer from the traceback.
                 text = _("ENSAM failed, and the segment is as it was: {error}").format(error=error)
                 self.say(Status("error", text))
             raise error
         if not self.answers.exists(asking) or (follows and self.answers.has_other_prompts(asking)):
-            return  # who changed the prompts asks again
+            return  # who changed the prompts asks again, or has contradictions to mend first
         if self.answers.is_unchanged(asking):
             self._write(asking)
         else:
@@ -186,6 +187,7 @@ class Updates:
         with self._watch.own_edit():
             written, held_back = self.answers.write(asking)
         self.missed.difference_update(asking.segment_ids)
+        self.loaded.difference_update(asking.segment_ids)
         target, grid = asking.target, asking.volume.grid
         # Of several segments the selected one is told of.
         shown = target.segment_id if target.segment_id in written else next(iter(written))
