@@ -17,6 +17,7 @@ from ensam.volume import Volume
 from ensam.worker import Job, Request, Settings, Worker
 
 from .labelmaps import voxels_of
+from .places import note_place
 from .prompt_nodes import PromptNodes
 from .segment_state import NO_PROMPTS, SegmentState, write_state
 from .segment_writer import SegmentWriter
@@ -195,6 +196,7 @@ class Answers:
             base,
             question.base_prompts,
             fingerprint(voxels_of(segment)),
+            note_place(target.volume),
         )
         write_state(segment, state)
         return Written(question.mask, mask)

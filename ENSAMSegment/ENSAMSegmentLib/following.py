@@ -14,6 +14,7 @@ from .answers import Answers
 from .choosing import Choices, Choosing
 from .lesions import new_lesions
 from .placement import Placement
+from .places import forget_places
 from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, follow_names
 from .prompts_in_views import PromptsInViews
 from .scene_nodes import singleton
@@ -204,6 +205,7 @@ class SegmentFollower(Choosing):
         self._updates.answers.forget()
         self._worker.forget()
         seen_tags.forget()
+        forget_places()
         self.changed()
 
     # What follows

@@ -65,6 +65,22 @@ def muted_from_nodes(
     return _prompts(volume, box, foreground, background, muted=True)
 
 
+def moved_prompts(
+    prompts: PromptSet, transform: vtk.vtkGeneralTransform, volume: slicer.vtkMRMLScalarVolumeNode
+) -> PromptSet:
+    """The prompts after a transform into a volume's RAS, a box as `prompts_from_nodes` reads it.
+
+    Raises:
+        VolumeError: The volume has no image, or a warp can't be inverted at a prompt.
+    """
+    box = prompts.box
+    if box is not None:
+        box = _transformed_box(box, transform) or _box_around(box, transform, _axes_of(volume))
+    positions = transform_points(transform, np.array([point.position_ras for point in prompts.points]))
+    points = zip(positions.tolist(), prompts.points, strict=True)
+    return PromptSet(box, tuple(replace(point, position_ras=tuple(position)) for position, point in points))
+
+
 def set_box(node: slicer.vtkMRMLMarkupsROINode, volume: slicer.vtkMRMLScalarVolumeNode, box: Box) -> None:
     """Place a region of interest so that `prompts_from_nodes` reads the box from it.
 

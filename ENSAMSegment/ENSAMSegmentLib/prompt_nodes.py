@@ -18,16 +18,18 @@ from ensam.prompts import Box, Point, PromptSet, Vector
 
 from .markups import muted_from_nodes, prompts_from_nodes, set_box
 from .placement import place_node_kept
+from .places import is_same_place, own_place
 from .prompt_style import BACKGROUND, BOX, FOREGROUND, KINDS, node_name, style
 from .scene_nodes import remove
 from .translation import tr as _
-from .volumes import array_from_matrix, matrix_from_array, transform_between, transform_points
+from .volumes import array_from_matrix, matrix_from_array, matrix_of, transform_between, transform_points
 
 _REFERENCE = "ENSAM.Segmentation"
 _VOLUME = "ENSAM.Volume"  # the one that the node was made for, and moves with
 _KIND = "ENSAM.Kind"
 _SEGMENT = "ENSAM.Segment"
 _PARENT = "ENSAM.Parent"  # the transform that we put the node under; users may move it elsewhere
+_PLACE = "ENSAM.Place"  # the volume's own then
 _DRAFT = "ENSAM.Draft"  # of a box that is being drawn: none yet, and the segment's own still counts
 _CLASSES = {
     BOX: "vtkMRMLMarkupsROINode",
@@ -197,31 +199,30 @@ class PromptNodes:
         for node in self.nodes:
             node.RemoveAllControlPoints()
 
-    def volume_matrix(self) -> bytes:
-        """The volume's own place, without its transforms."""
-        matrix = vtk.vtkMatrix4x4()
-        self.volume.GetIJKToRASMatrix(matrix)
-        return array_from_matrix(matrix).tobytes()
-
-    def follow_volume(self, matrix_before: bytes | None) -> None:
+    def follow_volume(self) -> None:
         """Go under the transform that the volume has come under, so that the prompts go on meaning the same.
         Those of the segmentation's other segments go along.
 
-        matrix_before: `volume_matrix` as it was, None where that isn't known. If the volume's own place has
-        changed, its transform was hardened, and the prompts are right where they are; so are those that were
-        made for another volume.
+        Those that were made for another volume, or put under another transform by the user, stay as they are.
+        If the volume's own place has changed, its transform was hardened: the prompts are right where they
+        are in the world.
         """
         parent = self.volume.GetTransformNodeID()
-        if matrix_before is None and parent is None:
-            return
-        if matrix_before is not None and matrix_before != self.volume_matrix():
-            return
         for node in prompt_nodes(self.segmentation):
-            if node.GetNodeReference(_VOLUME) not in (None, self.volume):
+            under = node.GetTransformNodeID()
+            if node.GetNodeReference(_VOLUME) not in (None, self.volume) or under == parent:
                 continue
-            if node.GetAttribute(_PARENT) == (node.GetTransformNodeID() or ""):
-                node.SetAndObserveTransformNodeID(parent)
-                node.SetAttribute(_PARENT, parent or "")
+            if under != node.GetNodeReferenceID(_PARENT):
+                continue
+            place = own_place(self.volume)
+            if not is_same_place(node.GetAttribute(_PLACE) or place, place):
+                to_parent = transform_between(
+                    node.GetParentTransformNode(), self.volume.GetParentTransformNode()
+                )
+                if matrix_of(to_parent) is None:
+                    continue  # a box stays a box only outside of a warp
+                node.ApplyTransform(to_parent)
+            self._put_under_transform(node)
 
     def show(self, visible: bool) -> None:
         """Show or hide all of them in the views."""
@@ -291,15 +292,20 @@ class PromptNodes:
         node.SetAttribute(_SEGMENT, self.segment_id)
         node.SetNodeReferenceID(_REFERENCE, self.segmentation.GetID())
         node.SetNodeReferenceID(_VOLUME, self.volume.GetID())
-        # Moved with the volume, the prompts go on meaning the same voxels.
-        node.SetAndObserveTransformNodeID(self.volume.GetTransformNodeID())
-        node.SetAttribute(_PARENT, self.volume.GetTransformNodeID() or "")
+        self._put_under_transform(node)
         node.SetControlPointLabelFormat("")
         node.CreateDefaultDisplayNodes()
         style(node.GetDisplayNode(), kind)
         if self._found is not None:
             self._found.append(node)
         return node
+
+    def _put_under_transform(self, node: slicer.vtkMRMLMarkupsNode) -> None:
+        """Moved with the volume, the prompts go on meaning the same voxels."""
+        parent = self.volume.GetTransformNodeID()
+        node.SetAndObserveTransformNodeID(parent)
+        node.SetNodeReferenceID(_PARENT, parent)
+        node.SetAttribute(_PLACE, own_place(self.volume))
 
 
 def prompt_nodes(segmentation: slicer.vtkMRMLSegmentationNode) -> tuple[slicer.vtkMRMLMarkupsNode, ...]:

@@ -31,7 +31,7 @@ class SegmentState:
     fingerprints of the mask as written, on the volume's grid and on the segment's own; if both are others, it
     was edited since. Another volume shows the same voxels as another mask, and a file may keep the same mask
     in other voxels. base, base_prompts: fingerprint of the mask that was edited by hand and the prompts of
-    that time; "" where the prompts alone made the mask.
+    that time; "" where the prompts alone made the mask. place: the source volume, see `places.note_place`.
     """
 
     prompts: PromptSet = NO_PROMPTS
@@ -40,6 +40,7 @@ class SegmentState:
     base: str = ""
     base_prompts: PromptSet = NO_PROMPTS
     voxels: str = ""
+    place: str = ""
 
 
 def read_state(segment: slicer.vtkSegment) -> SegmentState | None:
@@ -59,6 +60,7 @@ def read_state(segment: slicer.vtkSegment) -> SegmentState | None:
             _text(rest.get("base", "")),
             _prompts(rest.get("base_prompts")),
             _text(rest.get("voxels", "")),
+            _text(rest.get("place", "")),
         )
     except (ValueError, AttributeError, RecursionError) as error:
         raise PromptError(
@@ -76,6 +78,7 @@ def write_state(segment: slicer.vtkSegment, state: SegmentState) -> None:
         "base": state.base,
         "muted": _document(state.muted, segment),
         "base_prompts": _document(state.base_prompts, segment),
+        "place": state.place,
     }
     segment.SetTag(PROMPTS_TAG, _encode(_document(state.prompts, segment)))
     segment.SetTag(STATE_TAG, _encode(rest))
@@ -136,7 +139,7 @@ def _prompts(document: Any) -> PromptSet:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("A fingerprint is text.")
+        raise ValueError("Fingerprints and places are text.")
     return value
 
 

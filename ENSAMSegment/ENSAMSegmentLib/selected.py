@@ -34,7 +34,6 @@ class SelectedSegment:
         self.known = self.muted = self.answered = NO_PROMPTS
         self.is_readable = True
         self._answered_with = Choices()  # what was chosen then
-        self._volume_matrix: bytes | None = None  # the volume's own place, as last seen
         self._views, self._updates, self._watch = views, updates, watch
 
     # Its prompts
@@ -53,8 +52,7 @@ class SelectedSegment:
                     follow_names(target.segmentation)
                 if target.is_complete:
                     target.nodes.drop_draft()
-                    target.nodes.follow_volume(None)
-                    self._volume_matrix = target.nodes.volume_matrix()
+                    target.nodes.follow_volume()
                     self._watch.follow_volume(target.volume, self._on_volume_moved)
                     self._updates.answers.suppose_image(target)
                     self.answered = self._stored().prompts
@@ -89,8 +87,7 @@ class SelectedSegment:
 
     def _on_volume_moved(self) -> None:
         with self._watch.own_edit():
-            self.target.nodes.follow_volume(self._volume_matrix)
-        self._volume_matrix = self.target.nodes.volume_matrix()
+            self.target.nodes.follow_volume()
         self._watch.touch()
 
     def _stored(self) -> SegmentState:
@@ -124,9 +121,10 @@ class SelectedSegment:
         with self._watch.own_edit():
             for segment_id in changed:
                 state = target.state(segment_id) or SegmentState()
+                prompts, muted = target.prompts_of_state(state)
                 nodes = target.nodes_of(segment_id)
                 stays = added if segment_id == target.segment_id else NO_PROMPTS
-                nodes.write(state.prompts.joined(stays), state.muted)
+                nodes.write(prompts.joined(stays), muted)
                 nodes.show(self._views.are_shown and segment_id == target.segment_id)
         if target.segment_id in changed:
             self._updates.unplan()

@@ -9,6 +9,8 @@ import slicer
 from ensam.errors import InputError
 from ensam.prompts import Point, PromptSet
 
+from .markups import moved_prompts
+from .places import way_from
 from .prompt_nodes import PromptNodes, prompt_nodes_by_segment
 from .segment_state import SegmentState, read_state
 from .segments import is_completed, lies_in_segment
@@ -71,6 +73,17 @@ class Target(NamedTuple):
         """What ENSAM remembers with a segment. Raises PromptError if that is damaged."""
         return read_state(self.segment(segment_id))
 
+    def prompts_of_state(self, state: SegmentState) -> tuple[PromptSet, PromptSet]:
+        """The prompts of a state and the muted ones, in the volume's RAS: where they belong in the world if
+        they are of another image, or the image's transform was hardened since.
+
+        Raises VolumeError where a warp between the images can't be inverted.
+        """
+        way = way_from(state.place, self.volume)
+        if way is None:
+            return state.prompts, state.muted
+        return moved_prompts(state.prompts, way, self.volume), moved_prompts(state.muted, way, self.volume)
+
     def restore(self, nodes: PromptNodes) -> PromptSet:
         """A segment's prompts; those of a loaded file get their nodes back, hidden.
 
@@ -79,7 +92,7 @@ class Target(NamedTuple):
         if not nodes.nodes:
             state = self.state(nodes.segment_id)
             if state is not None:
-                nodes.write(state.prompts, state.muted)
+                nodes.write(*self.prompts_of_state(state))
                 nodes.show(False)
         return nodes.prompts()
 

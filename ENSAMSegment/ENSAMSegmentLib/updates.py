@@ -13,6 +13,7 @@ from . import status
 from .answers import Answers, Asking
 from .change_display import ChangeDisplay
 from .labelmaps import labelmap_of
+from .places import own_place
 from .segments import is_hidden, read_segment
 from .status import Status
 from .target import Target
@@ -224,7 +225,7 @@ class _Voxels:
         return voxels and (
             *voxels,
             image and image.GetDimensions(),
-            self.target.nodes.volume_matrix(),
+            own_place(self.target.volume),
             *(node.GetTransformNodeID() for node in nodes),
             *(above and above.GetTransformToWorldMTime() for above in transforms),
         )

@@ -1,0 +1,66 @@
+"""Where a volume was when something was noted in its RAS.
+
+Before that is needed again, the volume's transform may have been hardened, or another image chosen.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import numpy as np
+import slicer
+import vtk
+
+from .volumes import array_from_matrix, matrix_from_array, transform_between
+
+_SAME = 1e-5  # of an element; files round matrices
+
+_session = uuid.uuid4().hex  # node IDs mean something in one scene only
+
+
+def own_place(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
+    """The volume's own place, without its transforms: its matrix from (i, j, k, 1) to RAS mm as text."""
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    return " ".join(f"{element:.17g}" for element in array_from_matrix(matrix).ravel())
+
+
+def is_same_place(one: str, other: str) -> bool:
+    """Whether two texts of `own_place` mean the same."""
+    return one == other or bool(np.allclose(_matrix(one), _matrix(other), rtol=0, atol=_SAME))
+
+
+def note_place(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
+    """Which volume this is, and where: for `way_from`."""
+    return f"{_session} {volume.GetID()} {own_place(volume)}"
+
+
+def way_from(note: str, volume: slicer.vtkMRMLScalarVolumeNode) -> vtk.vtkGeneralTransform | None:
+    """The way from the RAS of a noted volume, as it was, to that of this volume, as it is.
+
+    None where both are the same, and where the noted one isn't known: what comes from another session or
+    whose volume is gone is taken to be in this volume's RAS.
+    """
+    session, volume_id, place = [*note.split(" ", 2), "", "", ""][:3]
+    noted = volume.GetScene().GetNodeByID(volume_id) if session == _session else None
+    if noted is None:
+        return None
+    now = own_place(noted)
+    if noted is volume and is_same_place(place, now):
+        return None
+    way = vtk.vtkGeneralTransform()
+    way.PostMultiply()
+    if not is_same_place(place, now):  # hardened: the voxels have moved within their RAS
+        way.Concatenate(matrix_from_array(_matrix(now) @ np.linalg.inv(_matrix(place))))
+    way.Concatenate(transform_between(noted.GetParentTransformNode(), volume.GetParentTransformNode()))
+    return way
+
+
+def forget_places() -> None:
+    """The scene is another one: what was noted before means nothing in it."""
+    global _session
+    _session = uuid.uuid4().hex
+
+
+def _matrix(place: str) -> np.ndarray:
+    return np.array([float(element) for element in place.split()]).reshape(4, 4)
