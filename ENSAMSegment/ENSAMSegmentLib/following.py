@@ -15,7 +15,7 @@ from .choosing import Choices, Choosing
 from .lesions import new_lesions
 from .placement import Placement
 from .places import forget_places
-from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, follow_names
+from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, follow_names, segments_with_prompts
 from .prompts_in_views import PromptsInViews
 from .scene_nodes import singleton
 from .segment_state import seen_tags
@@ -73,6 +73,7 @@ class SegmentFollower(Choosing):
         self._updates = Updates(Answers(writer, self._worker), self._watch, self._tell)
 
         self._active = False
+        self._had_prompts: dict[str, set[str]] = {}  # the segments of a segmentation's ID, when it was left
         self._work_on(Target())
         # Also while another module is in use: what is remembered of a scene ends with it.
         # A method, for the reason that `watch.py` tells.
@@ -169,7 +170,10 @@ class SegmentFollower(Choosing):
     def deactivate(self) -> None:
         """Leave the views: nothing is placed, shown or run."""
         if self._active:
+            segmentation = self.segmentation
             self._leave()
+            if segmentation is not None:
+                self._had_prompts[segmentation.GetID()] = segments_with_prompts(segmentation)
             self._placement.give_back()
             self._active = False
             self._watch.stop()
@@ -204,6 +208,7 @@ class SegmentFollower(Choosing):
         self._leave()
         self._updates.answers.forget()
         self._worker.forget()
+        self._had_prompts.clear()
         seen_tags.forget()
         forget_places()
         self.changed()
@@ -218,7 +223,8 @@ class SegmentFollower(Choosing):
         kind = self._leave(stays=target[:2] == self._target[:2])
         self._work_on(target)
         self._watch.follow_segments(target.segmentation)
-        if not self._managed(lambda: self._selected.show(self._choices)):
+        had_prompts = self._had_prompts.pop(target.segmentation.GetID(), ()) if target.segmentation else ()
+        if not self._managed(lambda: self._selected.show(self._choices, had_prompts)):
             return
         self._updates.say(self._selected.what_to_do())
         if kind in (FOREGROUND, BACKGROUND) and target.is_complete:

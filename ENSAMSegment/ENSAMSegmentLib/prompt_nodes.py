@@ -338,6 +338,11 @@ def follow_names(segmentation: slicer.vtkMRMLSegmentationNode) -> None:
                 node.SetName(name)
 
 
+def segments_with_prompts(segmentation: slicer.vtkMRMLSegmentationNode) -> set[str]:
+    """The IDs of the segments whose prompts have nodes."""
+    return {segment_of(node) for node in prompt_nodes(segmentation)}
+
+
 def segment_of(node: slicer.vtkMRMLMarkupsNode) -> str:
     """The ID of the segment whose prompts the node holds."""
     return node.GetAttribute(_SEGMENT) or ""

@@ -9,7 +9,7 @@ from ensam.prompts import PromptSet
 
 from . import status
 from .choosing import Choices
-from .prompt_nodes import follow_names
+from .prompt_nodes import follow_names, segments_with_prompts
 from .prompts_in_views import PromptsInViews
 from .segment_state import NO_PROMPTS, SegmentState, seen_tags, write_state
 from .segments import check_is_not_completed, is_completed
@@ -38,8 +38,11 @@ class SelectedSegment:
 
     # Its prompts
 
-    def show(self, choices: Choices) -> None:
+    def show(self, choices: Choices, had_prompts: Iterable[str] = ()) -> None:
         """Show the prompts of this segment alone, those of a loaded file too. Nothing runs for what is there.
+
+        had_prompts: segments whose prompts had nodes in the scene; where none is left, the user tidied them
+        away meanwhile.
 
         Raises PromptError if what is stored is damaged, or the prompts contradict each other.
         """
@@ -50,6 +53,7 @@ class SelectedSegment:
             with self._watch.own_edit():
                 if target.segmentation is not None:
                     follow_names(target.segmentation)
+                    self._keep_masks(set(had_prompts) - segments_with_prompts(target.segmentation))
                 if target.is_complete:
                     target.nodes.drop_draft()
                     target.nodes.follow_volume()
@@ -80,10 +84,16 @@ class SelectedSegment:
     def keep_mask(self) -> None:
         """The prompts' nodes are gone for good: the mask stays, as if made by hand."""
         with self._watch.own_edit():
-            write_state(self.target.segment(self.target.segment_id), SegmentState())
-        self.see_tags()
+            self._keep_masks([self.target.segment_id])
         self._updates.withdraw([self.target.segment_id])
         self.known = self.answered = NO_PROMPTS
+
+    def _keep_masks(self, segment_ids: Iterable[str]) -> None:
+        for segment_id in segment_ids:
+            segment = self.target.segment(segment_id)
+            if segment is not None:
+                write_state(segment, SegmentState())
+        self.see_tags()
 
     def _on_volume_moved(self) -> None:
         with self._watch.own_edit():

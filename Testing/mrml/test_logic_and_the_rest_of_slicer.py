@@ -77,6 +77,24 @@ def test_a_mask_stays_when_its_prompts_are_tidied_away_and_another_segment_is_ch
     assert np.array_equal(voxels_of(a_logic, first), mask)
 
 
+def test_prompts_that_are_tidied_away_in_another_module_stay_away(a_logic, a_session, an_mrml_scene):
+    draw_box(a_logic)
+    click(a_logic)
+    mask, first, segmentation = voxels_of(a_logic), a_logic.segment_id, a_logic.segmentation
+    a_logic.add_segment("kidney")
+    click(a_logic, np.add(CENTRE, (15, 0, 0)))
+    a_logic.deactivate()
+    for node in prompt_nodes(segmentation):
+        an_mrml_scene.RemoveNode(node)
+    asked = len(a_session.calls)
+    a_logic.activate()
+    assert prompts_of(a_logic) == []
+    a_logic.select(segment_id=first)
+    a_logic.wait()
+    assert prompts_of(a_logic) == [] and np.array_equal(voxels_of(a_logic), mask)
+    assert len(a_session.calls) == asked and not a_logic.offers_update
+
+
 def test_a_deleted_segmentation_leaves_no_prompts_in_the_views(a_logic, an_mrml_scene):
     draw_box(a_logic)
     nodes = prompt_nodes(a_logic.segmentation)
