@@ -208,6 +208,7 @@ class SegmentFollower(Choosing):
         self._leave()
         self._updates.answers.forget()
         self._worker.forget()
+        self._updates.loaded.clear()
         self._had_prompts.clear()
         seen_tags.forget()
         forget_places()

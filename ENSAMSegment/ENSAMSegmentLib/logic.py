@@ -189,7 +189,7 @@ class ENSAMSegmentLogic(SegmentFollower):
                 self.add_segment(one.name)
             with self._watch.own_edit():
                 self._target.nodes.write(one.prompts, NO_PROMPTS)
-            self._updates.loaded.add(self.segment_id)
+            self._updates.loaded.add(self._target.key_of(self.segment_id))
             self._selected.show(self._choices)
         self._updates.say(Status("ready", _("The prompts are loaded: press 'Update now'.")))
 

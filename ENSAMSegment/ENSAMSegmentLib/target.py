@@ -66,6 +66,10 @@ class Target(NamedTuple):
             for segment_id in self.segment_ids
         }
 
+    def key_of(self, segment_id: str) -> tuple[str, str]:
+        """What tells a segment from those of all segmentations of the scene."""
+        return self.segmentation.GetID(), segment_id
+
     def segment(self, segment_id: str) -> slicer.vtkSegment | None:
         return self.segmentation.GetSegmentation().GetSegment(segment_id)
 

@@ -30,9 +30,9 @@ class Updates:
     """Questions on their way. A newer one about the same segment replaces the older.
 
     status: what the user reads. missed: segments whose last question came to nothing, given up or failed.
-    loaded: segments whose prompts came from a file and have had no answer. left_out: segments that were to be
-    asked about with the last ones, and whose prompts can't be read. last_change: of the segment changed_id,
-    which was written last.
+    loaded: segments whose prompts came from a file and have had no answer, as `Target.key_of`. left_out:
+    segments that were to be asked about with the last ones, and whose prompts can't be read. last_change: of
+    the segment changed_id, which was written last.
     """
 
     def __init__(self, answers: Answers, watch: SceneWatch, changed: Callable[[], None]) -> None:
@@ -41,7 +41,7 @@ class Updates:
         self.last_change: Change | None = None
         self.changed_id = ""
         self.missed: set[str] = set()
-        self.loaded: set[str] = set()
+        self.loaded: set[tuple[str, str]] = set()
         self.left_out: set[str] = set()
         self._written: _Voxels | None = None
         self._measured: tuple[_Voxels | None, Measures | None] = (None, None)
@@ -102,10 +102,9 @@ class Updates:
         self._measured = (None, None)
 
     def leave(self) -> None:
-        """Give up all, and what is known of a segmentation's segments: another one comes."""
+        """Give up all, and what came of it: another segmentation comes."""
         self.stop()
         self.missed.clear()
-        self.loaded.clear()
         self.left_out.clear()
 
     def unanswered(self, target: Target) -> list[str]:
@@ -113,7 +112,7 @@ class Updates:
         if not self.loaded:
             return []
         nodes = target.nodes_of_all().items()
-        return [s for s, own in nodes if s in self.loaded and target.can_be_asked(own)]
+        return [s for s, own in nodes if target.key_of(s) in self.loaded and target.can_be_asked(own)]
 
     def tell_of_the_unanswered(self, target: Target) -> None:
         """Of several that were asked for at once, the last one's "Done." would hide that others failed."""
@@ -188,7 +187,7 @@ class Updates:
         with self._watch.own_edit():
             written, held_back = self.answers.write(asking)
         self.missed.difference_update(asking.segment_ids)
-        self.loaded.difference_update(asking.segment_ids)
+        self.loaded.difference_update(map(asking.target.key_of, asking.segment_ids))
         target, grid = asking.target, asking.volume.grid
         # Of several segments the selected one is told of.
         shown = target.segment_id if target.segment_id in written else next(iter(written))

@@ -149,6 +149,15 @@ def test_what_was_cancelled_of_a_file_is_asked_for_again(three_segments_in_a_fil
     assert [voxels_of(logic, s).any() for s in (liver, kidney, spleen)] == [True, False, True]
 
 
+def test_what_a_file_brought_is_answered_at_once_after_another_module_was_used(three_segments_in_a_file):
+    logic = three_segments_in_a_file
+    liver, kidney, spleen = logic._target.segment_ids
+    logic.deactivate()
+    logic.activate()
+    run_all(logic)
+    assert [voxels_of(logic, s).any() for s in (liver, kidney, spleen)] == [True, False, True]
+
+
 def test_a_completed_segment_of_a_file_is_passed_over(three_segments_in_a_file):
     logic = three_segments_in_a_file
     liver, kidney, spleen = logic._target.segment_ids
