@@ -74,6 +74,7 @@ class SegmentFollower(Choosing):
 
         self._active = False
         self._had_prompts: dict[str, set[str]] = {}  # the segments of a segmentation's ID, when it was left
+        self._interrupted: tuple[object, ...] = ()  # which prompts had no answer yet, see `_prompts_of`
         self._work_on(Target())
         # Also while another module is in use: what is remembered of a scene ends with it.
         # A method, for the reason that `watch.py` tells.
@@ -210,6 +211,7 @@ class SegmentFollower(Choosing):
         self._worker.forget()
         self._updates.loaded.clear()
         self._had_prompts.clear()
+        self._interrupted = ()
         seen_tags.forget()
         forget_places()
         self.changed()
@@ -228,6 +230,9 @@ class SegmentFollower(Choosing):
         if not self._managed(lambda: self._selected.show(self._choices, had_prompts)):
             return
         self._updates.say(self._selected.what_to_do())
+        if not self._selected.is_answered and self._interrupted == self._prompts_of(self._selected.known):
+            self._interrupted = ()
+            self._updates.plan()
         if kind in (FOREGROUND, BACKGROUND) and target.is_complete:
             self.start_placing(kind)
 
@@ -241,6 +246,7 @@ class SegmentFollower(Choosing):
             with self._watch.own_edit():
                 target.nodes.finish_box()
         if not stays:
+            self._managed(self._note_interruption)
             self._updates.leave()
             self._updates.say(status.ready(Target(), False))
         elif self.auto_update and self._managed(self._selected.has_news):
@@ -249,6 +255,17 @@ class SegmentFollower(Choosing):
         self._views.leave(target)
         self._work_on(Target())
         return kind
+
+    def _note_interruption(self) -> None:
+        """What isn't answered yet is asked again when the same segment comes back with the same prompts:
+        another effect was used for a moment, or the editor was filled anew after an import."""
+        if self._updates.is_asked(self.segment_id) or (self.auto_update and self._selected.has_news()):
+            self._interrupted = self._prompts_of(self._selected.prompts())
+
+    def _prompts_of(self, prompts: PromptSet) -> tuple[object, ...]:
+        """Prompts with the image and the segment that they are for, by their IDs."""
+        target = self._target
+        return (target.volume.GetID(), *target.key_of(target.segment_id), prompts)
 
     def _work_on(self, target: Target) -> None:
         self._selected = SelectedSegment(target, self._views, self._updates, self._watch)

@@ -55,6 +55,10 @@ class Updates:
     def is_running(self) -> bool:
         return bool(self._askings)
 
+    def is_asked(self, segment_id: str) -> bool:
+        """Whether this segment's answer is on its way."""
+        return any(segment_id in asking.segment_ids for asking in self._askings)
+
     @property
     def is_planned(self) -> bool:
         return self._due is not None

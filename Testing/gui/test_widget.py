@@ -470,3 +470,21 @@ def test_a_reloaded_module_works_at_once(an_entered_module, an_application, pump
     assert new.logic.measures.volume_ml > 0
     new.parent.exit()
     new.cleanup()
+
+
+def test_an_answer_under_way_comes_though_a_scene_is_imported(
+    an_entered_module, a_stub_worker, pump, tmp_path
+):
+    import slicer
+
+    widget, session = an_entered_module, a_stub_worker._open_session(None)
+    session.gate.clear()
+    widget.panel.add_segment()
+    widget.logic.add_point((24.0, -4.0, 70.0), True)
+    pump(lambda: session.calls, 20)
+    other, path = slicer.vtkMRMLScene(), str(tmp_path / "other.mrml")
+    other.Commit(path)
+    slicer.mrmlScene.SetURL(path)
+    slicer.mrmlScene.Import()
+    session.gate.set()
+    wait_for_answer(widget, pump, lambda: None)

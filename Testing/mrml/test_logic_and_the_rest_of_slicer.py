@@ -33,13 +33,56 @@ def test_what_was_undone_meanwhile_is_noticed_on_return(a_logic):
     assert np.array_equal(voxels_of(a_logic), boxed[1])
 
 
-def test_a_prompt_without_an_answer_is_offered_on_return_and_not_run(a_logic, a_session):
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_an_answer_that_leaving_cut_off_is_asked_for_again_on_return(a_logic, a_session, asked_for):
+    """The network was at it, or had not been asked yet."""
+    draw_box(a_logic)
+    before, asked = voxels_of(a_logic), len(a_session.calls)
+    a_session.gate.clear()
+    a_logic.add_point(tuple(np.add(CENTRE, (12, 0, 0))), True)
+    while asked_for and len(a_session.calls) == asked:
+        a_logic.poll(0.01)
+    a_logic.deactivate()
+    a_session.gate.set()
+    assert a_logic.poll() is None
+    a_logic.activate()
+    a_logic.wait()
+    after, asked = voxels_of(a_logic), len(a_session.calls)
+    assert (after & ~before).any() and a_logic.status.kind == "done"
+    a_logic.deactivate()
+    a_logic.activate()
+    a_logic.wait()
+    assert len(a_session.calls) == asked
+
+
+@pytest.mark.parametrize("what", ["the prompts", "the image"])
+def test_an_answer_that_leaving_cut_off_is_not_asked_for_again_where(a_logic, a_session, an_mrml_scene, what):
+    """... is another by then."""
     draw_box(a_logic)
     a_session.gate.clear()
     a_logic.add_point(tuple(np.add(CENTRE, (12, 0, 0))), True)
     a_logic.run()
+    point = a_logic._target.nodes.find(FOREGROUND)
     a_logic.deactivate()
     a_session.gate.set()
+    if what == "the prompts":
+        point.SetNthControlPointPositionWorld(0, *CENTRE)
+    else:
+        other = slicer.vtkMRMLScalarVolumeNode()
+        other.CopyContent(a_logic._editor.GetSourceVolumeNode())
+        a_logic._editor.SetAndObserveSourceVolumeNode(an_mrml_scene.AddNode(other))
+    asked = len(a_session.calls)
+    a_logic.activate()
+    a_logic.wait()
+    assert len(a_session.calls) == asked and a_logic.offers_update
+
+
+def test_a_prompt_that_was_not_asked_for_is_offered_on_return_and_not_run(a_logic, a_session):
+    draw_box(a_logic)
+    a_logic.auto_update = False
+    a_logic.add_point(tuple(np.add(CENTRE, (12, 0, 0))), True)
+    a_logic.deactivate()
+    a_logic.auto_update = True
     asked = len(a_session.calls)
     a_logic.activate()
     a_logic.wait()
