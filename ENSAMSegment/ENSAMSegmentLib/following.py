@@ -15,7 +15,7 @@ from .choosing import Choices, Choosing
 from .lesions import new_lesions
 from .placement import Placement
 from .places import forget_places
-from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, follow_names, segments_with_prompts
+from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, follow_names, remove_orphans, segments_with_prompts
 from .prompts_in_views import PromptsInViews
 from .scene_nodes import singleton
 from .segment_state import seen_tags
@@ -167,6 +167,8 @@ class SegmentFollower(Choosing):
             self._active = True
             self._watch.follow_scene(self._editor, self._placement.interaction, self._placement.selection)
             self._bind()
+            if not self._scene.IsImporting():
+                self._remove_orphans()
 
     def deactivate(self) -> None:
         """Leave the views: nothing is placed, shown or run."""
@@ -223,7 +225,10 @@ class SegmentFollower(Choosing):
         target = Target.of_editor(self._editor)
         if not self._active or target == self._target:
             return
+        left = self.segmentation
         kind = self._leave(stays=target[:2] == self._target[:2])
+        if left is not None and left.GetScene() is None and not self._scene.IsClosing():
+            self._remove_orphans()
         self._work_on(target)
         self._watch.follow_segments(target.segmentation)
         had_prompts = self._had_prompts.pop(target.segmentation.GetID(), ()) if target.segmentation else ()
@@ -255,6 +260,11 @@ class SegmentFollower(Choosing):
         self._views.leave(target)
         self._work_on(Target())
         return kind
+
+    def _remove_orphans(self) -> None:
+        """Prompts of a segmentation that was deleted serve nobody; those of a deleted segment serve undo."""
+        with self._watch.own_edit():
+            remove_orphans(self._scene)
 
     def _note_interruption(self) -> None:
         """What isn't answered yet is asked again when the same segment comes back with the same prompts:

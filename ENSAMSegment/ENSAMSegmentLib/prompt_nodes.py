@@ -313,9 +313,8 @@ def prompt_nodes(segmentation: slicer.vtkMRMLSegmentationNode) -> tuple[slicer.v
     scene = segmentation.GetScene()
     if scene is None:
         return ()
-    markups, segmentation_id = scene.GetNodesByClass("vtkMRMLMarkupsNode"), segmentation.GetID()
-    markups.UnRegister(None)
-    return tuple(node for node in markups if node.GetNodeReferenceID(_REFERENCE) == segmentation_id)
+    segmentation_id = segmentation.GetID()
+    return tuple(node for node in _markups(scene) if node.GetNodeReferenceID(_REFERENCE) == segmentation_id)
 
 
 def prompt_nodes_by_segment(
@@ -326,6 +325,19 @@ def prompt_nodes_by_segment(
     for node in prompt_nodes(segmentation):
         found.setdefault(segment_of(node), []).append(node)
     return found
+
+
+def remove_orphans(scene: slicer.vtkMRMLScene) -> None:
+    """Remove all nodes that hold prompts of segmentations which are no longer in the scene."""
+    for node in list(_markups(scene)):
+        if node.GetAttribute(_SEGMENT) and node.GetNodeReference(_REFERENCE) is None:
+            remove(node)
+
+
+def _markups(scene: slicer.vtkMRMLScene) -> vtk.vtkCollection:
+    nodes = scene.GetNodesByClass("vtkMRMLMarkupsNode")
+    nodes.UnRegister(None)
+    return nodes
 
 
 def follow_names(segmentation: slicer.vtkMRMLSegmentationNode) -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import slicer
 from ENSAMSegmentLib.prompt_nodes import BACKGROUND, BOX, FOREGROUND, prompt_nodes, segment_of
+from ENSAMSegmentLib.segments import add_segmentation
 from ENSAMSegmentLib.updates import DEBOUNCE_S
 
 from .conftest import SHAPE
-from .nodes import add_transform
+from .nodes import add_points, add_transform
 from .prompting import (
     CENTRE,
     click,
@@ -138,11 +139,38 @@ def test_prompts_that_are_tidied_away_in_another_module_stay_away(a_logic, a_ses
     assert len(a_session.calls) == asked and not a_logic.offers_update
 
 
-def test_a_deleted_segmentation_leaves_no_prompts_in_the_views(a_logic, an_mrml_scene):
+@pytest.mark.parametrize("in_another_module", [False, True])
+def test_a_deleted_segmentation_takes_its_prompts_out_of_the_scene(a_logic, an_mrml_scene, in_another_module):
+    first = a_logic.segmentation
+    a_logic.select(segmentation=add_segmentation(a_logic.volume, "other"))
+    a_logic.add_segment()
     draw_box(a_logic)
-    nodes = prompt_nodes(a_logic.segmentation)
-    an_mrml_scene.RemoveNode(a_logic.segmentation)
-    assert nodes and not any(node.GetDisplayVisibility() for node in nodes)
+    others = prompt_nodes(a_logic.segmentation)
+    a_logic.select(segmentation=first, segment_id=first.GetSegmentation().GetNthSegmentID(0))
+    draw_box(a_logic)
+    users = add_points(an_mrml_scene, [CENTRE])
+    if in_another_module:
+        a_logic.deactivate()
+    before = an_mrml_scene.GetNumberOfNodesByClass("vtkMRMLDisplayNode")
+    an_mrml_scene.RemoveNode(first)
+    a_logic.activate()
+    left = an_mrml_scene.GetNodesByClass("vtkMRMLMarkupsNode")
+    left.UnRegister(None)
+    assert {left.GetItemAsObject(at) for at in range(left.GetNumberOfItems())} == {*others, users}
+    assert an_mrml_scene.GetNumberOfNodesByClass("vtkMRMLDisplayNode") < before
+
+
+def test_the_prompts_of_a_deleted_segment_serve_undo(a_logic):
+    draw_box(a_logic)
+    prompts = prompts_of(a_logic)
+    first = a_logic.segment_id
+    a_logic._editor_logic.SaveStateForUndo()
+    a_logic.segmentation.GetSegmentation().RemoveSegment(first)
+    a_logic.deactivate()
+    a_logic.activate()
+    a_logic.undo()
+    a_logic.select(segment_id=first)
+    assert prompts_of(a_logic) == prompts
 
 
 def test_measures_are_those_of_the_segment_that_is_selected_as_it_is_now(a_logic):
