@@ -277,11 +277,11 @@ def test_what_was_found_out_about_a_volume_holds_on_return_as_long_as_its_voxels
     a_logic, a_session, is_changed
 ):
     draw_box(a_logic)
-    first = a_session.seen
+    volume, first = a_logic.volume, a_session.seen
     expected = (first.fingerprint, first.percentiles, first.is_ct)
     a_logic.deactivate()  # to paint for a moment
     if is_changed:
-        slicer.util.updateVolumeFromArray(a_logic.volume, slicer.util.arrayFromVolume(a_logic.volume)[::-1])
+        slicer.util.updateVolumeFromArray(volume, slicer.util.arrayFromVolume(volume) + 1)
     a_logic.activate()
     click(a_logic)
     assert a_session.seen is not first
