@@ -52,10 +52,10 @@ QT_CLASSES = """
 QAbstractButton QAbstractItemView QAbstractScrollArea QAbstractSpinBox QApplication QBoxLayout QBrush
 QCheckBox QColor QComboBox QCoreApplication QCursor QDateTime QDialog QDialogButtonBox QDir QDoubleSpinBox
 QEvent QFile QFileDialog QFileInfo QFont QFormLayout QFrame QGuiApplication QHBoxLayout QIODevice QIcon
-QKeySequence QLabel QLayout QLayoutItem QLineEdit QLocale QListView QListWidget QListWidgetItem QMainWindow
-QMessageBox QObject QPainter QPen QPixmap QPoint QProgressBar QProgressDialog QPushButton QRect QSettings
-QShortcut QSize QSpinBox QTableWidget QTableWidgetItem QTimer QToolBar QToolButton QUiLoader QVBoxLayout
-QWidget
+QImage QKeySequence QLabel QLayout QLayoutItem QLineEdit QListView QListWidget QListWidgetItem QLocale
+QMainWindow QMessageBox QObject QPainter QPalette QPen QPixmap QPoint QProgressBar QProgressDialog
+QPushButton QRect QSettings QShortcut QSize QSpinBox QTableWidget QTableWidgetItem QTimer QToolBar
+QToolButton QUiLoader QVBoxLayout QWidget
 """
 
 
