@@ -27,7 +27,7 @@ OUTPUT_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii", ".mha")
 MOST_VOXELS = 1 << 33  # 2048^3
 _MOST_DEFLATED = 1100  # voxels a byte of a file that holds them: deflate makes at most 1032 bytes of one
 _LARGEST = 1e30  # differences of larger values overflow
-_FINDINGS = ("is_ct", "percentiles", "fingerprint", "voxel_fingerprint")
+_FINDINGS = ("is_ct", "percentiles", "fingerprint")
 _GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
 _silence = threading.Lock()
 
