@@ -15,6 +15,7 @@ from ensam.measures import fingerprint
 from ensam.prompts import PromptSet
 from ensam.volume import Volume
 from ensam.worker import Job, Request, Settings, Worker
+from slicer.util import arrayFromVTKMatrix
 
 from .labelmaps import voxels_of
 from .places import note_place
@@ -23,7 +24,7 @@ from .segment_state import NO_PROMPTS, SegmentState, write_state
 from .segment_writer import SegmentWriter
 from .segments import read_segment
 from .target import Target
-from .volumes import array_from_matrix, volume_from_node
+from .volumes import volume_from_node
 
 _BASES_BYTES = 1 << 28
 
@@ -245,7 +246,7 @@ class Answers:
         """The node's volume: the same object as long as image and place are the same."""
         matrix = vtk.vtkMatrix4x4()
         node.GetIJKToRASMatrix(matrix)
-        key = (*_image_of(node), *array_from_matrix(matrix).ravel())
+        key = (*_image_of(node), *arrayFromVTKMatrix(matrix).ravel())
         if self._volume is None or self._volume[0] != key:
             volume = volume_from_node(node)
             if self._findings is not None and self._findings[0] == key:

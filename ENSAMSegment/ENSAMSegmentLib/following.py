@@ -140,7 +140,7 @@ class SegmentFollower(Choosing):
 
     # Prompts in the views
 
-    def start_placing(self, kind: str, persistent: bool = True) -> slicer.vtkMRMLMarkupsNode:
+    def start_placing(self, kind: str) -> slicer.vtkMRMLMarkupsNode:
         """Let clicks in the views make prompts of this kind; without a segment there will be one.
 
         Raises InputError if no volume is selected.
@@ -148,7 +148,7 @@ class SegmentFollower(Choosing):
         if not self._target.is_complete:
             self.add_segment()
         self._be_done_with_box()
-        node = self._views.start(self._target, kind, persistent)
+        node = self._views.start(self._target, kind)
         self.changed()
         return node
 

@@ -7,9 +7,10 @@ import slicer
 import vtk
 from ensam.geometry import Grid
 from ensam.masks import EMPTY, MaskCrop
+from slicer.util import arrayFromVTKMatrix, vtkMatrixFromArray
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from .volumes import array_from_matrix, matrix_from_array, matrix_of, transform_points
+from .volumes import matrix_of, transform_points
 
 LABELMAP = "Binary labelmap"
 # A twentieth of a voxel at the far end of 512.
@@ -78,7 +79,7 @@ def moved(
     if linear is not None and is_same_grid(linear @ matrix, new_matrix):
         return crop
     reference = slicer.vtkOrientedImageData()
-    reference.SetGeometryFromImageToWorldMatrix(matrix_from_array(new_matrix))
+    reference.SetGeometryFromImageToWorldMatrix(vtkMatrixFromArray(new_matrix))
     reference.SetExtent(_moved_extent(crop, matrix, new_matrix, transform))
     resampled = slicer.vtkOrientedImageData()
     slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
@@ -159,7 +160,7 @@ def image_of(crop: MaskCrop, matrix: np.ndarray) -> slicer.vtkOrientedImageData:
     # An image without voxels is no modifier: an empty mask is given by one empty voxel.
     voxels = crop.mask.astype(np.uint8) if crop.mask.size else np.zeros((1, 1, 1), np.uint8)
     image = slicer.vtkOrientedImageData()
-    image.SetGeometryFromImageToWorldMatrix(matrix_from_array(matrix))
+    image.SetGeometryFromImageToWorldMatrix(vtkMatrixFromArray(matrix))
     bounds = [
         (at, at + size - 1) for at, size in zip(reversed(crop.offset), reversed(voxels.shape), strict=True)
     ]
@@ -172,7 +173,7 @@ def matrix_of_image(image: slicer.vtkOrientedImageData) -> np.ndarray:
     """From an image's (i, j, k, 1) to millimetres, (4, 4)."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
-    return array_from_matrix(matrix)
+    return arrayFromVTKMatrix(matrix)
 
 
 def is_same_grid(matrix: np.ndarray, other: np.ndarray) -> bool:

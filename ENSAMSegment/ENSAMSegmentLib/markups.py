@@ -13,12 +13,11 @@ import slicer
 import vtk
 from ensam.errors import InputError
 from ensam.prompts import IDENTITY_AXES, Box, Point, PromptSet
+from slicer.util import arrayFromVTKMatrix, vtkMatrixFromArray
 
 from .translation import tr as _
 from .volumes import (
-    array_from_matrix,
     grid_from_node,
-    matrix_from_array,
     matrix_of,
     transform_between,
     transform_points,
@@ -117,7 +116,7 @@ def set_box(node: slicer.vtkMRMLMarkupsROINode, volume: slicer.vtkMRMLScalarVolu
         object_to_node[:3, 2] *= -1
     # The place last, and not within StartModify: Slicer rounds the centre to single precision on the way.
     node.SetSize(*box.size_mm)
-    node.SetAndObserveObjectToNodeMatrix(matrix_from_array(object_to_node))
+    node.SetAndObserveObjectToNodeMatrix(vtkMatrixFromArray(object_to_node))
 
 
 def _prompts(
@@ -153,7 +152,7 @@ def _box(volume: slicer.vtkMRMLScalarVolumeNode, node: slicer.vtkMRMLMarkupsROIN
 
 
 def _box_from_matrix(object_to_space: vtk.vtkMatrix4x4, size_mm: tuple[float, float, float]) -> Box:
-    matrix = array_from_matrix(object_to_space)
+    matrix = arrayFromVTKMatrix(object_to_space)
     # A scaling transform is in the matrix and in the size: it must count once.
     axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
     return Box(tuple(matrix[:3, 3].tolist()), tuple(size_mm), tuple(map(tuple, axes.T.tolist())))

@@ -10,8 +10,9 @@ import uuid
 import numpy as np
 import slicer
 import vtk
+from slicer.util import arrayFromVTKMatrix, vtkMatrixFromArray
 
-from .volumes import array_from_matrix, matrix_from_array, transform_between
+from .volumes import transform_between
 
 _SAME = 1e-5  # of an element; files round matrices
 
@@ -22,7 +23,7 @@ def own_place(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
     """The volume's own place, without its transforms: its matrix from (i, j, k, 1) to RAS mm as text."""
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
-    return " ".join(f"{element:.17g}" for element in array_from_matrix(matrix).ravel())
+    return " ".join(f"{element:.17g}" for element in arrayFromVTKMatrix(matrix).ravel())
 
 
 def is_same_place(one: str, other: str) -> bool:
@@ -51,7 +52,7 @@ def way_from(note: str, volume: slicer.vtkMRMLScalarVolumeNode) -> vtk.vtkGenera
     way = vtk.vtkGeneralTransform()
     way.PostMultiply()
     if not is_same_place(place, now):  # hardened: the voxels have moved within their RAS
-        way.Concatenate(matrix_from_array(_matrix(now) @ np.linalg.inv(_matrix(place))))
+        way.Concatenate(vtkMatrixFromArray(_matrix(now) @ np.linalg.inv(_matrix(place))))
     way.Concatenate(transform_between(noted.GetParentTransformNode(), volume.GetParentTransformNode()))
     return way
 

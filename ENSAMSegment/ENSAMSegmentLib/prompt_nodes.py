@@ -15,6 +15,7 @@ import slicer
 import vtk
 from ensam.errors import PromptError
 from ensam.prompts import Box, Point, PromptSet, Vector
+from slicer.util import arrayFromVTKMatrix, vtkMatrixFromArray
 
 from .markups import muted_from_nodes, prompts_from_nodes, set_box
 from .placement import place_node_kept
@@ -22,7 +23,7 @@ from .places import is_same_place, own_place
 from .prompt_style import BACKGROUND, BOX, FOREGROUND, KINDS, node_name, style
 from .scene_nodes import remove
 from .translation import tr as _
-from .volumes import array_from_matrix, matrix_from_array, matrix_of, transform_between, transform_points
+from .volumes import matrix_of, transform_between, transform_points
 
 _REFERENCE = "ENSAM.Segmentation"
 _VOLUME = "ENSAM.Volume"  # the one that the node was made for, and moves with
@@ -165,7 +166,7 @@ class PromptNodes:
         slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(
             None, node.GetParentTransformNode(), world_to_node
         )
-        matrix = matrix_from_array(array_from_matrix(world_to_node) @ box_to_world)
+        matrix = vtkMatrixFromArray(arrayFromVTKMatrix(world_to_node) @ box_to_world)
         node.SetAndObserveObjectToNodeMatrix(matrix)
         node.SetSizeWorld(box.size_mm)
 

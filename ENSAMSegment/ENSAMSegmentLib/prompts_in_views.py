@@ -65,8 +65,8 @@ class PromptsInViews:
     def has_box(self) -> bool:
         return self._kind == BOX
 
-    def start(self, target: Target, kind: str, persistent: bool = True) -> slicer.vtkMRMLMarkupsNode:
-        """Let clicks make prompts of this kind, one after the other if persistent; a box is done with two.
+    def start(self, target: Target, kind: str) -> slicer.vtkMRMLMarkupsNode:
+        """Let clicks make prompts of this kind, one after the other; a box is done with two.
 
         Brings hidden prompts back, also those that were hidden by Slicer's own means.
         """
@@ -75,7 +75,7 @@ class PromptsInViews:
         with self._watch.own_edit():
             node = target.nodes.start_box() if kind == BOX else target.nodes.get(kind)
             self._kind, self._node_id = kind, node.GetID()
-            self._placement.start(node, persistent and kind != BOX)
+            self._placement.start(node, persistent=kind != BOX)
         self.observe(target)
         return node
 

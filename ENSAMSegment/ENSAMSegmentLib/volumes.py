@@ -13,6 +13,7 @@ import vtk
 from ensam.errors import VolumeError
 from ensam.geometry import Grid
 from ensam.volume import Volume
+from slicer.util import arrayFromVTKMatrix
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .translation import tr as _
@@ -58,7 +59,7 @@ def grid_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Grid:
         )
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
-    return Grid(tuple(reversed(image.GetDimensions())), array_from_matrix(matrix))
+    return Grid(tuple(reversed(image.GetDimensions())), arrayFromVTKMatrix(matrix))
 
 
 def points_from_world(volume: slicer.vtkMRMLScalarVolumeNode, points_ras: np.ndarray) -> np.ndarray:
@@ -96,7 +97,7 @@ def matrix_of(transform: vtk.vtkGeneralTransform) -> np.ndarray | None:
     linear = vtk.vtkTransform()
     if not slicer.vtkMRMLTransformNode.IsGeneralTransformLinear(transform, linear):
         return None
-    return array_from_matrix(linear.GetMatrix())
+    return arrayFromVTKMatrix(linear.GetMatrix())
 
 
 def transform_points(transform: vtk.vtkGeneralTransform, points: np.ndarray) -> np.ndarray:
@@ -129,15 +130,3 @@ def _transform_each(transform: vtk.vtkAbstractTransform, points: np.ndarray) -> 
     transformed.SetDataTypeToDouble()
     transform.TransformPoints(given, transformed)
     return vtk_to_numpy(transformed.GetData()).reshape(-1, 3).copy()
-
-
-def array_from_matrix(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
-    """Copy a VTK matrix into a float64 array (4, 4)."""
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
-
-
-def matrix_from_array(array: np.ndarray) -> vtk.vtkMatrix4x4:
-    """Copy an array (4, 4) into a VTK matrix."""
-    matrix = vtk.vtkMatrix4x4()
-    matrix.DeepCopy(np.asarray(array, dtype=float).ravel())
-    return matrix

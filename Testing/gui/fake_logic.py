@@ -85,7 +85,7 @@ class FakeLogic(Telling):
         self._do("add_segment")
         return "Segment_1"
 
-    def start_placing(self, kind, persistent=True):
+    def start_placing(self, kind):
         self._do("start_placing", kind)
         self.say(placing=kind)
 

@@ -20,7 +20,7 @@ from ensam_training.metrics import dice
 from ENSAMSegmentLib.markups import prompts_from_nodes
 from ENSAMSegmentLib.segment_writer import SegmentWriter
 from ENSAMSegmentLib.segments import add_segment, add_segmentation, read_segment
-from ENSAMSegmentLib.volumes import array_from_matrix
+from slicer.util import arrayFromVTKMatrix
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .nodes import add_roi, add_segment_editor, add_transform, add_volume
@@ -291,7 +291,7 @@ def _true_bounds(volume: slicer.vtkMRMLScalarVolumeNode) -> tuple[np.ndarray, np
     faces = _CENTER + np.concatenate([np.roll(face, axis, axis=1) for axis in range(3)])
     ras_to_ijk = vtk.vtkMatrix4x4()
     volume.GetRASToIJKMatrix(ras_to_ijk)
-    voxels = _apply(array_from_matrix(ras_to_ijk), _from_world(volume, faces))[:, ::-1]
+    voxels = _apply(arrayFromVTKMatrix(ras_to_ijk), _from_world(volume, faces))[:, ::-1]
     return voxels.min(axis=0), voxels.max(axis=0)
 
 
@@ -302,7 +302,7 @@ def _compare_in_world(segmentation: slicer.vtkMRMLSegmentationNode, segment: str
     labelmap = segmentation.GetSegmentation().GetSegment(segment).GetRepresentation("Binary labelmap")
     matrix = vtk.vtkMatrix4x4()
     labelmap.GetImageToWorldMatrix(matrix)
-    ijk_to_local = array_from_matrix(matrix)
+    ijk_to_local = arrayFromVTKMatrix(matrix)
     nearest = np.rint(_apply(np.linalg.inv(ijk_to_local), _from_world(segmentation, points))).astype(int)
 
     extent = np.array(labelmap.GetExtent())

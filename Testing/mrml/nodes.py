@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-from ENSAMSegmentLib.volumes import matrix_from_array
+from slicer.util import vtkMatrixFromArray
 from vtk.util.numpy_support import numpy_to_vtk
 
 
@@ -20,14 +20,14 @@ def add_volume(
     image.GetPointData().SetScalars(numpy_to_vtk(array.ravel(), deep=True))
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetAndObserveImageData(image)
-    node.SetIJKToRASMatrix(matrix_from_array(ijk_to_ras))
+    node.SetIJKToRASMatrix(vtkMatrixFromArray(ijk_to_ras))
     return node
 
 
 def add_transform(scene: slicer.vtkMRMLScene, to_parent: np.ndarray) -> slicer.vtkMRMLLinearTransformNode:
     """Add a linear transform with its 4x4 matrix in RAS."""
     node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
-    node.SetMatrixTransformToParent(matrix_from_array(to_parent))
+    node.SetMatrixTransformToParent(vtkMatrixFromArray(to_parent))
     return node
 
 
