@@ -206,12 +206,11 @@ class Answers:
         prompts, muted, segment_id = nodes.prompts(), nodes.muted(), nodes.segment_id
         mask = read_segment(target.segmentation, segment_id, target.volume)
         key, state = fingerprint(mask), target.state(segment_id)
-        voxels = fingerprint(voxels_of(target.segment(segment_id)))
-        base, base_prompts = self._base(mask, key, voxels, state)
+        base, base_prompts = self._base(mask, key, target.segment(segment_id), state)
         return Question(segment_id, prompts, muted, mask, key, base, base_prompts)
 
     def _base(
-        self, mask: MaskCrop, key: str, voxels: str, state: SegmentState | None
+        self, mask: MaskCrop, key: str, segment: slicer.vtkSegment, state: SegmentState | None
     ) -> tuple[MaskCrop | None, PromptSet]:
         if state is not None and key == state.mask:
             if not state.base:
@@ -223,7 +222,7 @@ class Answers:
             return mask, state.prompts
         if not key:  # an empty segment, new or erased on purpose: the prompts alone decide
             return None, NO_PROMPTS
-        if state is not None and voxels == state.voxels and not state.base:
+        if state is not None and not state.base and fingerprint(voxels_of(segment)) == state.voxels:
             # No one edited it: it is seen on the grid of another image, or from another place.
             return None, NO_PROMPTS
         return mask, NO_PROMPTS if state is None else state.prompts
