@@ -200,7 +200,8 @@ class SegmentWriter:
                 held_back += lost.count
                 voxels = voxels.without(lost)
             own = voxels_of(segment)
-            changes = overwrites or not voxels.is_same(own)
+            # One that was written before may take voxels that this one holds and keeps.
+            changes = overwrites or any(w.overwrites for w in writes) or not voxels.is_same(own)
             if self.is_masked:
                 # Where editing is restricted the logic keeps old voxels only within the modifier's extent.
                 voxels = voxels.padded_to(own)

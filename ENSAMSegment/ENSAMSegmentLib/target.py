@@ -60,7 +60,7 @@ class Target(NamedTuple):
 
     def nodes_of_all(self) -> dict[str, PromptNodes]:
         """The prompts of all segments, for which the scene is searched but once."""
-        found = prompt_nodes_by_segment(self.segmentation)
+        found = {} if self.segmentation is None else prompt_nodes_by_segment(self.segmentation)
         return {
             segment_id: PromptNodes(self.segmentation, segment_id, self.volume, found.get(segment_id, ()))
             for segment_id in self.segment_ids

@@ -142,3 +142,14 @@ def test_undo_leaves_the_prompts_of_a_hardened_volume_in_their_place(a_moved_box
     a_moved_box.wait()
     assert np.allclose(place_in_the_world(a_moved_box), before, atol=1e-4)
     assert np.array_equal(voxels_of(a_moved_box), mask)
+
+
+def test_undo_leaves_prompts_where_they_are_though_the_image_was_centred(a_logic):
+    """Neither its prompts nor its mask move with it then."""
+    draw_box(a_logic)
+    before = prompts_of(a_logic)
+    click(a_logic)
+    a_logic.volume.SetOrigin(5, -10, 60)
+    a_logic.undo()
+    a_logic.wait()
+    assert prompts_of(a_logic) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
 from ensam.errors import InputError
 from ensam.prompts import Box, PromptSet, SegmentPrompts, read_prompts, write_prompts
 from ENSAMSegmentLib.prompt_nodes import BOX
@@ -212,3 +213,15 @@ def test_damaged_prompts_of_a_segment_are_reported(a_logic):
     a_logic.select(segment_id="liver")
     a_logic.select(segment_id=segment_id)
     assert a_logic.status.kind == "error" and "damaged" in a_logic.status.text
+
+
+def test_prompts_that_were_loaded_for_a_segmentation_that_is_gone_wait_for_nobody(a_logic, tmp_path):
+    draw_box(a_logic)
+    a_logic.save_prompts(tmp_path / "prompts.json")
+    a_logic.clear_prompts()
+    a_logic.wait()
+    a_logic.load_prompts(tmp_path / "prompts.json")
+    slicer.mrmlScene.RemoveNode(a_logic.segmentation)
+    assert not a_logic.offers_update
+    with pytest.raises(InputError, match="There is no segment to fill"):
+        a_logic.run()

@@ -232,6 +232,22 @@ def test_a_segment_gains_no_voxel_of_those_that_it_overlaps_and_says_what_share(
         np.testing.assert_array_equal(_exported(a_liver_in_a_body, name, a_straight_volume_node), voxels)
 
 
+def test_a_later_mask_that_is_there_already_wins_over_what_an_earlier_one_overwrites(
+    a_writer, a_segment_editor, a_straight_volume_node
+):
+    node = add_segmentation(a_straight_volume_node, "organs")
+    editor = a_segment_editor.GetSegmentEditorNode()
+    editor.SetAndObserveSegmentationNode(node)
+    editor.SetOverwriteMode(editor.OverwriteAllSegments)
+    a_writer.keep_others = False
+    first, second = add_segment(node, "first"), add_segment(node, "second")
+    later = MaskCrop(np.ones((4, 4, 4), bool), (5, 5, 8))
+    for length in (4, 8):
+        masks = {first: MaskCrop(np.ones((4, 4, length), bool), (5, 5, 2)), second: later}
+        a_writer.write(node, a_straight_volume_node, masks)
+    assert read_segment(node, second, a_straight_volume_node).count == later.count
+
+
 def test_a_completed_segment_loses_no_voxel_where_others_are_overwritten(
     a_liver_in_a_body, a_writer, a_straight_volume_node
 ):

@@ -171,7 +171,7 @@ def test_planes_are_normalised_with_zeros_beyond_the_level(monkeypatch, precisio
     norm = NormReLU(8, 4)
     torch.nn.init.normal_(norm.weight)
     torch.nn.init.normal_(norm.bias)
-    x = (3 + torch.randn(1, 8, 5, 6, 4)).to(precision).contiguous(memory_format=torch.channels_last_3d)
+    x = (30 + torch.randn(1, 8, 5, 6, 4)).to(precision).contiguous(memory_format=torch.channels_last_3d)
     before = x.clone()
     with torch.no_grad():
         expected = F.pad(norm(x.float()), (0, 0, 0, 0, 1, 1))

@@ -176,13 +176,14 @@ def _norm_relu(x: Tensor, norm: nn.Module, mean: Tensor, variance: Tensor, first
     part = x[:, :, lower:upper]
     if _by_onednn(x) and x.dtype == precision(x) and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
         # Each channel convolved alone with one weight: once through memory, where torch goes three times.
-        scale = norm.weight * (variance + norm.epsilon).rsqrt()
+        scale = (norm.weight * (variance + norm.epsilon).rsqrt()).to(x.dtype)
+        # In float32, and for the scale as it was rounded: else every voxel of a channel would be off alike.
         shift = norm.bias - mean * scale
         channels, alone = x.shape[1], ((0, 0, 0), (1, 1, 1), (1, 1, 1))
         part = torch.ops.mkldnn._convolution_pointwise(
             part,
-            scale.to(x.dtype).view(channels, 1, 1, 1, 1),
-            shift.to(x.dtype),
+            scale.view(channels, 1, 1, 1, 1),
+            shift,
             *alone,
             channels,
             "relu",
