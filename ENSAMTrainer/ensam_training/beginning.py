@@ -43,7 +43,8 @@ def beginning(folder: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError, RecursionError):
         noted = None
-    if not isinstance(noted, dict):
+    kinds = {"base": str, "cases": list, "held_out": list, "judges": list}
+    if not isinstance(noted, dict) or any(not isinstance(noted.get(k, v()), v) for k, v in kinds.items()):
         raise InputError(f"'{path}' is damaged: start the training again in another folder.")
     return noted
 

@@ -268,10 +268,11 @@ def modality_of(name: str) -> str:
     return _MODALITIES.get(name.split("_")[0].lower(), "")
 
 
-# What follows a patient's number and tells when the image was taken: a visit, a frame, a date.
+# What follows a patient's number and tells when the image was taken: a visit, a frame, a date. Longer
+# numbers, and those behind a date, tell who it is of.
 _OCCASION = re.compile(
-    r"(?<=\d)[-_ ]((ses|session|visit|scan|frame|phase|tp|timepoint)[-_ ]?\d*"
-    r"|(19|20)\d\d([-_.]?)(0[1-9]|1[0-2])\4(0[1-9]|[12]\d|3[01]))(?![^-_ ])",
+    r"(?<=\d)[-_ ]((ses|session|visit|scan|frame|phase|tp|timepoint)(?![-_ ]?\d{3})[-_ ]?\d{0,2}"
+    r"|(19|20)\d\d([-_.]?)(0[1-9]|1[0-2])\4(0[1-9]|[12]\d|3[01])(?!.*\d))(?![^-_ ])",
     re.IGNORECASE,
 )
 

@@ -146,10 +146,10 @@ class Collection:
                     tuple(SegmentPrompts(s.name, s.prompts) for s in layer if not s.prompts.is_empty),
                 )
                 _write(folder, volume, layer, facts)
-            for case in same:
-                if case.facts.patient != patient:
-                    write_facts(case.folder / FACTS, replace(case.facts, patient=patient))
             self._swap_in(written, names, replaced)
+            for case in same:
+                if case.name not in replaced and case.facts.patient != patient:
+                    write_facts(case.folder / FACTS, replace(case.facts, patient=patient))
         except OSError as error:
             raise not_written(self.folder, error.strerror) from error
         finally:

@@ -121,12 +121,12 @@ def _collect_file(collection: Collection, file: CaseFile, source: Path, kept: se
 
     volume, labels = load(file)
     volume = Volume(volume.array, volume.grid, file.name)
+    same = [case for case in collection.cases() if case.facts.image == volume.voxel_fingerprint]
     # Another case's label 1 of the same image may be another organ, which this one must not replace.
     taken = {
         name
-        for case in collection.cases()
-        if case.facts.image == volume.voxel_fingerprint
-        and (case.name in kept or case.facts.source != str(source))
+        for case in same
+        if case.name in kept or not _is_same_folder(case.facts.source, source)
         for name in case.facts.segments
     }
     segments = []
@@ -138,7 +138,15 @@ def _collect_file(collection: Collection, file: CaseFile, source: Path, kept: se
         name = next(name for name in names if name not in taken)
         mask = MaskCrop(labels[box] == label, tuple(axis.start for axis in box))
         segments.append(NewSegment(name, mask))
-    return collection.add(volume, segments, str(source), file.group)
+    # What the name tells of the patient is a guess, and what is known of the image may have been stated.
+    patient = same[0].facts.patient if same else file.group
+    return collection.add(volume, segments, str(source), patient)
+
+
+def _is_same_folder(noted: str, folder: Path) -> bool:
+    """Whether a case was collected from this folder, perhaps before it was moved."""
+    was_moved = Path(noted).name == folder.name and not Path(noted).exists()
+    return noted == str(folder) or was_moved
 
 
 def _prepare(options: argparse.Namespace) -> int:

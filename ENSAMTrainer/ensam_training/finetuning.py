@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from ensam import __version__
 from ensam.checkpoint import Checkpoint, save_checkpoint
-from ensam.errors import InputError
+from ensam.errors import InputError, OutputError
 from ensam.network import ENSAM, renormalise_
 
-from ensam_training.beginning import objects_of
+from ensam_training.beginning import hold_to_beginning, objects_of
 from ensam_training.cases import Case
 from ensam_training.configuration import Limit, TrainingConfig
 from ensam_training.coreset import divided_patients, shuffled, split
@@ -141,6 +141,15 @@ def finetune(
         data = replace(data, warning=f"{data.warning} {_other_windows(checkpoint, budget)}".strip())
     if data.warning:
         say(f"Warning: {data.warning}")
+    begun_with = {
+        "base": checkpoint.digest,
+        "cases": sorted({case.name for case in (*data.training, *data.validation, *data.test)}),
+        "judges": objects_of(data.test),
+    }
+    if reporter is not None:
+        # Before anything of the attempt before is lost.
+        hold_to_beginning(reporter.path, {"held_out": objects_of(data.validation), **begun_with})
+        reporter.forget_outcome()
     _tell(reporter, Progress("before"))
     base = checkpoint.network().to(device)
     before = scores(base, data.test, budget, _keeper(reporter, "before"))
@@ -154,11 +163,7 @@ def finetune(
         objects_per_case=OBJECTS_PER_CASE,
         stop=stop,
         watch=None if reporter is None else partial(_tell_step, reporter),
-        begun_with={
-            "base": checkpoint.digest,
-            "cases": sorted({case.name for case in (*data.training, *data.validation, *data.test)}),
-            "judges": objects_of(data.test),
-        },
+        begun_with=begun_with,
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     # A request to stop ends the stepping alone: what is trained is still judged and written.
@@ -179,6 +184,9 @@ def finetune(
             kept = "" if reporter is None else ": the same command goes on from there"
             say(f"Stopped after step {run.step_count}{kept}.")
         trained = _rounded(ENSAM(checkpoint.config), best) if best.is_file() else None
+        if trained is None and run.step_count > 0 and not data.validation:
+            # Without held-out cases the last weights are the best, whatever they are.
+            raise OutputError("The trained weights couldn't be kept: make room on the disk and train again.")
         _tell(reporter, Progress("after", 1.0, run.step_count))
         judged = base if trained is None else trained.to(device)
         after = scores(judged, data.test, budget, _keeper(reporter, "after"))

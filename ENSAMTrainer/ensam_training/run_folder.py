@@ -139,8 +139,7 @@ class Reporter:
         self._written = 0.0
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for name in (STOP, OUTCOME):
-                (self.path / name).unlink(missing_ok=True)
+            (self.path / STOP).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
                 f"The folder '{path}' can't be used: choose one that you may write to and that has room."
@@ -165,6 +164,10 @@ class Reporter:
         if always or time.monotonic() - self._written > _WRITE_SECONDS:
             self._written = time.monotonic()
             self._try(lambda: _write(self.path / PROGRESS, asdict(progress)))
+
+    def forget_outcome(self) -> None:
+        """What an attempt that was stopped came to is known no more: this one goes on from it."""
+        self._try(lambda: (self.path / OUTCOME).unlink(missing_ok=True))
 
     def finish(self, outcome: Outcome) -> None:
         """The last word. Raises OutputError: without it nobody would know."""

@@ -62,9 +62,10 @@ def test_a_training_that_saved_nothing_begins_anew(tmp_path):
     assert run(tmp_path, [], [ball_case(1)]).step_count == 2
 
 
-def test_a_damaged_note_is_said_to_be(tmp_path):
+@pytest.mark.parametrize("text", ["[", "[]", '{"cases": 5}', '{"held_out": 1}'])
+def test_a_damaged_note_is_said_to_be(tmp_path, text):
     run(tmp_path, [], [], stop_at=1)
-    (tmp_path / BEGINNING).write_text("[")
+    (tmp_path / BEGINNING).write_text(text)
     with pytest.raises(InputError, match=r"beginning\.json' is damaged: start the training again"):
         run(tmp_path, [], [])
 
@@ -91,8 +92,10 @@ def test_weights_are_not_mixed_with_those_of_another_base(base, tmp_path):
 def test_who_was_trained_on_does_not_judge_later(base, tmp_path):
     training, validation = [ball_case(0)], [ball_case(1)]
     tune(base, tmp_path / "run", held_out(training, validation, [ball_case(2)]))
+    before = RunFolder(tmp_path / "run").outcome
     with pytest.raises(InputError, match="other objects to judge it by"):
         tune(base, tmp_path / "run", held_out([ball_case(3)], validation, training))
+    assert before.comparisons and RunFolder(tmp_path / "run").outcome == before
 
 
 def test_cases_that_are_added_to_a_stopped_training_wait_for_another(base, tmp_path, monkeypatch, capsys):

@@ -399,3 +399,24 @@ def test_cases_without_prompts_draw_as_before():
     case = Case.from_arrays("one", a_volume().array, LIVER.laid_out(SHAPE).astype(np.uint8), (1, 1, 1))
     sample = WindowSampler([case], (16**3, 20**3), seed=0, synthetic_share=0.0).window(0)
     assert sample.prompts == (None,)
+
+
+def test_a_patient_that_was_stated_is_not_replaced_by_a_guess(a_collection, tmp_path):
+    write_case(tmp_path / "data", "ct_liver_012")
+    assert main(["collect", str(tmp_path / "data"), "-o", str(a_collection.folder)]) == 0
+    (case,) = a_collection.cases()
+    volume = read_volume(case.image)
+    a_collection.add(
+        volume, [NewSegment("tumour", MaskCrop(np.ones((2, 2, 2), bool), (1, 1, 1)))], "scene", "Smith"
+    )
+    assert set(patients(a_collection).values()) == {"Smith"}
+    assert main(["collect", str(tmp_path / "data"), "-o", str(a_collection.folder)]) == 0
+    assert set(patients(a_collection).values()) == {"Smith"}
+
+
+def test_a_folder_that_was_moved_is_the_same_one(a_collection, tmp_path):
+    write_case(tmp_path / "here" / "data", "ct_01")
+    assert main(["collect", str(tmp_path / "here" / "data"), "-o", str(a_collection.folder)]) == 0
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert main(["collect", str(tmp_path / "there" / "data"), "-o", str(a_collection.folder)]) == 0
+    assert list(patients(a_collection)) == ["ct_01"]

@@ -196,6 +196,9 @@ def test_a_damaged_description_of_a_dataset_is_refused(tmp_path):
         ("P1_20201345", "P1_20201345"),
         ("tp_01", "tp_01"),
         ("K01_scanner_02", "K01_scanner_02"),
+        ("kits19_scan_00001", "kits19_scan_00001"),
+        ("site01_scan0001", "site01_scan0001"),
+        ("study1_20190101_0007", "study1_20190101_0007"),
     ],
 )
 def test_a_patient_is_read_off_a_name(name, group):

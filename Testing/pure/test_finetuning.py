@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from ensam.checkpoint import load_checkpoint, save_checkpoint
-from ensam.errors import InputError
+from ensam.errors import InputError, OutputError
 from ensam_training import finetuning, finetuning_commands, judging
 from ensam_training import training as training_module
 from ensam_training.__main__ import main
@@ -321,6 +321,19 @@ def test_stopped_before_the_first_step_nothing_is_written(base, tmp_path, monkey
     monkeypatch.setattr(finetuning_commands, "_data", lambda *arguments: data)
     assert main(["finetune", str(base), str(tmp_path), "-o", str(tmp_path / "new.safetensors")]) == 3
     assert "Nothing was learned" in capsys.readouterr().out
+
+
+def test_trained_weights_that_find_no_room_are_an_error_and_the_state_stays(base, tmp_path, monkeypatch):
+    save = training_module.try_to_save
+    monkeypatch.setattr(
+        training_module,
+        "try_to_save",
+        lambda v, path: "No room." if path.name == "best.pt" else save(v, path),
+    )
+    reporter = Reporter(tmp_path / "state")
+    with pytest.raises(OutputError, match="make room on the disk"):
+        run(base, tmp_path / "new.safetensors", divide([ball_case(0)], 0.25, 0), reporter=reporter)
+    assert (tmp_path / "state" / "state.pt").is_file()
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
