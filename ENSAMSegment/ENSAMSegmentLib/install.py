@@ -154,6 +154,7 @@ class _Installation:
         if not self._steps:
             self._end(_("they are still missing"))
             return
+        self._reason = ""  # pip warns in such lines, too, and goes on
         module, packages = self._steps.pop(0)
         try:
             self._run(

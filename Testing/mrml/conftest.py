@@ -73,6 +73,8 @@ def add_warp(scene, moved_by=4.0):
 # Two organs that touch.
 LIVER = ball((8, 12, 14), 6)
 KIDNEY = ball((10, 14, 26), 7) & ~LIVER
+# The liver, grown far into the kidney.
+GROWN = ball((9, 13, 18), 9)
 
 
 @pytest.fixture

@@ -94,3 +94,8 @@ def _storage(node: slicer.vtkMRMLStorableNode, path: Path) -> slicer.vtkMRMLStor
     node.AddDefaultStorageNode()
     node.GetStorageNode().SetFileName(str(path))
     return node.GetStorageNode()
+
+
+def exported(segmentation, segment_id, volume):
+    """The segment as Slicer itself exports it to the volume's grid."""
+    return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment_id, volume).astype(bool)

@@ -21,13 +21,22 @@ def contradict(logic, position=CENTRE):
     return next(row for row in logic.prompt_rows() if row.kind == BACKGROUND)
 
 
+def click_that_waits(logic, session):
+    """Draw a box, and click beside it: the session has the click and answers once its gate is open.
+
+    Gives the box's voxels.
+    """
+    draw_box(logic)
+    boxed, asked = voxels_of(logic), len(session.calls)
+    session.gate.clear()
+    logic.add_point(CENTRE + 2.5 * ALONG_X, True)
+    while len(session.calls) == asked:
+        logic.poll(0.01)
+    return boxed
+
+
 def test_a_click_whose_answer_they_kept_away_is_answered_when_they_are_mended(a_logic, a_session):
-    draw_box(a_logic)
-    boxed, asked = voxels_of(a_logic), len(a_session.calls)
-    a_session.gate.clear()
-    a_logic.add_point(CENTRE + 2.5 * ALONG_X, True)
-    while len(a_session.calls) == asked:
-        a_logic.poll(0.01)
+    boxed = click_that_waits(a_logic, a_session)
     a_logic.add_point(CENTRE + 2.5 * ALONG_X, False)
     a_session.gate.set()
     with pytest.raises(InputError, match="both foreground and background"):
@@ -40,12 +49,7 @@ def test_a_click_whose_answer_they_kept_away_is_answered_when_they_are_mended(a_
 
 def test_a_prompt_that_was_unticked_and_ticked_again_at_once_is_answered(a_logic, a_session):
     """The answer under way was dropped for prompts that then came back."""
-    draw_box(a_logic)
-    boxed, asked = voxels_of(a_logic), len(a_session.calls)
-    a_session.gate.clear()
-    a_logic.add_point(CENTRE + 2.5 * ALONG_X, True)
-    while len(a_session.calls) == asked:
-        a_logic.poll(0.01)
+    boxed = click_that_waits(a_logic, a_session)
     a_logic.set_muted(a_logic.prompt_rows()[-1], True)
     a_session.gate.set()
     assert a_logic._updates._askings[0].job.wait(5.0)

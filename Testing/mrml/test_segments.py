@@ -11,8 +11,8 @@ from ensam.masks import MaskCrop
 from ENSAMSegmentLib.segment_writer import SegmentWriter
 from ENSAMSegmentLib.segments import add_segment, add_segmentation, read_segment
 
-from .conftest import KIDNEY, LIVER, OBLIQUE, SHAPE, affine, ball
-from .nodes import add_segment_editor, add_volume, load_segmentation, save
+from .conftest import GROWN, KIDNEY, LIVER, OBLIQUE, SHAPE, affine, ball
+from .nodes import add_segment_editor, add_volume, exported, load_segmentation, save
 
 OVERWRITE_MODES = {
     "all": slicer.vtkMRMLSegmentEditorNode.OverwriteAllSegments,
@@ -27,10 +27,6 @@ MASK_MODES = {
     "outside visible": slicer.vtkMRMLSegmentationNode.EditAllowedOutsideVisibleSegments,
     "inside kidney": slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment,
 }
-# The liver, grown far into the kidney.
-GROWN = ball((9, 13, 18), 9)
-BODY = np.zeros(SHAPE, bool)
-BODY[:, 8:20, 4:30] = True
 
 
 def _settings(editor):
@@ -43,11 +39,6 @@ def _settings(editor):
         editor.GetMaskSegmentID(),
         editor.GetSourceVolumeIntensityMask(),
     )
-
-
-def _exported(segmentation, segment_id, volume):
-    """The segment as Slicer itself exports it to the volume's grid."""
-    return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment_id, volume).astype(bool)
 
 
 @pytest.fixture
@@ -72,7 +63,7 @@ def painted_neighbours(two_neighbours, a_writer, a_segment_editor, a_straight_vo
 def test_a_mask_lands_on_the_voxels_it_was_made_for(a_segmentation, a_writer, a_volume_node):
     a_writer.write(a_segmentation, a_volume_node, {"liver": MaskCrop(LIVER[2:16, 5:20, 6:22], (2, 5, 6))})
 
-    np.testing.assert_array_equal(_exported(a_segmentation, "liver", a_volume_node), LIVER)
+    np.testing.assert_array_equal(exported(a_segmentation, "liver", a_volume_node), LIVER)
 
 
 def test_a_segment_reads_back_as_it_was_written(a_segmentation, a_writer, a_volume_node):
@@ -90,7 +81,7 @@ def test_a_second_mask_replaces_the_first(a_segmentation, a_writer, a_volume_nod
 
     a_writer.write(a_segmentation, a_volume_node, {"liver": MaskCrop(moved, (0, 0, 0))})
 
-    np.testing.assert_array_equal(_exported(a_segmentation, "liver", a_volume_node), moved)
+    np.testing.assert_array_equal(exported(a_segmentation, "liver", a_volume_node), moved)
 
 
 def test_an_empty_mask_clears_the_segment(a_segmentation, a_writer, a_volume_node):
@@ -104,7 +95,7 @@ def test_an_empty_mask_clears_the_segment(a_segmentation, a_writer, a_volume_nod
 def test_a_mask_reaches_the_volumes_last_voxels(a_segmentation, a_writer, a_volume_node):
     a_writer.write(a_segmentation, a_volume_node, {"liver": MaskCrop(np.ones((2, 30, 40), bool), (18, 0, 0))})
 
-    assert _exported(a_segmentation, "liver", a_volume_node)[18:].all()
+    assert exported(a_segmentation, "liver", a_volume_node)[18:].all()
 
 
 @pytest.mark.parametrize("labelmaps", ["shared", "own"])
@@ -146,8 +137,8 @@ def test_a_mask_that_grows_into_a_neighbour_takes_what_the_editors_settings_allo
     wanted = GROWN & ~KIDNEY if keep_others and may_overwrite else GROWN
     liver = (wanted & editable) | (LIVER & ~editable)
     kidney = KIDNEY & ~liver if may_overwrite and not keep_others else KIDNEY
-    np.testing.assert_array_equal(_exported(painted_neighbours, "liver", a_straight_volume_node), liver)
-    np.testing.assert_array_equal(_exported(painted_neighbours, "kidney", a_straight_volume_node), kidney)
+    np.testing.assert_array_equal(exported(painted_neighbours, "liver", a_straight_volume_node), liver)
+    np.testing.assert_array_equal(exported(painted_neighbours, "kidney", a_straight_volume_node), kidney)
 
 
 @pytest.mark.parametrize("keep_others", [True, False])
@@ -160,18 +151,18 @@ def test_one_undo_and_one_redo_restore_every_segment(
     a_writer.keep_others = keep_others
     masks = {"liver": MaskCrop(GROWN, (0, 0, 0)), "kidney": MaskCrop(ball((10, 14, 30), 3), (0, 0, 0))}
     a_writer.write(painted_neighbours, a_straight_volume_node, masks)
-    written = [_exported(painted_neighbours, one, a_straight_volume_node) for one in masks]
+    written = [exported(painted_neighbours, one, a_straight_volume_node) for one in masks]
 
     a_segment_editor.Undo()
 
-    np.testing.assert_array_equal(_exported(painted_neighbours, "liver", a_straight_volume_node), LIVER)
-    np.testing.assert_array_equal(_exported(painted_neighbours, "kidney", a_straight_volume_node), KIDNEY)
+    np.testing.assert_array_equal(exported(painted_neighbours, "liver", a_straight_volume_node), LIVER)
+    np.testing.assert_array_equal(exported(painted_neighbours, "kidney", a_straight_volume_node), KIDNEY)
     assert not a_segment_editor.CanUndo()
 
     a_segment_editor.Redo()
 
     for one, expected in zip(masks, written, strict=True):
-        np.testing.assert_array_equal(_exported(painted_neighbours, one, a_straight_volume_node), expected)
+        np.testing.assert_array_equal(exported(painted_neighbours, one, a_straight_volume_node), expected)
 
 
 @pytest.mark.parametrize("overwrite_mode", OVERWRITE_MODES)
@@ -187,93 +178,8 @@ def test_of_two_masks_that_meet_the_later_one_wins_unless_segments_may_overlap(
     a_writer.write(painted_neighbours, a_straight_volume_node, masks)
 
     liver = GROWN if overwrite_mode == "none" else GROWN & ~kidney
-    np.testing.assert_array_equal(_exported(painted_neighbours, "liver", a_straight_volume_node), liver)
-    np.testing.assert_array_equal(_exported(painted_neighbours, "kidney", a_straight_volume_node), kidney)
-
-
-@pytest.fixture
-def a_liver_in_a_body(a_writer, a_segment_editor, a_straight_volume_node):
-    """A liver that overlaps a body and a copy of itself, as other programs save them."""
-    node = add_segmentation(a_straight_volume_node, "organs")
-    for name in ("liver", "body", "copy"):
-        node.GetSegmentation().AddEmptySegment(name, name)
-    editor = a_segment_editor.GetSegmentEditorNode()
-    editor.SetAndObserveSegmentationNode(node)
-    editor.SetOverwriteMode(editor.OverwriteNone)
-    masks = {"liver": LIVER, "body": BODY, "copy": LIVER}
-    for name, mask in masks.items():
-        a_writer.write(node, a_straight_volume_node, {name: MaskCrop(mask, (0, 0, 0))})
-    editor.SetOverwriteMode(editor.OverwriteAllSegments)
-    return node
-
-
-def test_a_segment_keeps_the_voxels_that_it_has_in_common_with_others(
-    a_liver_in_a_body, a_writer, a_straight_volume_node
-):
-    smaller = ball((8, 12, 14), 5)
-
-    held_back = a_writer.write(
-        a_liver_in_a_body, a_straight_volume_node, {"liver": MaskCrop(smaller, (0, 0, 0))}
-    )
-
-    assert held_back == 0
-    for name, voxels in (("liver", smaller), ("body", BODY), ("copy", LIVER)):
-        np.testing.assert_array_equal(_exported(a_liver_in_a_body, name, a_straight_volume_node), voxels)
-
-
-def test_a_segment_gains_no_voxel_of_those_that_it_overlaps_and_says_what_share(
-    a_liver_in_a_body, a_writer, a_straight_volume_node
-):
-    masks = {"liver": MaskCrop(GROWN, (0, 0, 0))}
-    held_back = a_writer.write(a_liver_in_a_body, a_straight_volume_node, masks)
-
-    assert held_back == (GROWN & BODY & ~LIVER).sum() / GROWN.sum() > 0
-    for name, voxels in (("liver", GROWN & (LIVER | ~BODY)), ("body", BODY), ("copy", LIVER)):
-        np.testing.assert_array_equal(_exported(a_liver_in_a_body, name, a_straight_volume_node), voxels)
-
-
-def test_a_later_mask_that_is_there_already_wins_over_what_an_earlier_one_overwrites(
-    a_writer, a_segment_editor, a_straight_volume_node
-):
-    node = add_segmentation(a_straight_volume_node, "organs")
-    editor = a_segment_editor.GetSegmentEditorNode()
-    editor.SetAndObserveSegmentationNode(node)
-    editor.SetOverwriteMode(editor.OverwriteAllSegments)
-    a_writer.keep_others = False
-    first, second = add_segment(node, "first"), add_segment(node, "second")
-    later = MaskCrop(np.ones((4, 4, 4), bool), (5, 5, 8))
-    for length in (4, 8):
-        masks = {first: MaskCrop(np.ones((4, 4, length), bool), (5, 5, 2)), second: later}
-        a_writer.write(node, a_straight_volume_node, masks)
-    assert read_segment(node, second, a_straight_volume_node).count == later.count
-
-
-def test_a_completed_segment_loses_no_voxel_where_others_are_overwritten(
-    a_liver_in_a_body, a_writer, a_straight_volume_node
-):
-    """Nor one that the written segment has in common with it."""
-    a_writer.keep_others = False
-    segments = slicer.vtkSlicerSegmentationsModuleLogic
-    segments.SetSegmentStatus(a_liver_in_a_body.GetSegmentation().GetSegment("copy"), segments.Completed)
-
-    masks = {"liver": MaskCrop(GROWN, (0, 0, 0))}
-    held_back = a_writer.write(a_liver_in_a_body, a_straight_volume_node, masks)
-
-    assert held_back == (GROWN & LIVER).sum() / GROWN.sum()
-    new = GROWN & ~LIVER
-    for name, voxels in (("liver", new), ("body", BODY & ~new), ("copy", LIVER)):
-        np.testing.assert_array_equal(_exported(a_liver_in_a_body, name, a_straight_volume_node), voxels)
-
-
-def test_of_two_masks_that_meet_both_keep_what_both_had(a_liver_in_a_body, a_writer, a_straight_volume_node):
-    moved = ball((8, 12, 18), 6)
-    masks = {"liver": MaskCrop(LIVER, (0, 0, 0)), "copy": MaskCrop(moved, (0, 0, 0))}
-
-    held_back = a_writer.write(a_liver_in_a_body, a_straight_volume_node, masks)
-
-    assert held_back == (moved & BODY & ~LIVER).sum() / (LIVER.sum() + moved.sum()) > 0
-    for name, voxels in (("liver", LIVER), ("body", BODY), ("copy", moved & (LIVER | ~BODY))):
-        np.testing.assert_array_equal(_exported(a_liver_in_a_body, name, a_straight_volume_node), voxels)
+    np.testing.assert_array_equal(exported(painted_neighbours, "liver", a_straight_volume_node), liver)
+    np.testing.assert_array_equal(exported(painted_neighbours, "kidney", a_straight_volume_node), kidney)
 
 
 def test_voxels_that_the_later_mask_takes_count_as_held_back(
@@ -369,7 +275,7 @@ def test_only_voxels_in_the_intensity_range_change(
     expected = LIVER.copy()
     expected[:8] = False
     expected[6:8, 12:14, 14:16] = True
-    np.testing.assert_array_equal(_exported(painted_neighbours, "liver", a_straight_volume_node), expected)
+    np.testing.assert_array_equal(exported(painted_neighbours, "liver", a_straight_volume_node), expected)
 
 
 def test_a_write_that_slicer_would_refuse_half_way_changes_nothing(
@@ -389,7 +295,7 @@ def test_a_write_that_slicer_would_refuse_half_way_changes_nothing(
         writer.write(two_neighbours, a_straight_volume_node, {"liver": MaskCrop(LIVER, (0, 0, 0))})
 
     save_state.assert_not_called()
-    np.testing.assert_array_equal(_exported(two_neighbours, "liver", a_straight_volume_node), LIVER)
+    np.testing.assert_array_equal(exported(two_neighbours, "liver", a_straight_volume_node), LIVER)
 
 
 def test_an_editable_area_inside_a_segment_of_another_segmentation_is_refused(
@@ -421,7 +327,7 @@ def test_nothing_is_written_when_one_of_the_segments_is_gone(
         writer.write(painted_neighbours, a_straight_volume_node, masks)
 
     save_state.assert_not_called()
-    np.testing.assert_array_equal(_exported(painted_neighbours, "liver", a_straight_volume_node), LIVER)
+    np.testing.assert_array_equal(exported(painted_neighbours, "liver", a_straight_volume_node), LIVER)
 
 
 def test_a_segmentation_of_surfaces_is_refused(an_mrml_scene, a_straight_volume_node):
@@ -459,7 +365,7 @@ def test_new_segments_have_labelmaps_of_their_own_and_keep_them_apart(
     loaded = load_segmentation(an_mrml_scene, tmp_path / "organs.seg.nrrd")
     for name, voxels in (("liver", LIVER), ("kidney", KIDNEY)):
         segment = loaded.GetSegmentation().GetSegmentIdBySegmentName(name)
-        np.testing.assert_array_equal(_exported(loaded, segment, a_straight_volume_node), voxels)
+        np.testing.assert_array_equal(exported(loaded, segment, a_straight_volume_node), voxels)
 
 
 @pytest.mark.parametrize("unused", ["new", "from a file", "Slicer's own"])
@@ -481,7 +387,7 @@ def test_a_segment_without_voxels_changes_no_other_one_in_a_file(
     save(node, path)
     loaded = load_segmentation(an_mrml_scene, path)
     liver = loaded.GetSegmentation().GetSegmentIdBySegmentName("liver")
-    np.testing.assert_array_equal(_exported(loaded, liver, volume), LIVER)
+    np.testing.assert_array_equal(exported(loaded, liver, volume), LIVER)
 
 
 def test_a_segmentation_without_a_grid_takes_the_volumes(an_mrml_scene, a_writer, a_straight_volume_node):
@@ -490,7 +396,7 @@ def test_a_segmentation_without_a_grid_takes_the_volumes(an_mrml_scene, a_writer
 
     a_writer.write(node, a_straight_volume_node, {segment: MaskCrop(LIVER, (0, 0, 0))})
 
-    np.testing.assert_array_equal(_exported(node, segment, a_straight_volume_node), LIVER)
+    np.testing.assert_array_equal(exported(node, segment, a_straight_volume_node), LIVER)
 
 
 def test_trimming_keeps_the_place_of_every_voxel():

@@ -186,6 +186,15 @@ def test_a_failure_says_what_to_do_and_a_second_press_goes_on_from_there(line):
     assert told.startswith(f"PyTorch and safetensors could not be installed ({reason})")
 
 
+def test_what_an_earlier_step_warned_of_is_not_the_reason_of_a_later_failure():
+    slicer = SlicerWith()
+    slicer.fails["safetensors"] = ""
+    assert slicer.press_install()
+    slicer.running[0][1]("ERROR: pip's dependency resolver does not take into account ...")
+    slicer.work()
+    assert "(pip ended with exit code 1)" in str(slicer.ends.pop())
+
+
 def test_without_a_python_to_run_the_user_is_told_and_can_try_again():
     slicer = SlicerWith()
     slicer.has_python = False
