@@ -5,7 +5,7 @@ STAMP := .venv/ready
 PACKAGES := torch==2.13.0 numpy==2.4.6 SimpleITK==2.5.7 safetensors==0.8.0 scipy==1.17.1 tqdm==4.70.1 \
 	matplotlib==3.11.2 scikit-image==0.26.0 monai==1.6.1 connected-components-3d==4.1.1 edt==3.1.2 \
 	lightning-fabric==2.6.6 slicer-core==5.12.4.0 pytest==9.2.0 hypothesis==6.170.15 ruff==0.17.6 \
-	PySide6-Essentials==6.10.1
+	PySide6-Essentials==6.10.1 pytest-xdist==3.8.0
 
 .PHONY: setup demo test lint bench
 
@@ -22,7 +22,7 @@ demo: setup graphics
 	$(BIN)/python Testing/demo.py
 
 test: setup graphics lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -7,17 +7,11 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 TIMES = int(os.environ.get("FUZZ", "1"))
 
 
 def inputs(count: int, **more: object) -> settings:
     """Settings of hypothesis for so many inputs, or FUZZ times as many."""
-    return settings(
-        max_examples=count * TIMES,
-        derandomize=TIMES == 1,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        **more,
-    )
+    return settings(max_examples=count * TIMES, **more)

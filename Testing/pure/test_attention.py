@@ -14,13 +14,14 @@ from ensam.network.attention import (
     rotate,
     unit,
 )
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 
 from .tiny_network import TINY, tiny_network
 
 HEADS, WIDTH = 2, 8
-fast = settings(deadline=None, max_examples=30)
+fast = inputs(30)
 coordinates = st.floats(-1, 1, width=32)
 positions = st.tuples(coordinates, coordinates, coordinates)
 axes = st.integers(0, 2)

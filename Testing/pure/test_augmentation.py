@@ -16,11 +16,12 @@ from ensam_training.augmentation import (
     Sometimes,
     ThickSlices,
 )
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-fast = settings(deadline=None, max_examples=40)
+fast = inputs(40)
 seeds = st.integers(0, 2**16)
 
 

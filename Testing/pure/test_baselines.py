@@ -14,7 +14,8 @@ from ensam_training.baselines import (
     threshold_predictor,
 )
 from ensam_training.metrics import dice
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 
 SHAPE = (24, 32, 40)
@@ -148,7 +149,7 @@ def test_a_box_as_large_as_the_volume_is_answered(predict, shape, grey):
             assert answer[middle] == (1 if clicks[0]["fg"] else 0)
 
 
-@settings(deadline=None, max_examples=25)
+@inputs(25)
 @given(st.integers(0, 10**6))
 def test_every_baseline_answers_any_case_in_silence(seed):
     rng = np.random.default_rng(seed)

@@ -14,7 +14,8 @@ from ensam_training.click_quality import BOX, CLICK, CONFIRMING, Step, compare, 
 from ensam_training.click_report import summarise, summary_text
 from ensam_training.conditions import CONDITIONS, exact_scene
 from ensam_training.failures import worst
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 
 from .tiny import blob_volume, write_checkpoint
@@ -128,7 +129,7 @@ def test_only_an_edge_that_is_far_and_gone_for_more_than_a_voxel_has_moved():
     assert change.changed == 300 and change.far == 0 and change.edge_moved == 0
 
 
-@settings(deadline=None, max_examples=30)
+@inputs(30)
 @given(st.integers(0, 10**6))
 def test_what_is_far_is_a_part_of_what_changed(seed):
     rng = np.random.default_rng(seed)

@@ -23,7 +23,7 @@ from ensam_training.collection import FACTS, Collection, NewSegment, read_facts
 from ensam_training.discovery import find_cases
 from ensam_training.sampling import WindowSampler
 from ensam_training.user import SimulatedUser
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from .labelled_files import a_label, an_image, write, write_case
@@ -352,7 +352,6 @@ def test_in_every_window_real_prompts_lie_where_they_were_made(a_cached_case):
     assert seen > 20
 
 
-@settings(deadline=None)
 @given(st.permutations(range(3)), st.sets(st.integers(0, 2)), st.tuples(*[st.integers(0, 4)] * 3))
 def test_a_turn_moves_coordinates_with_the_voxels(order, flips, voxel):
     array = np.zeros((5, 6, 7))

@@ -8,10 +8,11 @@ import pytest
 from ensam.errors import InputError
 from ensam_training.cases import dataset_of, group_of
 from ensam_training.coreset import coreset, split
-from hypothesis import assume, given, settings
+from fuzzing import inputs
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-fast = settings(deadline=None, max_examples=50)
+fast = inputs(50)
 seeds = st.integers(0, 2**32)
 shares = st.floats(0.01, 1.0)
 

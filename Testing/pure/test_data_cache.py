@@ -18,7 +18,8 @@ from ensam_training.cache import Cache, grey_steps, prepare
 from ensam_training.cases import Case, read_case
 from ensam_training.coreset import split
 from ensam_training.discovery import find_cases
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 
 from .labelled_files import a_label, an_image, write_case
@@ -84,7 +85,7 @@ def test_a_window_from_the_cache_is_the_window_from_the_volume(make, dtype, budg
     assert 255 * (seen - cached_steps).abs().max() < (1e-3 if exact else 1.001)
 
 
-@settings(deadline=None, max_examples=30)
+@inputs(30)
 @given(st.integers(0, 2**16), st.sampled_from(["soft tissue", "lung", "brain", "bone"]))
 def test_hounsfield_units_are_kept_within_half_a_grey_step_of_every_window(seed, window):
     volume, steps = cached(a_ct(np.float32, seed))
@@ -96,7 +97,7 @@ def test_hounsfield_units_are_kept_within_half_a_grey_step_of_every_window(seed,
     assert np.abs(scaled[0] - scaled[1]).max() <= 0.5
 
 
-@settings(deadline=None, max_examples=30)
+@inputs(30)
 @given(st.integers(0, 2**16), st.sampled_from([np.int16, np.float32, np.uint16]))
 def test_grey_steps_are_within_half_a_step_of_the_clipped_volume(seed, dtype):
     volume, steps = cached(an_mr(dtype, seed))

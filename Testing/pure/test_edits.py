@@ -10,11 +10,12 @@ from ensam.edits import follow_prompts
 from ensam.geometry import Grid
 from ensam.masks import MaskCrop
 from ensam.prompts import Box, Point, PromptSet
-from hypothesis import assume, given, settings
+from fuzzing import inputs
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-fast = settings(deadline=None, max_examples=150)
+fast = inputs(150)
 SHAPE = (4, 5, 6)
 TURN, _ = np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))
 GRID = Grid(SHAPE, np.block([[TURN * (0.7, 1.1, 3), np.ones((3, 1))], [np.zeros((1, 3)), np.ones((1, 1))]]))

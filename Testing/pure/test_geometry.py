@@ -6,11 +6,12 @@ import SimpleITK as sitk
 from ensam.errors import VolumeError
 from ensam.geometry import Grid
 from ensam.prompts import Box
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-fast = settings(deadline=None, max_examples=60)
+fast = inputs(60)
 coordinates = st.floats(-300, 300)
 vectors = st.tuples(coordinates, coordinates, coordinates)
 rotations = st.tuples(*[st.floats(-180, 180)] * 3).map(

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from ensam.challenge import boxes_from_labels
 from ensam_training.interaction import bounds, simulate_box, simulate_click
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-fast = settings(deadline=None, max_examples=40)
+fast = inputs(40)
 seeds = st.integers(0, 2**16)
 SPACE = (10, 14, 12)
 
@@ -71,7 +72,7 @@ masks = arrays(bool, st.tuples(*[st.integers(1, 6)] * 3))
 """Noise: many regions, often of one size, at the borders and touching by corners."""
 
 
-@settings(deadline=None, max_examples=60)
+@inputs(60)
 @given(masks, st.booleans(), st.integers(0, 3), seeds)
 def test_clicks_are_those_of_a_slow_and_obvious_implementation(truth, everything, rank, seed):
     noise = np.random.default_rng(seed).random(truth.shape)
@@ -83,7 +84,7 @@ def test_clicks_are_those_of_a_slow_and_obvious_implementation(truth, everything
     assert by_hand is None if click is None else by_hand[0] in shaky
 
 
-@settings(deadline=None, max_examples=15)
+@inputs(15)
 @given(seeds, seeds.map(lambda seed: seed + 1))
 def test_thick_errors_are_clicked_as_slowly_and_obviously_found(seed, more):
     truth, predicted = (blobs(s)[:7, :9, :8] for s in (seed, seed + more))

@@ -5,7 +5,8 @@ import torch
 from ensam.network import slabs
 from ensam.network.layers import NormReLU, ResidualBlock, convolution
 from ensam.network.mask_decoder import DecoderLevel
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -37,7 +38,7 @@ def plain_norm_relu(norm, x):
     return F.group_norm(x, norm.groups, norm.weight, norm.bias).relu()
 
 
-@settings(deadline=None, max_examples=30)
+@inputs(30)
 @given(
     st.integers(0, 2**16),
     st.sampled_from([(1, 8, 2), (2, 8, 8), (3, 12, 4), (1, 6, 1)]),
@@ -108,8 +109,8 @@ def test_a_residual_block_in_slabs_is_the_whole_one_and_leaves_its_input_alone(
 
 def test_a_convolution_by_another_path_is_the_same():
     torch.manual_seed(0)
-    for inputs, bias in ((1, False), (5, True)):
-        conv, x = convolution(inputs, 8, bias=bias), torch.randn(1, inputs, 6, 5, 4)
+    for channels, bias in ((1, False), (5, True)):
+        conv, x = convolution(channels, 8, bias=bias), torch.randn(1, channels, 6, 5, 4)
         with torch.no_grad():
             assert torch.allclose(slabs.convolve(x, conv, conv.padding), conv(x), atol=1e-5)
 

@@ -9,12 +9,13 @@ import pytest
 from ensam.geometry import Grid
 from ensam.masks import MaskCrop
 from ensam.measures import Measures, change, fingerprint, measure
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
-fast = settings(deadline=None, max_examples=60)
+fast = inputs(60)
 SHAPE = (9, 9, 9)
 crops = st.builds(
     MaskCrop,

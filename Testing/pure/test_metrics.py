@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from ensam_training.metrics import dice, surface_dice
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 
 UNIT = (1.0, 1.0, 1.0)
@@ -81,7 +82,7 @@ def test_a_surface_counts_by_its_area_and_not_by_its_voxels():
         assert surface_dice(truth, answer, spacing, 1.0) == pytest.approx(2 / 3, abs=0.02)
 
 
-@settings(deadline=None, max_examples=40)
+@inputs(40)
 @given(st.integers(0, 10**6), st.floats(0.3, 4), st.floats(0, 4))
 def test_surface_dice_is_symmetric_and_depends_on_lengths_alone(seed, scale, tolerance):
     truth, answer = random_masks(seed)
@@ -95,7 +96,7 @@ def test_surface_dice_is_symmetric_and_depends_on_lengths_alone(seed, scale, tol
     )
 
 
-@settings(deadline=None, max_examples=40)
+@inputs(40)
 @given(st.integers(0, 10**6), st.permutations(range(3)))
 def test_turning_axes_with_their_spacing_changes_nothing(seed, order):
     truth, answer = random_masks(seed)

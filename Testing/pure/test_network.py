@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 from ensam.network import ENSAM, ImageFeatures, NetworkConfig, PromptTensors
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -81,7 +82,7 @@ def test_the_features_of_a_window_of_128_stay_below_200_megabytes(costs_at_128):
 # Shapes
 
 
-@settings(deadline=None, max_examples=25)
+@inputs(25)
 @given(st.tuples(*[st.integers(8, 20)] * 3), st.booleans(), st.booleans())
 def test_the_logits_have_the_windows_shape_whatever_its_size(shape, dense, again):
     network = tiny_network(dense_prompts=dense)
@@ -297,7 +298,7 @@ def test_a_network_in_mm_must_be_told_the_voxel_size():
 # A part of the window
 
 
-@settings(deadline=None, max_examples=20)
+@inputs(20)
 @given(st.data(), st.booleans())
 def test_a_part_is_answered_as_in_the_whole_and_the_rest_is_what_it_was(data, dense):
     network, shape = tiny_network(dense_prompts=dense), (16, 24, 21)

@@ -18,10 +18,11 @@ from ensam.preprocessing import (
     place_window,
 )
 from ensam.resampling import enlarge, extract, resample
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 
-fast = settings(deadline=None, max_examples=200)
+fast = inputs(200)
 sizes = st.tuples(*[st.integers(1, 600)] * 3)
 spacings = st.tuples(*[st.floats(0.1, 10)] * 3)
 budgets = st.integers(8**3, 160**3)
@@ -153,7 +154,7 @@ def test_voxels_are_mapped_by_their_centres():
 unit_range = IntensityRange(0.0, 1.0, "")
 
 
-@settings(deadline=None, max_examples=40)
+@inputs(40)
 @given(
     st.integers(0, 2**16), st.floats(-2000, 2000), st.floats(0.01, 3000), st.sampled_from(["i2", "f8", "u1"])
 )
@@ -196,7 +197,7 @@ def test_values_beyond_the_range_are_clipped():
     assert np.allclose(image.flatten(), [0, 0, 0.5, 1, 1], atol=1 / 255)
 
 
-@settings(deadline=None, max_examples=40)
+@inputs(40)
 @given(st.tuples(*[st.integers(1, 12)] * 3), st.tuples(*[st.integers(1, 12)] * 3), st.integers(0, 2**16))
 def test_resampling_keeps_the_range_and_a_constant(size, shape, seed):
     image = torch.rand(1, 2, *size, generator=torch.Generator().manual_seed(seed))

@@ -7,14 +7,15 @@ import pytest
 import torch
 from ensam.network.config import LIKENESS_MAPS, PROMPT_MAPS
 from ensam.network.prompt_maps import GREY_LEVELS, LIKENESS_SIGMA, PromptMaps, grey_levels, likeness_curves
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from .tiny_network import BOX, image_of, previous_of, prompts_of, tiny_network
 
 SHAPE, LEVELS = (16, 24, 8), 4
-fast = settings(deadline=None, max_examples=40)
+fast = inputs(40)
 voxels = st.tuples(*[st.integers(0, size - 1) for size in SHAPE])
 
 

@@ -17,11 +17,12 @@ from ensam.prompts import (
     to_json,
     write_prompts,
 )
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-fast = settings(deadline=None, max_examples=60)
+fast = inputs(60)
 numbers = st.floats(-1e6, 1e6)
 vectors = st.tuples(numbers, numbers, numbers)
 boxes = st.builds(

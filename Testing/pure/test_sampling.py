@@ -11,11 +11,12 @@ from ensam_training.balance import Balance, kind
 from ensam_training.cases import Case, dataset_of
 from ensam_training.sampling import EDGES, WindowSampler
 from ensam_training.synthetic import make_case
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-fast = settings(deadline=None, max_examples=40)
+fast = inputs(40)
 BUDGET = (18**3, 24**3)
 PLAIN = Augmentation(changes=())  # MONAI takes seconds to import
 

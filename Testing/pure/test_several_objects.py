@@ -15,7 +15,8 @@ from ensam.network import ENSAM
 from ensam.planning import COARSENING, ObjectPrompts, group_objects, make_plan, to_voxels
 from ensam.preprocessing import fit_to_budget
 from ensam.prompts import Box, Point, PromptSet
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 
 from .tiny import blob_volume, box_of, ct_volume, point_at
@@ -66,7 +67,7 @@ def grouped_plainly(volume, objects, budget):
     return [[objects.index(one) for one in group] for group in groups]
 
 
-@settings(deadline=None, max_examples=50)
+@inputs(50)
 @given(st.integers(0, 2**16), st.integers(2, 10), st.sampled_from([8**3, 16**3, 32**3]))
 def test_objects_share_a_window_as_long_as_none_is_seen_much_coarser(seed, count, budget):
     volume, rng = blob_volume((40, 60, 60)), np.random.default_rng(seed)

@@ -8,15 +8,16 @@ from ensam_training.cases import Case
 from ensam_training.shapes import SHAPES, Space
 from ensam_training.synthetic import make_case
 from ensam_training.textures import add_noise, along_axes, blur, smooth_field
-from hypothesis import given, settings
+from fuzzing import inputs
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
 seeds = st.integers(0, 2**16)
-fast = settings(deadline=None, max_examples=20)
+fast = inputs(20)
 
 
-@settings(deadline=None, max_examples=10)
+@inputs(10)
 @given(seeds, st.tuples(*[st.integers(14, 26)] * 3))
 def test_a_synthetic_case_is_labelled_lies_in_0_to_1_and_is_reproducible(seed, shape):
     image, labels = make_case(shape, np.random.default_rng(seed))
