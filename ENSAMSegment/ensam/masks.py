@@ -20,19 +20,18 @@ class MaskCrop:
 
     def trimmed(self) -> MaskCrop:
         """Cut to the bounding box of the foreground; an empty mask becomes one of shape (0, 0, 0)."""
-        mask, offset = self.mask, list(self.offset)
+        mask = self.mask
         # Most crops are tight already, which their six faces tell at once.
         if mask.size and all(
             mask[(slice(None),) * axis + (end,)].any() for axis in range(3) for end in (0, -1)
         ):
             return self
-        # Axis by axis on what is left: a segment is small in a labelmap that it shares with others.
-        for axis in range(3):
-            hits = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-            start, stop = (int(hits[0]), int(hits[-1]) + 1) if hits.size else (0, 0)
-            mask = mask[(slice(None),) * axis + (slice(start, stop),)]
-            offset[axis] += start
-        return MaskCrop(mask, tuple(offset))
+        # Slices first: a segment is small in a labelmap that it shares with others. What is left is seen
+        # along them, which goes through memory in order.
+        slices = _hit(mask.any(axis=(1, 2)))
+        plane = mask[slices].any(axis=0)
+        found = slices, _hit(plane.any(axis=1)), _hit(plane.any(axis=0))
+        return MaskCrop(mask[found], tuple(at + s.start for at, s in zip(self.offset, found, strict=True)))
 
     def within(self, shape: tuple[int, int, int]) -> MaskCrop:
         """Without what lies outside a volume of that shape."""
@@ -72,7 +71,7 @@ class MaskCrop:
         """The voxels that another mask of the same grid lacks; the crop stays as large."""
         mask = self.mask.copy()
         here, there = self.shared(other)
-        mask[here] &= ~other.mask[there]
+        np.greater(self.mask[here], other.mask[there], out=mask[here])
         return MaskCrop(mask, self.offset)
 
     def is_same(self, other: MaskCrop) -> bool:
@@ -127,9 +126,17 @@ class MaskCrop:
             return MaskCrop(np.zeros_like(other.mask), other.offset)
         first = np.minimum(self.offset, other.offset)
         end = np.maximum(np.add(self.offset, self.mask.shape), np.add(other.offset, other.mask.shape))
+        if self.mask.shape == tuple(end - first):
+            return self
         padded = np.zeros(end - first, bool)
         padded[MaskCrop(self.mask, self.offset - first).slices] = self.mask
         return MaskCrop(padded, tuple(first.tolist()))
 
 
 EMPTY = MaskCrop(np.zeros((0, 0, 0), bool), (0, 0, 0))
+
+
+def _hit(row: np.ndarray) -> slice:
+    """From the first to the last that is hit."""
+    hits = np.flatnonzero(row)
+    return slice(int(hits[0]), int(hits[-1]) + 1) if hits.size else slice(0, 0)

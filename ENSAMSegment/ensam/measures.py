@@ -14,7 +14,7 @@ from ensam.masks import MaskCrop
 
 # In so many directions the slices are gauged, in more those that are left, before the few that may still hold
 # the longest diameter are measured.
-DIRECTIONS = (16, 64)
+DIRECTIONS = (4, 16, 64)
 _EQUAL = 1 - 1e-9  # lengths this close differ by rounding alone
 # The middles of a voxel's four edges in its slice, (y, x).
 _EDGES = np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5)])

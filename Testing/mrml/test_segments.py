@@ -292,7 +292,7 @@ def test_a_write_that_slicer_would_refuse_half_way_changes_nothing(
     writer = SegmentWriter(logic, save_state := Mock())
 
     with pytest.raises(InputError, match="The segment 'liver' has another grid than its segmentation"):
-        writer.write(two_neighbours, a_straight_volume_node, {"liver": MaskCrop(LIVER, (0, 0, 0))})
+        writer.write(two_neighbours, a_straight_volume_node, {"liver": MaskCrop(GROWN, (0, 0, 0))})
 
     save_state.assert_not_called()
     np.testing.assert_array_equal(exported(two_neighbours, "liver", a_straight_volume_node), LIVER)
