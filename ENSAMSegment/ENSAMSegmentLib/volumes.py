@@ -7,6 +7,8 @@ and a warped volume needs no resampling.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import slicer
 import vtk
@@ -59,7 +61,13 @@ def grid_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Grid:
         )
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
-    return Grid(tuple(reversed(image.GetDimensions())), arrayFromVTKMatrix(matrix))
+    return _grid(tuple(reversed(image.GetDimensions())), arrayFromVTKMatrix(matrix).tobytes())
+
+
+@lru_cache(maxsize=8)
+def _grid(shape: tuple[int, int, int], matrix: bytes) -> Grid:
+    # A click asks for the same grid six times, and each is checked and inverted.
+    return Grid(shape, np.frombuffer(matrix).reshape(4, 4))
 
 
 def points_from_world(volume: slicer.vtkMRMLScalarVolumeNode, points_ras: np.ndarray) -> np.ndarray:
