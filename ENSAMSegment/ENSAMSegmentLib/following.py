@@ -20,7 +20,7 @@ from .prompts_in_views import PromptsInViews
 from .scene_nodes import singleton
 from .segment_state import seen_tags
 from .segment_writer import SegmentWriter
-from .segments import add_segment, add_segmentation, free_name, no_image
+from .segments import add_segment, add_segmentation, free_name, list_all, no_image
 from .selected import SelectedSegment
 from .status import Status
 from .target import Target
@@ -116,6 +116,8 @@ class SegmentFollower(Choosing):
         if segmentation is not None:
             self._editor.SetAndObserveSegmentationNode(segmentation)
         if segment_id:
+            if segment_id != Target.of_editor(self._editor).segment_id:
+                list_all(self._editor.GetSegmentationNode())
             self._editor.SetSelectedSegmentID(segment_id)
         self._bind()
 

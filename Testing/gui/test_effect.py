@@ -97,6 +97,18 @@ def test_it_needs_no_segment_to_begin_with(an_editor):
     assert an_editor.currentSegmentID() == effect.logic.segment_id
 
 
+def test_a_filtered_list_shows_a_new_segment_too(an_editor):
+    effect = activate(an_editor)
+    effect.panel.ui.newSegmentButton.click()
+    an_editor.segmentationNode().SetSegmentListFilterOptions("text:1;status:")
+    an_editor.segmentationNode().SetSegmentListFilterEnabled(True)
+    effect.panel.ui.newSegmentButton.click()
+    assert an_editor.activeEffect().name == "ENSAM"
+    assert an_editor.currentSegmentID() == effect.logic.segment_id
+    segments = an_editor.segmentationNode().GetSegmentation()
+    assert segments.GetSegment(effect.logic.segment_id).GetName() == "Segment_2"
+
+
 def test_it_works_on_the_editors_node(an_editor, a_volume):
     effect = activate(an_editor)
     assert effect.logic.volume is a_volume

@@ -142,6 +142,19 @@ def test_a_segment_that_goes_is_deselected(an_editor, a_segmentation):
     assert an_editor.currentSegmentID() == ""
 
 
+@pytest.mark.parametrize("options", ["text:SPL;status:", "text:;status:completed,flagged"])
+def test_what_the_lists_filter_leaves_out_is_deselected(register, an_editor, a_segmentation, options):
+    register()
+    an_editor.setSegmentationNode(a_segmentation)
+    an_editor.setActiveEffectByName("Stamp")
+    a_segmentation.SetSegmentListFilterOptions(options)
+    an_editor.setCurrentSegmentID("liver")
+    assert an_editor.currentSegmentID() == "liver"  # as long as the bar with the filter isn't there
+    a_segmentation.SetSegmentListFilterEnabled(True)
+    assert an_editor.currentSegmentID() == ""
+    assert an_editor.activeEffect() is None
+
+
 def test_undo_takes_back_what_was_written(an_editor, a_segmentation, a_volume):
     import slicer
 

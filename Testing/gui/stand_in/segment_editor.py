@@ -15,7 +15,7 @@ from .mrml_widgets import qMRMLWidget
 from .observation import Observations
 from .segment_editor_effects_part import EditorEffects
 from .segment_editor_keys import keys_of
-from .segment_editor_panel import SegmentEditorPanel
+from .segment_editor_panel import SegmentEditorPanel, is_listed
 
 
 class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
@@ -228,6 +228,8 @@ class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
         segments = []
         for segment_id in segmentation.GetSegmentIDs() if segmentation is not None else ():
             segment = segmentation.GetSegment(segment_id)
+            if not is_listed(self._segmentation, segment):
+                continue
             colour = QPixmap(16, 16)
             colour.fill(QColor.fromRgbF(*segment.GetColor()))
             segments.append((segment_id, segment.GetName(), colour))

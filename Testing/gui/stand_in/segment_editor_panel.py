@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import slicer
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QIcon, QPixmap
 from PySide6.QtWidgets import (
@@ -102,6 +103,18 @@ class SegmentEditorPanel:
     def enable_effects(self, enabled: bool) -> None:
         for each in (*self._buttons.values(), self._options_box):
             each.setEnabled(enabled)
+
+
+def is_listed(node: Any, segment: Any) -> bool:
+    """Whether the list's filter, by text and by state, lets a segment of a segmentation node be seen."""
+    if not node.GetSegmentListFilterEnabled():
+        return True
+    pairs = (part.split(":") for part in node.GetSegmentListFilterOptions().split(";"))
+    options = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+    text, states = options.get("text", ""), options.get("status", "")
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    state = logic.GetSegmentStatusAsMachineReadableString(logic.GetSegmentStatus(segment))
+    return text.lower() in segment.GetName().lower() and (not states or state in states.split(","))
 
 
 def _row(*widgets: QWidget) -> QFrame:
