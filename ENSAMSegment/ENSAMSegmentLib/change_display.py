@@ -29,6 +29,15 @@ class ChangeDisplay:
         # Slicer's Data Probe names the segment under the cursor.
         titles = {"added": _("added"), "removed": _("removed")}
         scene = volume.GetScene()
+        display = scene.CreateNodeByClass("vtkMRMLSegmentationDisplayNode")
+        display.UnRegister(None)
+        display.SetSaveWithScene(False)
+        # An outline to be noticed by; under the light fill anatomy and prompts can be judged.
+        display.SetOpacity2DFill(0.35)
+        display.SetOpacity2DOutline(1.0)
+        display.SetSliceIntersectionThickness(2)
+        # A surface would have to be made for it: the tint is for the slices.
+        display.SetVisibility3D(False)
         node = scene.CreateNodeByClass("vtkMRMLSegmentationNode")
         node.UnRegister(None)
         node.SetName(_("ENSAM change"))
@@ -40,17 +49,12 @@ class ChangeDisplay:
             segment.SetColor(*_COLORS[name])
             segment.AddRepresentation(LABELMAP, image_of(crop, grid_from_node(volume).ijk_to_ras))
             node.GetSegmentation().AddSegment(segment, name)
-        self._node = scene.AddNode(node)
+        # It is added when it is complete: the subject hierarchy has no place for a hidden node, and Slicer
+        # writes an error into its log at each change of how a segmentation without one is displayed.
+        node.SetScene(scene)
         node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-        node.CreateDefaultDisplayNodes()
-        display = node.GetDisplayNode()
-        display.SetSaveWithScene(False)
-        # An outline to be noticed by; under the light fill anatomy and prompts can be judged.
-        display.SetOpacity2DFill(0.35)
-        display.SetOpacity2DOutline(1.0)
-        display.SetSliceIntersectionThickness(2)
-        # A surface would have to be made for it: the tint is for the slices.
-        display.SetVisibility3D(False)
+        node.SetAndObserveDisplayNodeID(scene.AddNode(display).GetID())
+        self._node = scene.AddNode(node)
 
     def hide(self) -> None:
         """Take it away."""

@@ -44,6 +44,9 @@ def create_scene() -> Iterator[slicer.vtkSlicerApplicationLogic]:
 
     Yields:
         The application logic; ``GetMRMLScene()`` gives the scene.
+
+    Raises:
+        AssertionError: At the end, if Slicer would have written errors into its log.
     """
     scene = slicer.vtkMRMLScene()
     crosshair = slicer.vtkMRMLCrosshairNode()
@@ -59,7 +62,8 @@ def create_scene() -> Iterator[slicer.vtkSlicerApplicationLogic]:
     for factory in _DISPLAYABLE_MANAGER_FACTORIES:
         factory.GetInstance().SetMRMLApplicationLogic(application)
 
-    scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, _add_to_subject_hierarchy)
+    hierarchy = _SubjectHierarchy()
+    scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, hierarchy.add)
     _connect_file_reading(scene, application)
     logics = {name: _start_module(logic(), name, application) for name, logic in _MODULE_LOGICS.items()}
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
@@ -75,6 +79,7 @@ def create_scene() -> Iterator[slicer.vtkSlicerApplicationLogic]:
         for factory in _DISPLAYABLE_MANAGER_FACTORIES:
             factory.GetInstance().SetMRMLApplicationLogic(None)
         del slicer.mrmlScene, slicer.modules
+    assert not hierarchy.errors, f"Slicer would have written into its log: {sorted(hierarchy.errors)}"
 
 
 def _connect_file_reading(scene: slicer.vtkMRMLScene, application: slicer.vtkSlicerApplicationLogic) -> None:
@@ -88,12 +93,36 @@ def _connect_file_reading(scene: slicer.vtkMRMLScene, application: slicer.vtkSli
     application.SetMRMLSceneDataIO(scene, remote, transfers)
 
 
-@vtk.calldata_type(vtk.VTK_OBJECT)
-def _add_to_subject_hierarchy(scene: slicer.vtkMRMLScene, _event: str, node: slicer.vtkMRMLNode) -> None:
-    # In the application a Qt plugin does it. The segment editor logic expects the items.
-    if node.IsA("vtkMRMLDisplayableNode") and not node.GetHideFromEditors():
-        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-        hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+class _SubjectHierarchy:
+    """What Qt plugins of the application do. The segment editor logic expects the items.
+
+    errors: what the plugin of the segmentations complains of: it looks for the item of any that changes.
+    """
+
+    def __init__(self) -> None:
+        self.errors: set[str] = set()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def add(self, scene: slicer.vtkMRMLScene, _event: str, node: slicer.vtkMRMLNode) -> None:
+        if node.IsA("vtkMRMLDisplayableNode") and not node.GetHideFromEditors():
+            hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+            hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+        if node.IsA("vtkMRMLSegmentationNode"):
+            events = slicer.vtkSegmentation
+            for event in (
+                events.SegmentAdded,
+                events.SegmentRemoved,
+                events.SegmentModified,
+                node.DisplayModifiedEvent,
+            ):
+                node.AddObserver(event, self._look_for)
+
+    def _look_for(self, node: slicer.vtkMRMLSegmentationNode, _event: str) -> None:
+        scene = node.GetScene()
+        if scene is None or scene.IsImporting() or scene.IsClosing():
+            return
+        if not slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene).GetItemByDataNode(node):
+            self.errors.add(f"Unable to find subject hierarchy item for segmentation node {node.GetName()}")
 
 
 def _start_module(
