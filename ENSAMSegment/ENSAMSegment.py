@@ -142,6 +142,8 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.editor.uninstallKeyboardShortcuts()
         self.editor.removeViewObservations()
         self.editor.setMRMLSegmentEditorNode(None)
+        # A reload only hides it, and it would complain in Slicer's log of each edit of a segment.
+        self.editor.deleteLater()
 
     def enter(self) -> None:
         """The user opens the module."""

@@ -119,6 +119,8 @@ class Application:
         panel.python_self = type(widget)(widget.parent)
         panel.python_self.cleanup = _once(panel.python_self.cleanup)
         panel.python_self.setup()
+        # Whoever pressed the button does nothing else before the event loop has deleted what is to go.
+        self._host.sendPostedEvents(None, 52)  # QEvent::DeferredDelete
         return panel.python_self
 
     def forget_modules(self) -> None:

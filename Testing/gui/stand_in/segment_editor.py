@@ -192,13 +192,9 @@ class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
         self._segmentation = node
         if node is not None:
             events = slicer.vtkSegmentation
-            for event in (
-                events.SegmentAdded,
-                events.SegmentRemoved,
-                events.SegmentModified,
-                "ModifiedEvent",
-            ):
-                self._of_segmentation.add(node, event, self.updateWidgetFromMRML)
+            for event in (events.SegmentAdded, events.SegmentRemoved, events.SegmentModified):
+                self._of_segmentation.add(node, event, self._on_segments)
+            self._of_segmentation.add(node, "ModifiedEvent", self.updateWidgetFromMRML)
             # The image that the segmentation was made on becomes the source volume, or none does.
             role = node.GetReferenceImageGeometryReferenceRole()
             self._panel.volumes.setCurrentNode(node.GetNodeReference(role))
@@ -208,6 +204,11 @@ class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
             if ids:
                 self._panel.segments.setCurrentRow(0)
         self.segmentationNodeChanged.emit(node)
+
+    def _on_segments(self) -> None:
+        if self._node is None:
+            mistakes.note("qMRMLSegmentEditorWidget: Invalid segment editor parameter set node")
+        self.updateWidgetFromMRML()
 
     def _follow_volume(self) -> None:
         node = self._logic.GetSourceVolumeNode()
