@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tqdm import tqdm
 
@@ -75,8 +75,9 @@ def batch(options: argparse.Namespace) -> int:
             row: Row = {"volume": place(case.volume), "prompts": place(case.prompts), "model": model}
             earlier = results.get(case.output, [])
             try:
-                _check_unchanged(folder / case.output, earlier)
-                results[case.output] = [row | one for one in _segment(session, case, folder / case.output)]
+                known = {one.get("digest") for one in earlier}
+                made = _segment(session, case, folder / case.output, known)
+                results[case.output] = [row | one for one in made]
             except CASE_ERRORS as error:
                 text = explain(error)
                 code = 1 if code == 1 or not isinstance(error, InputError) else 2
@@ -85,7 +86,7 @@ def batch(options: argparse.Namespace) -> int:
                     text += f" ('{case.output}' is there from an earlier run.)"
                 failures[case.output] = [row | {"error": text, "finished": now()}]
             # Of a result that was replaced sooner: if this process is killed, the next must not take it for
-            # one that somebody has changed. But thousands of rows must not be written for every single case.
+            # the earlier one. But thousands of rows must not be written for every single case.
             replaced = earlier and case.output not in failures
             if time.monotonic() - written > (
                 min(SUMMARY_SECONDS, 10 * took) if replaced else SUMMARY_SECONDS
@@ -105,17 +106,12 @@ def _results(folder: Path) -> dict[str, list[Row]]:
     return {output: rows[output] for output in rows if os.path.isfile(folder / output)}
 
 
-def _check_unchanged(output: Path, rows: Sequence[Row]) -> None:
-    """Raise OutputError when somebody has changed a result since its rows were written."""
-    digest = rows[0].get("digest") if rows else None
-    if digest and digest != digest_of(output):
-        raise OutputError(
-            "Its result has been changed since it was written: move it away to have the case done again."
-        )
+def _segment(session: InteractiveSession, case: BatchCase, output: Path, known: set[str]) -> list[Row]:
+    """Writes a case's result, and gives what the summary tells of each segment.
 
-
-def _segment(session: InteractiveSession, case: BatchCase, output: Path) -> list[Row]:
-    """Writes a case's result, and gives what the summary tells of each segment."""
+    known: digests of what it may replace. Somebody may have corrected what is there, or put it there; what a
+    killed run left without telling of it is the same again.
+    """
     started, inputs = time.perf_counter(), stamps(case)
     segments = read_prompts(case.prompts)
     if not segments:
@@ -126,7 +122,16 @@ def _segment(session: InteractiveSession, case: BatchCase, output: Path) -> list
     session.set_volume(volume)
     results = answer(session, segments)
     names = [one.name for one in segments]
-    write_labels(output, label_image(results, volume.grid.shape), volume.grid, names)
+    with TemporaryDirectory() as aside:
+        is_foreign = os.path.isfile(output) and digest_of(output) not in known
+        written = Path(aside, output.name) if is_foreign else output
+        write_labels(written, label_image(results, volume.grid.shape), volume.grid, names)
+        digest = digest_of(written)
+        if is_foreign and digest != digest_of(output):
+            raise OutputError(
+                "There is a result that no summary tells of, or that was changed since: move it away to have "
+                "the case done again."
+            )
     for caution in dict.fromkeys(chain.from_iterable(map(cautions_of, names, results))):
         tqdm.write(f"{case.name}: {caution}", file=sys.stderr)
     common = {
@@ -135,7 +140,7 @@ def _segment(session: InteractiveSession, case: BatchCase, output: Path) -> list
         "error": "",
         "finished": now(),
         "inputs": inputs,
-        "digest": digest_of(output),
+        "digest": digest,
     }
     return [
         {

@@ -429,14 +429,29 @@ def test_a_result_that_somebody_has_changed_is_not_replaced(files, two_cases, ca
     assert code == 2 and result.read_bytes() == b"corrected by hand"
     assert "1 of 2 cases done" in capsys.readouterr().out
     assert [row["output"] for row in rows] == ["", *OUTPUTS]
-    assert rows[0]["error"].startswith("Its result has been changed since it was written: move it away")
+    assert rows[0]["error"].startswith("There is a result that no summary tells of, or that was changed")
     result.rename(files.folder / "corrected.seg.nrrd")
     code, _, rows = run_batch(files, two_cases, "--intensity", "bone")
     assert code == 0 and [row["output"] for row in rows] == OUTPUTS and result.is_file()
 
 
+def test_a_result_that_no_summary_tells_of_is_not_replaced(files, two_cases, volumes_read):
+    _, folder, before = run_batch(files, two_cases)
+    (folder / "summary.csv").unlink()
+    foreign = folder / "prompts.seg.nrrd"
+    foreign.write_bytes(b"drawn by hand")
+    code, _, rows = run_batch(files, two_cases)
+    assert code == 2 and foreign.read_bytes() == b"drawn by hand" and len(volumes_read) == 4
+    assert rows[0]["error"].startswith("There is a result that no summary tells of") and not rows[0]["output"]
+    # What a killed run left without a word is the same again.
+    assert [row["digest"] for row in rows[1:]] == [row["digest"] for row in before[2:]]
+    foreign.unlink()
+    code, _, rows = run_batch(files, two_cases)
+    assert code == 0 and [row["digest"] for row in rows] == [row["digest"] for row in before]
+
+
 def test_a_result_that_was_replaced_is_told_of_before_the_next_case(files, two_cases, monkeypatch):
-    """Otherwise one that is killed then would leave a result that seems to be changed by somebody."""
+    """Otherwise one that is killed then would leave a result that passes for the earlier one."""
     _, folder, _ = run_batch(files, two_cases)
     monkeypatch.setattr(batch, "SUMMARY_SECONDS", 3600.0)
     digests, original = [], batch.read_volume
