@@ -93,14 +93,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     )
     make_folder(options.output)
     scores, left_out = [], 0
-    progress = tqdm(total=len(files), unit="case", desc="evaluate", disable=None)
     for outcome in evaluate(files, protocol, options.output, options.jobs):
         if outcome.problem:
             left_out += 1
             tqdm.write(f"'{outcome.case}' is left out: {outcome.problem}", file=sys.stderr)
         scores += outcome.scores
-        progress.update()
-    progress.close()
     if not scores:
         raise InputError(f"None of the cases in '{options.data}' can be used: mend them.")
     order = {name: index for index, name in enumerate(protocol.methods)}

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -20,7 +17,7 @@ from ensam_training.baselines import BASELINES, Predictor
 from ensam_training.cases import CaseFile
 from ensam_training.challenge_cases import open_case
 from ensam_training.evaluation import CLICK_ROUNDS, Score, command_predictor, ensam_predictor, play
-from ensam_training.pool import end_with_parent
+from ensam_training.pool import processors, run_all
 from ensam_training.report import read_csv, write_csv
 
 ENSAM = "ensam"
@@ -66,7 +63,8 @@ def evaluate(files: Sequence[CaseFile], protocol: Protocol, folder: Path, jobs: 
 
     `folder` keeps the scores in evaluation.csv, rewritten after each case, and what they depend on in
     settings.json; methods that are done with a case aren't asked again unless its files' sizes or times
-    changed. Raises InputError when the folder holds scores that were made with other settings.
+    changed. Raises InputError when the folder holds scores that were made with other settings, and as
+    `run_all` does.
     """
     kept = _resume(files, protocol, folder)
     tasks, finished = [], []
@@ -79,7 +77,9 @@ def evaluate(files: Sequence[CaseFile], protocol: Protocol, folder: Path, jobs: 
             finished.append(file.name)
     for name in finished:
         yield _outcome(name, kept, protocol)
-    for outcome in _play_all(tasks, jobs):
+    # Several at once share the processors out; one keeps the threads that it has.
+    threads = None if jobs == 1 else max(1, processors() // jobs)
+    for _, outcome in run_all(partial(_play_case, threads), tasks, "evaluate", jobs):
         if outcome.problem:
             yield outcome
             continue
@@ -146,28 +146,11 @@ def _differ(name: str, value: object, earlier: object) -> bool:
     return comparable and value != earlier
 
 
-def _play_all(tasks: Sequence[tuple[CaseFile, Protocol]], jobs: int) -> Iterator[Outcome]:
-    if jobs == 1:
-        yield from (_play_case(*task) for task in tasks)
-        return
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    # Forked copies of torch's thread pools would hang.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, context, _begin, (threads,))
-    try:
-        for future in as_completed([pool.submit(_play_case, *task) for task in tasks]):
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin(threads: int) -> None:
-    end_with_parent()
-    torch.set_num_threads(threads)
-
-
-def _play_case(file: CaseFile, protocol: Protocol) -> Outcome:
+def _play_case(threads: int | None, task: tuple[CaseFile, Protocol]) -> Outcome:
     """One case by all methods of the protocol; its data's problem is told and stops nobody else."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    file, protocol = task
     try:
         labelled = open_case(file, protocol.max_objects)
     except InputError as error:

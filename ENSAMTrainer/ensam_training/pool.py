@@ -90,7 +90,7 @@ def run_all(
                 bar.update()
         except BrokenProcessPool as error:
             raise InputError(
-                "A worker process was stopped, most likely for lack of memory: use fewer --workers."
+                "A worker process was stopped, most likely for lack of memory: let fewer run at once."
             ) from error
         finally:
             executor.shutdown(cancel_futures=True)

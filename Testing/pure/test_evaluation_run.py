@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import subprocess
-import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 import pytest
@@ -132,21 +130,21 @@ def test_scores_that_tell_nothing_of_their_data_are_refused(tmp_path):
 class PoolInPlace:
     """A pool of processes without the seconds that starting them takes: tasks and results travel alike."""
 
-    def __init__(self, *_):
+    def __init__(self, *_, **_given):
         pass
 
     def shutdown(self, **_):
         pass
 
-    def submit(self, function, *arguments):
-        function, arguments = pickle.loads(pickle.dumps((function, arguments)))
+    def submit(self, function, item):
+        function, item = pickle.loads(pickle.dumps((function, item)))
         done = Future()
-        done.set_result(pickle.loads(pickle.dumps(function(*arguments))))
+        done.set_result(pickle.loads(pickle.dumps(function(item))))
         return done
 
 
 def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
-    monkeypatch.setattr("ensam_training.evaluation_run.ProcessPoolExecutor", PoolInPlace)
+    monkeypatch.setattr("ensam_training.pool.ProcessPoolExecutor", PoolInPlace)
     files = choose_cases(write_cases(tmp_path, "one", "two"))
     found = []
     for jobs in (1, 2):
@@ -161,7 +159,7 @@ def test_a_case_that_waits_is_not_played_after_the_end(tmp_path, monkeypatch):
     ended, asked = threading.Event(), []
 
     class Pool(ThreadPoolExecutor):
-        def __init__(self, jobs, *_):
+        def __init__(self, jobs, **_given):
             super().__init__(jobs)
 
         def shutdown(self, wait=True, *, cancel_futures=False):
@@ -176,7 +174,7 @@ def test_a_case_that_waits_is_not_played_after_the_end(tmp_path, monkeypatch):
             assert ended.wait(60)
         return box_predictor(case)
 
-    monkeypatch.setattr("ensam_training.evaluation_run.ProcessPoolExecutor", Pool)
+    monkeypatch.setattr("ensam_training.pool.ProcessPoolExecutor", Pool)
     monkeypatch.setitem(BASELINES, "first", answers_the_first)
     names = [f"case {number}" for number in range(8)]
     files = choose_cases(write_cases(tmp_path, *names))
@@ -187,20 +185,26 @@ def test_a_case_that_waits_is_not_played_after_the_end(tmp_path, monkeypatch):
     assert 1 <= len(asked) <= 3
 
 
-def test_a_process_that_plays_cases_ends_with_its_parent(tmp_path):
-    code = """if True:
-        import sys
-        from concurrent.futures import ProcessPoolExecutor
-        from multiprocessing import get_context
-        from ensam_training import evaluation_run
-        pool = ProcessPoolExecutor(1, get_context("spawn"), evaluation_run._begin, (1,))
-        print(pool.submit(abs, -1).result(), flush=True)
-        sys.stdin.read()
-    """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command, pipe = [sys.executable, "-c", code], subprocess.PIPE
-    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe) as process:
-        assert process.stdout.readline() == b"1\n"
-        process.kill()
-        # The output ends when the last process that could write to it does.
-        process.communicate(timeout=60)
+def test_a_process_that_is_killed_ends_the_evaluation_in_one_sentence(tmp_path, monkeypatch):
+    class Killed(PoolInPlace):
+        def submit(self, function, item):
+            done = Future()
+            done.set_exception(BrokenProcessPool())
+            return done
+
+    monkeypatch.setattr("ensam_training.pool.ProcessPoolExecutor", Killed)
+    files = choose_cases(write_cases(tmp_path, "one"))
+    with pytest.raises(InputError, match="for lack of memory: let fewer run at once"):
+        list(evaluate(files, Protocol(("box",)), tmp_path, jobs=2))
+
+
+def test_several_processes_share_out_the_processors_that_they_may_run_on(tmp_path, monkeypatch):
+    threads = []
+    monkeypatch.setattr("ensam_training.pool.ProcessPoolExecutor", PoolInPlace)
+    monkeypatch.setattr(evaluation_run, "processors", lambda: 9)
+    monkeypatch.setattr(evaluation_run.torch, "set_num_threads", threads.append)
+    files = choose_cases(write_cases(tmp_path, "one"))
+    for jobs in (1, 4):
+        (tmp_path / str(jobs)).mkdir()
+        list(evaluate(files, Protocol(("box",)), tmp_path / str(jobs), jobs))
+    assert threads == [2]
