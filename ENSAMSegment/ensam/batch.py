@@ -69,7 +69,7 @@ def batch(options: argparse.Namespace) -> int:
     took = write()
     written, code = time.monotonic(), 0
     try:
-        for case in tqdm(cases, unit="case", desc="ENSAM"):
+        for case in tqdm(cases, unit="case", desc="ENSAM", disable=None):
             if case in finished:
                 continue
             row: Row = {"volume": place(case.volume), "prompts": place(case.prompts), "model": model}

@@ -65,7 +65,7 @@ def predict_npz(options: argparse.Namespace) -> int:
     make_folder(options.output)
     session = open_session(options)
     failed, code = 0, 0
-    for path in tqdm(paths, unit="case", desc="ENSAM"):
+    for path in tqdm(paths, unit="case", desc="ENSAM", disable=None):
         try:
             case = read_case(path)
             volume = case.volume()
@@ -150,7 +150,8 @@ def bench(options: argparse.Namespace) -> int:
 
 def open_session(options: argparse.Namespace, intensity: str = "auto") -> InteractiveSession:
     """The session that the command's options ask for. Raises InputError."""
-    return InteractiveSession(options.checkpoint, options.device, intensity=intensity)
+    # Nobody asks a command about a window again: features of thousands of cases would only fill memory.
+    return InteractiveSession(options.checkpoint, options.device, cache_bytes=0, intensity=intensity)
 
 
 def cautions_of(name: str, result: Segmentation) -> tuple[str, ...]:

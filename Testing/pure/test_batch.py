@@ -82,6 +82,8 @@ def test_a_batch_records_a_failing_case_and_goes_on(files, capsys):
     assert code == 2
     assert (folder / "second.seg.nrrd").is_file() and not (folder / "prompts.seg.nrrd").exists()
     assert "no image file" in rows[0]["error"]
+    # A log holds nothing beside; the bar is for terminals.
+    assert capsys.readouterr().err.splitlines() == [f"prompts: {rows[0]['error']}"]
     assert [r["segment"] for r in rows[1:]] == ["ball", "other"]
     assert all(float(r["volume_ml"]) > 0 and float(r["seconds"]) >= 0 and not r["error"] for r in rows[1:])
 
@@ -95,6 +97,14 @@ def test_a_batch_started_again_does_only_what_is_missing(files, volumes_read):
     code, folder, rows = run_batch(files, manifest)
     assert code == 0 and volumes_read == ["none.nrrd"]
     assert len(rows) == 4 and (folder / "prompts.seg.nrrd").is_file()
+
+
+def test_thousands_of_cases_fill_no_memory_with_what_nobody_asks_for_again(files, two_cases, monkeypatch):
+    sessions, original = [], batch.open_session
+    monkeypatch.setattr(
+        batch, "open_session", lambda *given: sessions.append(original(*given)) or sessions[0]
+    )
+    assert run_batch(files, two_cases)[0] == 0 and sessions[0].cache.nbytes == 0
 
 
 def test_a_case_that_fails_for_a_reason_nobody_foresaw_is_recorded_and_the_others_go_on(files, monkeypatch):

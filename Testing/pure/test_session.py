@@ -255,6 +255,16 @@ def test_there_must_be_something_that_a_background_click_can_correct(a_session, 
             a_session.segment(prompts, previous)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_previous_mask_of_numbers_is_refused_since_255_would_count_for_more_than_1(
+    a_session, a_box, a_mask, dtype
+):
+    numbers = MaskCrop(a_mask.mask.astype(dtype), a_mask.offset)
+    for given in (numbers, numbers.mask):
+        with pytest.raises(PromptError, match="as a MaskCrop of bool"):
+            a_session.segment(PromptSet(a_box), given)
+
+
 def test_a_preview_tells_the_window_and_whether_the_encoder_will_run(a_session, a_volume, a_box, a_mask):
     for prompts, previous in (
         (PromptSet(a_box), None),
