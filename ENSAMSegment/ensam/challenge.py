@@ -107,18 +107,19 @@ def write_case(
     boxes: Sequence[ChallengeBox] | None = None,
     clicks: Sequence[Clicks] = (),
     previous: np.ndarray | None = None,
+    truth: np.ndarray | None = None,
 ) -> None:
     """Write a case as the challenge does, whole or not at all; the arguments are as in `ChallengeCase`.
 
-    Raises `OutputError`.
+    truth: what is to be found, labels (z, y, x) of uint8. Raises `OutputError`.
     """
     members = {"imgs": image, "spacing": np.asarray(spacing, dtype=np.float64)}
     if boxes is not None:
         members["boxes"] = np.array([dict(box) for box in boxes], dtype=object)
     if clicks:
         members["clicks"] = np.array([dict(of_object) for of_object in clicks], dtype=object)
-    if previous is not None:
-        members["prev_pred"] = previous
+    arrays = {"prev_pred": previous, "gts": truth}
+    members |= {name: array for name, array in arrays.items() if array is not None}
     _write_npz(path, members)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ensam.errors import CheckpointError, OutputError
-from ensam.files import not_written, replacing
+from ensam.files import make_folder, replacing
 
 STARTER = Path(__file__).resolve().parent.parent / "Resources" / "Models" / "ensam-starter.safetensors"
 _SUFFIX = ".safetensors"
@@ -52,10 +52,7 @@ class CheckpointStore:
         path = Path(path)
         card = load_checkpoint(path).card
         target = self._place_for(path)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise not_written(target, error.strerror) from error
+        make_folder(self.folder)
         is_new = not target.exists()
         if is_new:
             with replacing(target) as temporary:

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ensam.benchmark import count_gflop, measure_click
-from ensam.challenge import read_case, write_segmentation
+from ensam.challenge import ChallengeCase, read_case, write_segmentation
 from ensam.checkpoint import load_checkpoint
 from ensam.errors import InputError, OutputError
 from ensam.files import make_folder, replacing
@@ -68,14 +68,9 @@ def predict_npz(options: argparse.Namespace) -> int:
     for path in tqdm(paths, unit="case", desc="ENSAM", disable=None):
         try:
             case = read_case(path)
-            volume = case.volume()
-            prompts = case.prompt_sets()
-            if not prompts:
+            if not (case.boxes or case.clicks):
                 raise InputError(f"'{path.name}' holds neither boxes nor clicks: ask for it again.")
-            session.set_volume(volume)
-            answers = _segment_possible(session, prompts)
-            labels = label_image(answers, volume.grid.shape).astype(np.uint8)
-            write_segmentation(options.output / path.name, labels)
+            write_segmentation(options.output / path.name, answer_case(session, case))
         except CASE_ERRORS as error:
             failed += 1
             code = 1 if code == 1 or not isinstance(error, InputError) else 2
@@ -199,13 +194,18 @@ def answer(session: InteractiveSession, segments: Sequence[SegmentPrompts]) -> S
     return session.segment_all([one.prompts for one in segments], clicks_exclude=True)
 
 
-def _segment_possible(session: InteractiveSession, prompts: Sequence[PromptSet]) -> list[MaskCrop]:
-    """The objects that have a box or a foreground click; the others stay empty until they get one."""
+def answer_case(session: InteractiveSession, case: ChallengeCase) -> np.ndarray:
+    """Labels (z, y, x) uint8 of a case's objects. Raises InputError.
+
+    An object that has neither a box nor a foreground click stays empty until it gets one.
+    """
+    session.set_volume(case.volume())
+    prompts = case.prompt_sets()
     usable = [i for i, one in enumerate(prompts) if one.is_enough]
     answers: list[MaskCrop] = [EMPTY] * len(prompts)
     for index, answer in zip(usable, session.segment_all([prompts[i] for i in usable]), strict=True):
         answers[index] = answer
-    return answers
+    return label_image(answers, case.image.shape)
 
 
 def label_image(results: Sequence[MaskCrop], shape: tuple[int, int, int]) -> np.ndarray:

@@ -174,15 +174,10 @@ def place_window(
     volume_shape: Sequence[int],
     spacing: Sequence[float],
     budget: int,
-    margin: float | NDArray | None = None,
 ) -> Window:
-    """The window round the prompts' extent lower..upper (voxels, (z, y, x)), cut to the volume.
-
-    margin: voxels on every side; by default a quarter of the extent and at least eight voxels.
-    """
+    """The window round prompts from lower to upper, voxels (z, y, x), with a margin, cut to the volume."""
     lower, upper = np.asarray(lower, float), np.asarray(upper, float)
-    if margin is None:
-        margin = default_margin(upper - lower)
+    margin = default_margin(upper - lower)
     return cut_window(lower - margin, upper + margin, volume_shape, spacing, budget)
 
 

@@ -121,12 +121,6 @@ class PromptSet:
         """Whether an object can be segmented by them alone, without a mask to go on from."""
         return self.box is not None or any(point.foreground for point in self.points)
 
-    @property
-    def foreground_ras(self) -> np.ndarray:
-        """Positions of the foreground points in mm, (N, 3) float64."""
-        chosen = [point.position_ras for point in self.points if point.foreground]
-        return np.array(chosen, dtype=np.float64).reshape(-1, 3)
-
     def with_point(self, point: Point) -> PromptSet:
         """The same prompts and one point more."""
         return replace(self, points=(*self.points, point))

@@ -116,7 +116,7 @@ def _nearest(case: ChallengeCase, distance: Callable[[list[NDArray]], NDArray]) 
     nearest = np.ones(case.image.shape, np.float32)
     for number, box in enumerate(case.boxes or (), start=1):
         lower, upper = _faces(box)
-        inside = tuple(slice(int(low + 0.5), int(high + 0.5)) for low, high in zip(lower, upper, strict=True))
+        inside = _voxels_within(lower, upper, case.image.shape)
         found = distance(_offsets(np.ogrid[inside], lower, upper))
         nearer = found <= nearest[inside]
         nearest[inside][nearer] = found[nearer]

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from ensam.challenge import ChallengeCase, boxes_from_labels, read_case
+from ensam.challenge import ChallengeCase, boxes_from_labels, read_case, write_case
 from ensam.errors import ChallengeFileError, InputError
-from ensam.files import replacing
 from ensam.npz import read_members
 from ensam.preprocessing import ct_range, percentile_range
 from numpy.typing import NDArray
@@ -95,11 +94,7 @@ def make_challenge_case(
 def write_labelled_case(path: Path | str, labelled: LabelledCase) -> None:
     """Write image, truth, spacing and boxes, whole or not at all. Raises `OutputError`."""
     case = labelled.case
-    members = {"imgs": case.image, "gts": labelled.truth, "spacing": np.array(case.spacing)}
-    if case.boxes is not None:
-        members["boxes"] = np.array([dict(box) for box in case.boxes], dtype=object)
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **members)
+    write_case(path, case.image, case.spacing, case.boxes, truth=labelled.truth)
 
 
 def read_labels(path: Path | str) -> NDArray[np.uint8]:

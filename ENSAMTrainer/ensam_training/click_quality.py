@@ -109,18 +109,18 @@ def play_case(session: InteractiveSession, file: CaseFile, trial: ClickTrial) ->
             same = worse.image is scene.image
             session.set_volume(plain if same else plain_volume(worse.image, worse.spacing, file.name))
             about = {"case": file.name, "modality": file.modality or UNKNOWN}
-            for step in play_object(session, worse, trial.far_mm):
+            for step, _ in play_object(session, worse, trial.far_mm):
                 steps.append(replace(step, **about, label=label, condition=name))
     return steps
 
 
 def play_object(
-    session: InteractiveSession, scene: Scene, far_mm: float, answers: list[Segmentation] | None = None
-) -> Iterator[Step]:
-    """The box, the confirming click, then up to `CLICK_ROUNDS` clicks on the largest error.
+    session: InteractiveSession, scene: Scene, far_mm: float
+) -> Iterator[tuple[Step, Segmentation]]:
+    """The box, the confirming click, then up to `CLICK_ROUNDS` clicks on the largest error, with the answers.
 
     The session has the scene's image as its volume. An object that is right to the last voxel gets no more
-    clicks. answers: gets the answer to the box and to each click on an error.
+    clicks.
     """
     grid = session.volume.grid
     truth = MaskCrop(scene.truth, (0, 0, 0)).trimmed()
@@ -128,14 +128,16 @@ def play_object(
     prompts = PromptSet(Box.from_bounds_ras(*(grid.zyx_to_ras(face) for face in scene.faces)))
     clicks: list[Click] = []
 
-    def step(kind: str, before: Segmentation, after: Segmentation, own: Sequence[Click]) -> Step:
+    def step(
+        kind: str, before: Segmentation, after: Segmentation, own: Sequence[Click]
+    ) -> tuple[Step, Segmentation]:
         masks, lower = _laid_out((truth, before, after), grid.shape)
         obeyed = [_is_in(masks[2], _minus(voxel, lower)) == asked for voxel, asked in own] or [True]
         change = Change()
         if kind != BOX:
             voxel = _minus(own[-1][0], lower)
             change = compare(*masks, voxel, scene.spacing, FAR_SHARE * extent_mm, far_mm)
-        return Step(
+        told = Step(
             kind,
             len(own),
             foreground=bool(own) and own[-1][1],
@@ -147,10 +149,9 @@ def play_object(
             **asdict(change),
             seconds=after.timings.total_s,
         )
+        return told, after
 
-    kept = [] if answers is None else answers
     answer = session.segment(prompts)
-    kept.append(answer)
     yield step(BOX, answer, answer, ())
     (wanted, found), lower = _laid_out((truth, answer), grid.shape)
     middle = simulate_click(wanted & found, np.zeros_like(found))
@@ -165,7 +166,6 @@ def play_object(
         clicks.append((_plus(corrective[0], lower), corrective[1]))
         prompts = _with(prompts, clicks[-1], grid)
         before, answer = answer, session.segment(prompts)
-        kept.append(answer)
         yield step(CLICK, before, answer, clicks)
 
 

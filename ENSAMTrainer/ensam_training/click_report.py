@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -13,6 +12,7 @@ from ensam.files import replacing
 
 from ensam_training.click_quality import CLICK, CONFIRMING, Step
 from ensam_training.evaluation import CLICK_ROUNDS
+from ensam_training.report import write_table
 
 CLEARLY = 0.01  # of the Dice coefficient
 
@@ -130,12 +130,7 @@ def _columns(of: ClickSummary) -> dict[str, str]:
 
 def write_csv(path: Path | str, steps: Sequence[Step]) -> None:
     """A row a step, whole or not at all. Raises `OutputError`."""
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, [field.name for field in fields(Step)])
-        table.writeheader()
-        for step in steps:
-            row = asdict(step)
-            table.writerow(row | {key: round(row[key], 5) for key in ("before", "dsc", "seconds")})
+    write_table(path, [field.name for field in fields(Step)], [asdict(step) for step in steps])
 
 
 def write_json(path: Path | str, summaries: Sequence[ClickSummary]) -> None:

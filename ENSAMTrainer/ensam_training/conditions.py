@@ -11,7 +11,7 @@ from ensam.preprocessing import intensity_range
 from numpy.typing import NDArray
 
 from ensam_training.cases import MINIMUM_VOXELS
-from ensam_training.interaction import bounds
+from ensam_training.interaction import bounds, box_of
 
 NOISE_SHARE = 0.1  # standard deviation of the noise, as a share of the grey range that is shown
 THINNING = 3  # of how many slices one is kept
@@ -53,7 +53,7 @@ def loosened(scene: Scene, rng: np.random.Generator, share: float) -> Scene:
 
 def noisy(scene: Scene, rng: np.random.Generator) -> Scene:
     """Gaussian noise of `NOISE_SHARE` of the range of grey values that the network is shown."""
-    grey = intensity_range(scene.image, "auto", scene.image[_inside(scene)])
+    grey = intensity_range(scene.image, "auto", scene.image[box_of(scene.truth)[0]])
     noise = rng.standard_normal(scene.image.shape, np.float32)
     image = scene.image + np.float32(NOISE_SHARE * (grey.upper - grey.lower)) * noise
     return Scene(image, scene.truth, scene.spacing, scene.faces)
@@ -61,7 +61,7 @@ def noisy(scene: Scene, rng: np.random.Generator) -> Scene:
 
 def inverted(scene: Scene, rng: np.random.Generator) -> Scene:
     """Bright for dark within the range of grey values that the network is shown."""
-    grey = intensity_range(scene.image, "auto", scene.image[_inside(scene)])
+    grey = intensity_range(scene.image, "auto", scene.image[box_of(scene.truth)[0]])
     image = (grey.upper + grey.lower - scene.image.clip(grey.lower, grey.upper)).astype(np.float32)
     return Scene(image, scene.truth, scene.spacing, scene.faces)
 
@@ -101,11 +101,6 @@ def _checked(image: NDArray, truth: NDArray[np.bool_], spacing: tuple[float, ...
     if min(upper - lower) < _LEAST_SLICES or image.min() == image.max():
         return None
     return exact_scene(image, truth, spacing)
-
-
-def _inside(scene: Scene) -> tuple[slice, ...]:
-    lower, upper = bounds(scene.truth)
-    return tuple(slice(int(low), int(high)) for low, high in zip(lower, upper, strict=True))
 
 
 def _longest(scene: Scene) -> int:

@@ -13,10 +13,12 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from ensam.challenge import ChallengeCase, Clicks, write_case
+from ensam.commands import answer_case
 from ensam.errors import ChallengeFileError, InputError
 from ensam.npz import read_members
 from ensam.session import InteractiveSession
@@ -100,19 +102,7 @@ def ensam_predictor(checkpoint: Path | None = None) -> Predictor:
 
     One session serves all rounds, so that the encoder runs again only where its window changed.
     """
-    session = InteractiveSession(checkpoint)
-
-    def predict(case: ChallengeCase) -> NDArray[np.uint8]:
-        prompts = case.prompt_sets()
-        # An object without a box stays empty until it has a foreground click.
-        usable = [i for i, one in enumerate(prompts) if one.is_enough]
-        session.set_volume(case.volume())
-        labels = np.zeros(case.image.shape, np.uint8)
-        for index, answer in zip(usable, session.segment_all([prompts[i] for i in usable]), strict=True):
-            labels[answer.slices][answer.mask] = index + 1
-        return labels
-
-    return predict
+    return partial(answer_case, InteractiveSession(checkpoint))
 
 
 def command_predictor(command: Sequence[str]) -> Predictor:

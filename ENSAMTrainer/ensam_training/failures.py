@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from ensam.files import replacing
-from ensam.segmentation import Segmentation
 from ensam.session import InteractiveSession
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -45,9 +44,8 @@ def draw_worst(
         volume, labels = load(by_name[step.case])
         scene = exact_scene(volume.array, labels == step.label, volume.grid.spacing_zyx)
         session.set_volume(plain_volume(volume.array, scene.spacing, step.case))
-        answers: list[Segmentation] = []
-        for _ in play_object(session, scene, 0.0, answers):
-            pass
+        played = play_object(session, scene, 0.0)
+        answers = [answer for own, answer in played if own.kind != CONFIRMING]
         z = int(scene.truth.sum((1, 2)).argmax())
         shown = _around(scene.truth[z])
         for row, answer in enumerate((answers[0], answers[-1])):

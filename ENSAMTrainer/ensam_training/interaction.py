@@ -55,7 +55,7 @@ def simulate_click(
     wrong = truth != predicted
     if not wrong.any():
         return None
-    where, corner = _box(wrong)
+    where, corner = box_of(wrong)
     # Numbered in array order, which decides between regions of equal size. Padded, since cc3d 4.1.1 refuses
     # thin arrays: it reserves a number for every eighth voxel, and [1, 0, 1] needs two.
     regions = cc3d.connected_components(np.pad(wrong[where], 1), connectivity=26)[1:-1, 1:-1, 1:-1]
@@ -63,7 +63,7 @@ def simulate_click(
     if rank >= len(sizes):
         return None
     region = regions == np.argsort(-sizes, kind="stable")[rank] + 1
-    inside, inner_corner = _box(region)
+    inside, inner_corner = box_of(region)
     # Squares of distances in voxels are whole numbers, so that equally deep voxels are exactly equal.
     depth = edt.edtsq(region[inside].view(np.uint8), black_border=True)
     if rng is None:
@@ -74,7 +74,7 @@ def simulate_click(
     return voxel, bool(truth[voxel])
 
 
-def _box(mask: NDArray) -> tuple[tuple[slice, slice, slice], NDArray]:
-    """The bounding box of a mask that is not empty, and its first voxel (z, y, x)."""
+def box_of(mask: NDArray) -> tuple[tuple[slice, slice, slice], NDArray]:
+    """The bounding box of a mask, and its first voxel (z, y, x). Raises ValueError if it is empty."""
     lower, upper = bounds(mask)
     return tuple(slice(int(a), int(b)) for a, b in zip(lower, upper, strict=True)), lower

@@ -128,8 +128,7 @@ def write_json(path: Path | str, scores: Sequence[Score]) -> None:
 
 def write_csv(path: Path | str, scores: Sequence[Score]) -> None:
     """A row a score, whole or not at all. Raises `OutputError`."""
-    rows = [asdict(score) for score in scores]
-    _write_table(path, [field.name for field in fields(Score)], rows)
+    write_table(path, [field.name for field in fields(Score)], [asdict(score) for score in scores])
 
 
 def write_cases_csv(path: Path | str, scores: Sequence[Score]) -> None:
@@ -143,7 +142,7 @@ def write_cases_csv(path: Path | str, scores: Sequence[Score]) -> None:
             row |= {"dataset": about.dataset, "objects": about.objects}
             row |= dict(zip(rounds, (*of.dsc, *of.nsd), strict=True))
             rows.append(row | dict(zip(_MEASURES, of.measures, strict=True)) | {"seconds": of.seconds})
-    _write_table(path, list(rows[0]), rows)
+    write_table(path, list(rows[0]), rows)
 
 
 def read_csv(path: Path) -> list[Score]:
@@ -218,7 +217,8 @@ def _markdown_table(summaries: Sequence[Summary]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _write_table(path: Path | str, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+def write_table(path: Path | str, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    """Rows as CSV, numbers with five places, whole or not at all. Raises `OutputError`."""
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, columns)
         table.writeheader()

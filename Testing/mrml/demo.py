@@ -220,7 +220,7 @@ def _draw(application: slicer.vtkSlicerApplicationLogic, scene: Scene, path: Pat
     prompts = scene.prompts()
     center = np.array(prompts.box.center_ras)
     # Through a click if there is one, so that it's seen on its slices; the nearest to the middle shows most.
-    clicks = prompts.foreground_ras if len(prompts.foreground_ras) else center[None]
+    clicks = np.array([point.position_ras for point in prompts.points if point.foreground] or [center])
     nearest = clicks[np.linalg.norm(clicks - center, axis=1).argmin()]
     save_views(
         application, path, scene.volume_node, Scope(tuple(center), 1.7 * max(prompts.box.size_mm), nearest)

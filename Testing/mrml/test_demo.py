@@ -26,7 +26,8 @@ class SessionThatSeesABallAroundEachClick:
     def segment(self, prompts):
         mask = LIVER.copy()
         mask[:, :, 14:] = False
-        for position in self.grid.ras_to_zyx(prompts.foreground_ras):
+        for point in filter(lambda point: point.foreground, prompts.points):
+            position = self.grid.ras_to_zyx(point.position_ras)
             mask |= LIVER & (((np.indices(SHAPE).transpose(1, 2, 3, 0) - position) ** 2).sum(axis=3) < 9)
         return SimpleNamespace(
             mask=mask[2:16],

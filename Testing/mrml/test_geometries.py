@@ -41,9 +41,10 @@ def test_points_in_the_world_are_read_where_slicer_sees_them_in_the_volume(an_mr
     points = np.random.default_rng(3).uniform(-10, 20, (20, 3))
     node = add_points(an_mrml_scene, points)
 
-    read = prompts_from_nodes(a_volume_in_it, foreground=node).foreground_ras
+    read = prompts_from_nodes(a_volume_in_it, foreground=node).points
 
     expected = points_from_world(a_volume_in_it, points)
+    read = np.array([point.position_ras for point in read])
     np.testing.assert_allclose(np.sort(read, axis=0), np.sort(expected, axis=0), atol=1e-9)
 
 

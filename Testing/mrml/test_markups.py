@@ -68,10 +68,10 @@ def test_points_are_where_slicer_draws_them(an_mrml_scene, any_parent, a_straigh
     points = add_points(an_mrml_scene, [(1, 2, 3), (-4, 5, 60)])
     _put_under(points, any_parent)
 
-    read = prompts_from_nodes(a_straight_volume_node, foreground=points).foreground_ras
+    read = prompts_from_nodes(a_straight_volume_node, foreground=points).points
 
     drawn = sorted(tuple(points.GetNthControlPointPositionWorld(index)) for index in range(2))
-    np.testing.assert_allclose(read, drawn)
+    np.testing.assert_allclose([point.position_ras for point in read], drawn)
 
 
 def test_the_list_says_which_points_are_background(an_mrml_scene, a_straight_volume_node):
@@ -89,9 +89,9 @@ def test_points_that_are_not_placed_are_left_out(an_mrml_scene, a_straight_volum
     points.UnsetNthControlPointPosition(0)
     points.SetNthControlPointPositionMissing(1)
 
-    np.testing.assert_array_equal(
-        prompts_from_nodes(a_straight_volume_node, foreground=points).foreground_ras, [(3, 3, 3)]
-    )
+    read = prompts_from_nodes(a_straight_volume_node, foreground=points).points
+
+    assert read == (Point((3, 3, 3), True),)
 
 
 def test_a_point_under_the_cursor_is_no_prompt_yet(an_mrml_scene, a_straight_volume_node):

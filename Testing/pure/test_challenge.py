@@ -104,8 +104,8 @@ def test_boxes_and_clicks_of_an_object_come_together():
     case = ChallengeCase("case1", IMAGE, SPACING, tuple(BOXES), tuple(CLICKS))
     first, second = case.prompt_sets()
     assert first.box is not None and second.box is not None
-    assert case.grid.ras_to_zyx(first.foreground_ras).tolist() == [[2, 3, 4]]
-    assert len(first.points) == 1 and not any(point.foreground for point in second.points)
+    assert case.grid.ras_to_zyx([p.position_ras for p in first.points]).tolist() == [[2, 3, 4]]
+    assert first.points[0].foreground and not any(point.foreground for point in second.points)
     assert case.grid.ras_to_zyx([p.position_ras for p in second.points]).tolist() == [[0, 0, 0], [1, 1, 1]]
 
 

@@ -53,11 +53,15 @@ class ScriptedSession:
 OBJECT = block((4, 4, 4), (14, 20, 24))
 
 
+def steps_of(session, scene):
+    return [step for step, _ in play_object(session, scene, 20.0)]
+
+
 def test_a_click_that_mends_its_error_gains_and_moves_nothing_else():
     scene = a_scene(OBJECT)
     missing = OBJECT & ~block((8, 10, 4), (10, 13, 6))
     session = ScriptedSession(scene, [missing, missing, OBJECT])
-    box, confirming, click = play_object(session, scene, 20.0)
+    box, confirming, click = steps_of(session, scene)
     assert [box.kind, confirming.kind, click.kind] == [BOX, CONFIRMING, CLICK]
     assert click.foreground and click.obeyed and click.dsc == 1 and click.before == box.dsc < 1
     assert click.changed == 2 * 3 * 2 and click.edge_moved == 0 and click.far_worse == 0
@@ -68,22 +72,19 @@ def test_clicks_add_up_and_stop_when_nothing_is_wrong():
     scene = a_scene(OBJECT)
     worse, better = block((4, 4, 4), (14, 20, 12)), block((4, 4, 4), (14, 20, 20))
     session = ScriptedSession(scene, [worse, worse, better, OBJECT])
-    steps = [step for step in play_object(session, scene, 20.0) if step.kind == CLICK]
+    steps = [step for step in steps_of(session, scene) if step.kind == CLICK]
     assert [step.round for step in steps] == [1, 2]
     assert [len(prompts.points) for prompts in session.asked] == [0, 1, 1, 2]
     assert session.asked[1].points != session.asked[2].points
-    for (z, y, x), wrong in zip(
-        session.volume.grid.ras_to_zyx(session.asked[3].foreground_ras).round().astype(int),
-        (OBJECT & ~worse, OBJECT & ~better),
-        strict=True,
-    ):
-        assert wrong[z, y, x]
+    for point, wrong in zip(session.asked[3].points, (OBJECT & ~worse, OBJECT & ~better), strict=True):
+        voxel = session.volume.grid.voxel_at(session.volume.grid.ras_to_zyx(point.position_ras))
+        assert point.foreground and wrong[voxel]
 
 
 def test_a_click_that_is_not_obeyed_is_told():
     scene = a_scene(OBJECT)
     too_much = block((4, 4, 0), (14, 20, 24))
-    steps = list(play_object(ScriptedSession(scene, [too_much] * 7), scene, 20.0))
+    steps = steps_of(ScriptedSession(scene, [too_much] * 7), scene)
     clicks = [step for step in steps if step.kind == CLICK]
     assert len(clicks) == 5
     assert not any(step.obeyed or step.all_obeyed or step.foreground for step in clicks)
@@ -95,7 +96,7 @@ def test_a_click_that_later_answers_keep_away_from_stays_obeyed():
     far = small | block((16, 18, 20), (20, 24, 28))  # clicked away, and then left for good
     nearly = block((8, 8, 8), (10, 10, 11))
     session = ScriptedSession(a_scene(small), [far, far, nearly, small])
-    clicks = [step for step in play_object(session, a_scene(small), 20.0) if step.kind == CLICK]
+    clicks = [step for step in steps_of(session, a_scene(small)) if step.kind == CLICK]
     assert [step.foreground for step in clicks] == [False, True]
     assert clicks[-1].all_obeyed and clicks[-1].dsc == 1
 
@@ -103,7 +104,7 @@ def test_a_click_that_later_answers_keep_away_from_stays_obeyed():
 def test_an_answer_without_a_voxel_is_measured_too():
     scene = a_scene(OBJECT)
     nothing = np.zeros(SHAPE, bool)
-    steps = list(play_object(ScriptedSession(scene, [nothing, nothing, OBJECT]), scene, 20.0))
+    steps = steps_of(ScriptedSession(scene, [nothing, nothing, OBJECT]), scene)
     assert [step.kind for step in steps] == [BOX, CLICK, CLICK]
     assert (steps[1].before, steps[1].dsc, steps[1].voxels) == (0, 0, 0) and steps[2].dsc == 1
 

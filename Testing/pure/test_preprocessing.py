@@ -11,6 +11,7 @@ from ensam.preprocessing import (
     IntensityRange,
     Window,
     automatic_ct_window,
+    cut_window,
     fit_to_budget,
     intensity_range,
     looks_like_ct,
@@ -126,8 +127,9 @@ def test_the_windows_axes_are_multiples_of_the_stride_where_the_volume_allows(ca
     assert all(n % 8 == 0 for n in whole)
 
 
-def test_a_margin_can_be_given():
-    window = place_window([19.5] * 3, [27.5] * 3, (100, 100, 100), (1, 1, 1), 10**6, np.array([0, 4, 8]))
+def test_a_window_holds_the_voxels_that_it_reaches_into():
+    lower, upper = np.array([19.5, 15.5, 11.5]), np.array([27.5, 31.5, 35.5])
+    window = cut_window(lower, upper, (100, 100, 100), (1, 1, 1), 10**6)
     assert window.lower == (20, 16, 12)
     assert window.upper == (28, 32, 36)
     assert window.slices == (slice(20, 28), slice(16, 32), slice(12, 36))

@@ -97,12 +97,6 @@ def test_negative_zero_is_zero():
     assert math.copysign(1, Point((-0.0, 0, 0), True).position_ras[0]) == 1
 
 
-def test_foreground_points_are_told_apart():
-    prompts = PromptSet(points=(Point((4, 5, 6), False), Point((1, 2, 3), True), Point((0, 2, 3), True)))
-    assert prompts.foreground_ras.tolist() == [[0, 2, 3], [1, 2, 3]]
-    assert PromptSet().foreground_ras.shape == (0, 3)
-
-
 def test_a_prompt_set_is_empty_without_box_and_points_only():
     assert PromptSet().is_empty
     assert not PromptSet(Box((0, 0, 0), (1, 1, 1))).is_empty
