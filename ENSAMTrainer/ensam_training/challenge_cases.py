@@ -133,7 +133,8 @@ def read_labelled_case(path: Path | str) -> LabelledCase:
 
 
 def choose_cases(source: Path, names: Sequence[str] | None = None) -> list[CaseFile]:
-    """The cases that `discovery.find_cases` sees, or those of that name, in that order; none is opened.
+    """The cases that `discovery.find_cases` sees, or those of that name once each, in that order; none is
+    opened.
 
     Raises InputError when there are none, or not all of that name.
     """
@@ -143,7 +144,7 @@ def choose_cases(source: Path, names: Sequence[str] | None = None) -> list[CaseF
         raise InputError(f"'{source}' has no case {', '.join(missing)}: mend the list of cases.")
     if not found:
         raise InputError(f"There are no cases in '{source}': check the path.")
-    return list(found.values()) if names is None else [found[name] for name in names]
+    return list(found.values()) if names is None else [found[name] for name in dict.fromkeys(names)]
 
 
 def open_case(file: CaseFile, max_objects: int | None = None) -> LabelledCase:

@@ -77,7 +77,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         write_plot,
     )
 
-    methods = METHODS if options.methods is None else tuple(options.methods.split(","))
+    methods = METHODS if options.methods is None else _words(options.methods)
     for method in methods:
         if method not in METHODS:
             raise InputError(f"There is no method '{method}': choose from {', '.join(METHODS)}.")
@@ -132,7 +132,7 @@ def _clicks(options: argparse.Namespace) -> int:
     from ensam_training.click_quality import CONDITIONS, ClickTrial, play_case
     from ensam_training.click_report import summarise, summary_text, write_csv, write_json
 
-    conditions = tuple(CONDITIONS) if options.conditions is None else tuple(options.conditions.split(","))
+    conditions = tuple(CONDITIONS) if options.conditions is None else _words(options.conditions)
     for condition in conditions:
         if condition not in CONDITIONS:
             raise InputError(f"There is no condition '{condition}': choose from {', '.join(CONDITIONS)}.")
@@ -179,6 +179,11 @@ def _make_cases(options: argparse.Namespace) -> int:
         write_labelled_case(options.output / f"{file.name}.npz", made)
         print(f"{file.name}: {made.count} objects, {made.modality}")
     return 2 if left_out else 0
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """What stands between commas, once each: what is there twice would count twice."""
+    return tuple(dict.fromkeys(text.split(",")))
 
 
 def _at_least_one(options: argparse.Namespace, *names: str) -> None:

@@ -82,7 +82,7 @@ def test_the_largest_objects_are_kept_in_their_old_order():
 def test_cases_are_chosen_by_name_and_missing_ones_named(tmp_path):
     write_cases(tmp_path, "ct_a", "mr_b", "mr_c")
     assert [file.name for file in choose_cases(tmp_path)] == ["ct_a", "mr_b", "mr_c"]
-    assert [file.name for file in choose_cases(tmp_path, ["mr_c", "ct_a"])] == ["mr_c", "ct_a"]
+    assert [file.name for file in choose_cases(tmp_path, ["mr_c", "ct_a", "mr_c"])] == ["mr_c", "ct_a"]
     with pytest.raises(InputError, match="no case mr_d"):
         choose_cases(tmp_path, ["mr_d", "mr_b"])
 

@@ -20,7 +20,7 @@ from .toy_cases import SPACING_XYZ, labels_of_two, write_cases, write_images
 def test_the_command_line_evaluates_a_folder(tmp_path, capsys):
     write_cases(tmp_path, "ct_one", "mr_two")
     output = tmp_path / "results"
-    assert main(["evaluate", str(tmp_path), "-o", str(output), "--methods", "box,ellipsoid"]) == 0
+    assert main(["evaluate", str(tmp_path), "-o", str(output), "--methods", "box,ellipsoid,box"]) == 0
     with open(output / "evaluation.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 2 * 6
