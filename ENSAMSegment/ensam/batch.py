@@ -145,7 +145,7 @@ def _segment(session: InteractiveSession, case: BatchCase, output: Path, known: 
     return [
         {
             "segment": name,
-            "volume_ml": round(millilitres(result, volume.grid), 4),
+            "volume_ml": f"{millilitres(result, volume.grid):.6g}",  # of a cell as of an organ
             "notes": "; ".join(notes_of(name, result)),
             **common,
         }

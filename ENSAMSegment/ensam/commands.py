@@ -44,7 +44,8 @@ def segment(options: argparse.Namespace) -> int:
     for note in dict.fromkeys(note for notes in map(notes_of, names, results) for note in notes):
         print(note)
     for name, result in zip(names, results, strict=True):
-        print(f"{name}: {millilitres(result, volume.grid):.2f} mL")
+        size = millilitres(result, volume.grid)
+        print(f"{name}: {size:{'.2f' if size >= 0.1 else '.3g'}} mL")  # of a cell as of an organ
     print(f"written to {options.output}")
     return 0
 

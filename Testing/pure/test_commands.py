@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import resource
 import subprocess
@@ -15,6 +16,7 @@ from ensam.__main__ import main
 from ensam.challenge import boxes_from_labels, write_case
 from ensam.checkpoint import load_checkpoint, save_checkpoint
 from ensam.network import ENSAM
+from ensam.prompts import Point, PromptSet, SegmentPrompts, write_prompts
 from ensam.volume import read_volume
 
 from .command_files import Files
@@ -43,6 +45,24 @@ def test_segments_are_written_on_the_volumes_grid(files, capsys):
     assert set(np.unique(sitk.GetArrayFromImage(image))) == {0, 1, 2}
     printed = capsys.readouterr().out
     assert "ball:" in printed and "mL" in printed and "percentile" in printed
+
+
+def test_the_volume_of_a_cell_is_told_as_that_of_an_organ(files, capsys):
+    image = sitk.ReadImage(str(files.volume))
+    image.SetSpacing((5e-4, 5e-4, 5e-4))
+    sitk.WriteImage(image, str(files.volume))
+    grid = read_volume(files.volume).grid
+    inside = Point(tuple(grid.zyx_to_ras(np.array(grid.shape) // 2)), True)
+    write_prompts(files.prompts, [SegmentPrompts("cell", PromptSet(points=(inside,)))])
+    assert main(files.arguments()) == 0
+    (printed,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("cell: ")]
+    (files.folder / "manifest.csv").write_text("volume,prompts\nblob.nrrd,prompts.json\n")
+    weights = ["--checkpoint", str(files.checkpoint), "--device", "cpu"]
+    assert main(["batch", str(files.folder / "manifest.csv"), "-o", str(files.folder / "r"), *weights]) == 0
+    (row,) = csv.DictReader((files.folder / "r" / "summary.csv").read_text().splitlines())
+    voxels = np.count_nonzero(sitk.GetArrayFromImage(sitk.ReadImage(str(files.output))))
+    assert float(row["volume_ml"]) == pytest.approx(voxels * 5e-4**3 / 1000, rel=1e-5)
+    assert float(printed.split()[1]) == pytest.approx(float(row["volume_ml"]), rel=0.01)
 
 
 def test_box_and_clicks_can_be_given_on_the_command_line(files):
