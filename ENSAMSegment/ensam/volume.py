@@ -19,7 +19,7 @@ import SimpleITK as sitk
 from ensam.errors import OutputError, VolumeError
 from ensam.files import not_written, replacing
 from ensam.geometry import Grid
-from ensam.image_files import holds_its_voxels
+from ensam.image_files import check_checksum, holds_its_voxels
 from ensam.nifti import count_not_finite, is_nifti, without_neighbour
 from ensam.preprocessing import IntensityRange, looks_like_ct, percentile_range
 
@@ -142,6 +142,7 @@ def read_volume(path: Path | str) -> Volume:
     if image is None:
         raise VolumeError(f"'{path.name}' has {components} values a voxel: choose a greyscale image.")
     try:
+        check_checksum(path)
         hidden = count_not_finite(path, image)
     except EOFError as error:
         raise VolumeError(damaged) from error

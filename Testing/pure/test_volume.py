@@ -154,6 +154,20 @@ def test_a_nifti_file_whose_axes_are_not_at_right_angles_is_refused_for_that(tmp
         read_volume(tmp_path / "MR.nii")
 
 
+@pytest.mark.parametrize(
+    ("header", "voxels"),
+    [("CT.nrrd",) * 2, ("CT.nhdr", "CT.raw.gz"), ("CT.mha",) * 2, ("CT.mhd", "CT.zraw"), ("CT.nii.gz",) * 2],
+)
+def test_compressed_voxels_with_a_wrong_bit_are_refused(tmp_path, an_array, a_grid, header, voxels):
+    sitk.WriteImage(a_grid.to_itk(an_array), str(tmp_path / header), useCompression=True)
+    assert np.array_equal(read_volume(tmp_path / header).array, an_array)
+    written = (tmp_path / voxels).read_bytes()
+    for place in (len(written) - 20, len(written) - 60, len(written) - 100):
+        (tmp_path / voxels).write_bytes(written[:place] + bytes([written[place] ^ 1]) + written[place + 1 :])
+        with pytest.raises(VolumeError, match="check that it is a complete 3D image"):
+            read_volume(tmp_path / header)
+
+
 @pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".nii", ".mha"])
 @pytest.mark.parametrize("kept", [0, 60, 0.5, 0.98], ids=["empty", "part of the header", "half", "most"])
 def test_a_truncated_file_is_refused_in_one_quiet_sentence(tmp_path, an_array, a_grid, suffix, kept, capfd):
