@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -122,9 +123,9 @@ def _segment(session: InteractiveSession, case: BatchCase, output: Path, known: 
     session.set_volume(volume)
     results = answer(session, segments)
     names = [one.name for one in segments]
-    with TemporaryDirectory() as aside:
-        is_foreign = os.path.isfile(output) and digest_of(output) not in known
-        written = Path(aside, output.name) if is_foreign else output
+    is_foreign = os.path.isfile(output) and digest_of(output) not in known
+    with TemporaryDirectory() if is_foreign else nullcontext(output.parent) as where:
+        written = Path(where, output.name)
         write_labels(written, label_image(results, volume.grid.shape), volume.grid, names)
         digest = digest_of(written)
         if is_foreign and digest != digest_of(output):
