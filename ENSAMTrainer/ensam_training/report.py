@@ -25,7 +25,7 @@ class Summary:
     """A method's means over some cases.
 
     `dsc` and `nsd` hold a value for each round, from the box alone to the last click; `seconds` is what all
-    answers of a case took, on the mean. The properties are the challenge's four measures.
+    answers of a case took, on the mean.
     """
 
     method: str
@@ -35,29 +35,9 @@ class Summary:
     seconds: float
 
     @property
-    def dsc_auc(self) -> float:
-        """See `area_under_curve`."""
-        return area_under_curve(self.dsc)
-
-    @property
-    def nsd_auc(self) -> float:
-        """See `area_under_curve`."""
-        return area_under_curve(self.nsd)
-
-    @property
-    def dsc_final(self) -> float:
-        """The Dice coefficient after the last click."""
-        return self.dsc[-1]
-
-    @property
-    def nsd_final(self) -> float:
-        """The surface Dice after the last click."""
-        return self.nsd[-1]
-
-    @property
     def measures(self) -> tuple[float, float, float, float]:
-        """The challenge's four measures in its order."""
-        return self.dsc_auc, self.nsd_auc, self.dsc_final, self.nsd_final
+        """The challenge's four: the area under both curves, and what both have after the last click."""
+        return area_under_curve(self.dsc), area_under_curve(self.nsd), self.dsc[-1], self.nsd[-1]
 
 
 def area_under_curve(by_round: Sequence[float]) -> float:
@@ -100,8 +80,8 @@ def summary_text(summaries: Sequence[Summary]) -> str:
     lines = [f"{'method':<16}{rounds}{'DSC_AUC':>9}{'NSD_AUC':>9}{'DSC_Final':>11}{'NSD_Final':>11}{'s':>8}"]
     for of in summaries:
         by_round = "".join(f"{value:>7.3f}" for value in of.dsc)
-        areas = f"{of.dsc_auc:>9.3f}{of.nsd_auc:>9.3f}{of.dsc_final:>11.3f}{of.nsd_final:>11.3f}"
-        lines.append(f"{of.method:<16}{by_round}{areas}{of.seconds:>8.2f}")
+        measures = "{:>9.3f}{:>9.3f}{:>11.3f}{:>11.3f}".format(*of.measures)
+        lines.append(f"{of.method:<16}{by_round}{measures}{of.seconds:>8.2f}")
     return "\n".join(lines)
 
 
