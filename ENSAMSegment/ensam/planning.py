@@ -98,7 +98,7 @@ def to_voxels(volume: Volume, prompts: PromptSet, previous: MaskCrop | None = No
         raise PromptError("Prompts are given as a PromptSet, for example PromptSet(box).")
     if previous is not None and not (isinstance(previous, MaskCrop) and previous.mask.dtype == bool):
         raise PromptError(
-            "A previous mask is given as a MaskCrop of bool, a whole one as MaskCrop(mask > 0, (0, 0, 0))."
+            "A previous mask is given as a MaskCrop of bool, a whole one as MaskCrop(mask, (0, 0, 0))."
         )
     grid = volume.grid
     last = np.array(grid.shape) - 0.5
