@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from ensam.checkpoint import Checkpoint, save_checkpoint
 from ensam.errors import InputError, OutputError
 from ensam.network import ENSAM, renormalise_
 
-from ensam_training.beginning import hold_to_beginning, objects_of
+from ensam_training.beginning import hold_to_beginning, names_of, objects_of
 from ensam_training.cases import Case
 from ensam_training.configuration import Limit, TrainingConfig
 from ensam_training.coreset import divided_patients, shuffled, split
@@ -61,20 +61,38 @@ def divide(cases: Sequence[Case], share: float, seed: int, test: Sequence[Case] 
         raise InputError(f"A share of {share:g} isn't between 0 and 1: use for example 0.25.")
     if len({case.group for case in cases}) > 1:
         training, validation = split(cases, share, seed)
-        return held_out(training, validation, test)
-    objects = {f"{c.name} {label}": (i, label) for i, c in enumerate(cases) for label in c.objects}
-    if len(objects) < 2:
-        warning = "There is only one object, so nothing is held out: whether the result is better is unknown."
-        return FinetuningData(cases, (), test, divided_patients(cases, test) if test else warning)
+        return _divided(training, validation, test)
+    objects = {f"{case.name} {label}": (case.name, label) for case in cases for label in case.objects}
     count = min(len(objects) - 1, max(1, round(share * len(objects))))
-    kept = {objects[key] for key in shuffled(objects, seed)[count:]}
-    training = [_with_objects(c, [n for n in c.objects if (i, n) in kept]) for i, c in enumerate(cases)]
-    validation = [_with_objects(c, [n for n in c.objects if (i, n) not in kept]) for i, c in enumerate(cases)]
-    divided = held_out(_not_empty(training), _not_empty(validation), test)
-    # Cases of one saved scene count as one patient's, whose they may not all be.
-    warning = "All cases count as one patient's: other objects of them are held out, but no other patient."
-    warning = f"{warning} {divided_patients(cases, test)}".strip()
-    return FinetuningData(divided.training, divided.validation, divided.test, warning)
+    order = [objects[key] for key in shuffled(objects, seed)]
+    return _divided(with_objects(cases, order[count:]), with_objects(cases, order[:count]), test)
+
+
+def divide_as_begun(
+    cases: Sequence[Case], noted: Mapping[str, Any], test: Sequence[Case] = ()
+) -> FinetuningData:
+    """As it is noted of a training that goes on (see `beginning`), whoever their patients are by now.
+
+    Raises InputError if there is nothing to train on.
+    """
+    training, validation = (with_objects(cases, noted.get(side, ())) for side in ("trained_on", "held_out"))
+    return _divided(training, validation, test)
+
+
+def _divided(training: Sequence[Case], validation: Sequence[Case], test: Sequence[Case]) -> FinetuningData:
+    """With what is to be known where no patient, or no object at all, could be held out."""
+    data = held_out(training, validation, test)
+    if not validation and not test:
+        warning = "There is only one object, so nothing is held out: whether the result is better is unknown."
+        return replace(data, warning=warning)
+    if validation and len({case.group for case in (*training, *validation)}) == 1:
+        # Cases of one saved scene count as one patient's, whose they may not all be.
+        warning = (
+            "All cases count as one patient's: other objects of them are held out, but no other patient."
+        )
+        warning = f"{warning} {divided_patients(training, test)}".strip()
+        return replace(data, warning=warning)
+    return data
 
 
 def held_out(
@@ -143,7 +161,7 @@ def finetune(
         say(f"Warning: {data.warning}")
     begun_with = {
         "base": checkpoint.digest,
-        "cases": sorted({case.name for case in (*data.training, *data.validation, *data.test)}),
+        "trained_on": names_of(data.training),
         "judges": objects_of(data.test),
     }
     if reporter is not None:
@@ -295,12 +313,14 @@ def _card(
     }
 
 
-def _with_objects(case: Case, labels: Sequence[int]) -> Case:
-    """The case as if it had these objects alone."""
-    other = copy.copy(case)
-    object.__setattr__(other, "objects", {label: case.objects[label] for label in labels})
-    return other
-
-
-def _not_empty(cases: Sequence[Case]) -> list[Case]:
-    return [case for case in cases if case.objects]
+def with_objects(cases: Sequence[Case], names: Iterable[Sequence[Any]]) -> list[Case]:
+    """The cases as if they had those objects alone whose case and label are named; none without any."""
+    named = {(name, label) for name, label, *_ in names}
+    chosen = []
+    for case in cases:
+        other = copy.copy(case)
+        objects = {label: box for label, box in case.objects.items() if (case.name, label) in named}
+        object.__setattr__(other, "objects", objects)
+        if objects:
+            chosen.append(other)
+    return chosen

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ensam.command_line import seed
 from ensam.errors import InputError
@@ -232,7 +233,8 @@ def _config(options: argparse.Namespace, checkpoint: Checkpoint, data: Finetunin
 
 
 def _data(options: argparse.Namespace, folder: Path) -> FinetuningData:
-    from ensam_training.finetuning import divide, held_out
+    from ensam_training.beginning import beginning
+    from ensam_training.finetuning import divide, divide_as_begun, held_out
     from ensam_training.training_data import names_in, open_named
 
     chosen, validation, test = (
@@ -244,24 +246,28 @@ def _data(options: argparse.Namespace, folder: Path) -> FinetuningData:
     missing = {*validation, *test} - {case.name for case in cases}
     if missing:
         raise InputError(f"'{options.data}' has no usable case '{min(missing)}': see what check says of it.")
-    if options.state is not None:
-        cases = _of_the_beginning(options.state, cases)
+    noted = {} if options.state is None else beginning(options.state)
+    goes_on = "trained_on" in noted
+    if goes_on:
+        cases = _known(cases, noted)
     judges = [case for case in cases if case.name in test]
     others = [case for case in cases if case.name not in test]
-    if not validation:
-        return divide(others, options.validation_share, options.seed, judges)
-    training = [case for case in others if case.name not in validation]
-    return held_out(training, [case for case in others if case.name in validation], judges)
+    if validation:
+        training = [case for case in others if case.name not in validation]
+        return held_out(training, [case for case in others if case.name in validation], judges)
+    if goes_on:
+        return divide_as_begun(others, noted, judges)
+    return divide(others, options.validation_share, options.seed, judges)
 
 
-def _of_the_beginning(state: Path, cases: list[Case]) -> list[Case]:
-    """The cases without those that have come since the training in `state` was begun: they would change who
-    is held out."""
-    from ensam_training.beginning import beginning
+def _known(cases: list[Case], noted: Mapping[str, Any]) -> list[Case]:
+    """The cases without the objects that have come since a training was begun: nobody has chosen whether they
+    are trained on or held out."""
+    from ensam_training.beginning import SIDES
+    from ensam_training.finetuning import with_objects
 
-    known = beginning(state).get("cases")
-    kept = [case for case in cases if known is None or case.name in known]
-    if len(kept) < len(cases):
-        count = len(cases) - len(kept)
-        print(f"{count} cases that have come since this training was begun wait for another one.")
-    return kept
+    known = with_objects(cases, [one for side in SIDES for one in noted.get(side, ())])
+    new = sum(len(case.objects) for case in cases) - sum(len(case.objects) for case in known)
+    if new:
+        print(f"{new} objects that have come since this training was begun wait for another one.")
+    return known
