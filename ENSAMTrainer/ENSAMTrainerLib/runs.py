@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ from .words import working
 
 LOG, _ARGUMENTS, _INSTALLED = "log.txt", "arguments.json", "installed.json"
 _WRONG_INPUT = 2
+_ENDED_WELL = (0, 3)  # 3: without a better checkpoint
 _ROOM = 12  # times the checkpoint, which is in half precision: weights, momenta and average in full, twice
 State = Literal["none", "running", "stopping", "stopped", "failed", "done"]
 
@@ -62,7 +64,7 @@ class Runs:
         if self._is_running(run):
             return "stopping" if self._asked_to_stop else "running"
         outcome = self._outcome_of(run)
-        if outcome is None:
+        if outcome is None or (outcome.stopped and self._could_not_go_on(run)):
             return "failed"
         return "stopped" if outcome.stopped else "done"
 
@@ -166,7 +168,11 @@ class Runs:
         return Status("error", self._why_it_failed(run))
 
     def _why_it_failed(self, run: RunFolder) -> str:
-        progress, code = run.progress, None if self._process is None else self._process.exit_code
+        try:
+            progress, _outcome = run.progress, run.outcome
+        except InputError as error:
+            return str(error)
+        code = self._exit_code(run)
         if progress is not None and progress.phase == "failed":
             return progress.message
         words = last_words(run.path / LOG)
@@ -210,17 +216,44 @@ class Runs:
         return (path, previous) if result is None or _are_same(result, path) else None
 
     def _launch(self, folder: Path) -> None:
-        arguments = read_arguments(folder / _ARGUMENTS)
+        arguments = _where_it_is(folder, read_arguments(folder / _ARGUMENTS))
+        RunFolder(folder).forget_stop()
         self._process = self._start(self._python, arguments, folder / LOG)
         self._asked_to_stop = False
 
     def _outcome_of(self, run: RunFolder) -> Outcome | None:
-        return self._outcomes.of(lambda: run.outcome, run.path / OUTCOME)
+        """What it came to, None if nothing or nothing that can be read, which `status` says."""
+        try:
+            return self._outcomes.of(lambda: run.outcome, run.path / OUTCOME)
+        except InputError:
+            return None
+
+    def _could_not_go_on(self, run: RunFolder) -> bool:
+        """Whether a stopped run was resumed and ended before it began: what it came to is that of before."""
+        if self._exit_code(run) not in (None, *_ENDED_WELL):
+            return True
+        try:
+            progress = run.progress
+        except InputError:
+            return False  # what it came to is whole
+        return progress is not None and progress.phase in ("prepare", "failed")
+
+    def _exit_code(self, run: RunFolder) -> int | None:
+        """Of the run's process; None while that runs, and of one that another Slicer started."""
+        return self._process.exit_code if self._is_own(run) else None
 
     def _is_running(self, run: RunFolder) -> bool:
-        if self._process is not None and self._process.log.parent == run.path:
-            return self._process.exit_code is None
-        return run.is_alive
+        return self._process.exit_code is None if self._is_own(run) else run.is_alive
+
+    def _is_own(self, run: RunFolder) -> bool:
+        return self._process is not None and self._process.log.parent == run.path
+
+
+def _where_it_is(folder: Path, arguments: list[str]) -> list[str]:
+    """A run's arguments, although its folder was moved with the cases and the cache since it was begun."""
+    state = next((Path(after) for one, after in pairwise(arguments) if one == "--state"), folder)
+    old, new = (f"{path.parent.parent.as_posix()}/" for path in (state, folder))
+    return [new + one.removeprefix(old) if one.startswith(old) else one for one in arguments]
 
 
 def _are_same(one: Path, other: Path) -> bool:

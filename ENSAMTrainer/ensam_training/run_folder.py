@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 from ensam.errors import InputError, OutputError
-from ensam.files import replacing
+from ensam.files import not_written, replacing
 from ensam.masks import MaskCrop
 
 PROGRESS, OUTCOME, ALIVE, STOP = "progress.json", "outcome.json", "alive", "stop"
@@ -122,6 +122,13 @@ class RunFolder:
         with replacing(self.path / STOP) as temporary:
             temporary.write_text("")
 
+    def forget_stop(self) -> None:
+        """Asks the next process no more: one that was killed leaves the question. Raises OutputError."""
+        try:
+            (self.path / STOP).unlink(missing_ok=True)
+        except OSError as error:
+            raise not_written(self.path / STOP, error.strerror) from error
+
     def masks(self, case: str, label: int) -> tuple[MaskCrop, MaskCrop] | None:
         """The judged masks of an object, before and after, on the case's grid. None if there are none."""
         found = [_read_mask(self.path / side / _name(case, label)) for side in ("before", "after")]
@@ -139,7 +146,6 @@ class Reporter:
         self._written = 0.0
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / STOP).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
                 f"The folder '{path}' can't be used: choose one that you may write to and that has room."
@@ -153,7 +159,9 @@ class Reporter:
     def __exit__(self, *error: object) -> None:
         self._ended.set()
         self._thread.join()
-        self._try(lambda: (self.path / ALIVE).unlink(missing_ok=True))
+        # Not at the beginning: whoever started this process may have asked already.
+        for name in (STOP, ALIVE):
+            self._try((self.path / name).unlink)
 
     @property
     def stop_file(self) -> Path:

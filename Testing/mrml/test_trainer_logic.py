@@ -177,6 +177,76 @@ def test_a_stopped_training_of_another_day_can_go_on(a_training, tmp_path, an_mr
     assert a_training.process.started[1] == a_training.process.started[0]
 
 
+REFUSED = Progress("failed", message="The training was begun with other held-out objects: start a new one.")
+
+
+@pytest.mark.parametrize(
+    ("code", "progress", "sentence"),
+    [
+        (2, REFUSED, "begun with other held-out objects"),
+        (-9, Progress("prepare"), "ended from outside at step 0, most likely for lack of memory. 'Resume'"),
+        (1, Progress("stopped", 1.0, 7), "broke off at step 7: No module named 'torch' 'Resume' goes on"),
+    ],
+)
+def test_a_stopped_training_that_can_not_go_on_says_why_and_keeps_its_judgement(
+    a_training, logic, tmp_path, code, progress, sentence
+):
+    a_training.does = a_training.ends(BETTER, stopped=True)
+    logic.start()
+    logic.wait()
+    judgement = logic.judgement
+    a_training.does = a_training.breaks(code, "No module named 'torch'", progress=progress)
+    logic.resume()
+    with pytest.raises(InputError, match=sentence):
+        logic.wait()
+    assert logic.judgement == judgement and logic.can_resume and logic.can_install
+    if progress is REFUSED:
+        assert a_trainer(tmp_path, start=a_training.process).status.text == REFUSED.message
+
+
+def test_a_stopped_training_goes_on_where_its_folder_was_moved_to(a_training, logic, tmp_path):
+    base = write_checkpoint(tmp_path / "training-of-others.safetensors").as_posix()
+    logic.choice = TrainingChoice(base)
+    a_training.does = a_training.ends(BETTER, stopped=True)
+    logic.start()
+    logic.wait()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "training").rename(tmp_path / "elsewhere" / "training")
+    later = a_trainer(tmp_path / "elsewhere", start=a_training.process)
+    later.resume()
+    later.wait()
+    first, second = a_training.process.started
+    new = (tmp_path / "elsewhere" / "training").as_posix()
+    assert second == [one.replace((tmp_path / "training").as_posix() + "/", f"{new}/") for one in first]
+    assert second[1] == base and Path(second[2]).is_dir() and state_of(second).is_dir()
+
+
+@pytest.mark.parametrize("name", ["outcome.json", "progress.json"])
+def test_a_file_that_a_power_cut_damaged_keeps_nobody_from_training_again(logic, name):
+    logic.start()
+    logic.wait()
+    (logic._runs.current.path / name).write_text("")
+    assert logic.can_start and (logic.status.kind == "error") == (name == "outcome.json")
+    if name == "outcome.json":
+        assert "outcome.json' is damaged: start the training again" in logic.status.text
+        assert logic.judgement == Judgement()
+    logic.choice = replace(logic.choice, name="again")
+    logic._runs.new_folder = lambda: logic.folder / "runs" / "later"
+    logic.start()
+    logic.wait()
+    assert logic.judgement.is_better
+
+
+def test_a_question_to_stop_that_a_killed_training_left_does_not_stop_the_next_one(a_training, logic):
+    a_training.does = a_training.breaks(-9, "", 12, True)
+    logic.start()
+    logic.stop()
+    with pytest.raises(InputError, match="ended from outside"):
+        logic.wait()
+    logic.resume()
+    assert not (state_of(a_training.process.started[1]) / "stop").exists()
+
+
 def test_a_training_that_another_slicer_started_is_still_watched(a_training, tmp_path, an_mrml_scene):
     a_training.logic.start()
     with Reporter(state_of(a_training.process.started[0])) as reporter:

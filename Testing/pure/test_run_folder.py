@@ -78,11 +78,20 @@ def test_a_process_that_was_killed_is_soon_known_to_be_dead(tmp_path):
 def test_what_an_earlier_run_left_is_not_taken_for_this_one(tmp_path):
     with Reporter(tmp_path) as reporter:
         reporter.finish(OUTCOME_OF_ONE)
-    RunFolder(tmp_path).ask_to_stop()
     with Reporter(tmp_path) as reporter:
         reporter.forget_outcome()
         assert RunFolder(tmp_path).outcome is None
-        assert not reporter.stop_file.exists()
+
+
+def test_a_process_may_be_asked_to_stop_before_it_has_begun_and_the_next_one_is_not(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.ask_to_stop()
+    with Reporter(tmp_path) as reporter:
+        assert reporter.stop_file.exists()
+    assert not reporter.stop_file.exists()
+    folder.ask_to_stop()  # of one that was killed
+    folder.forget_stop()
+    assert not reporter.stop_file.exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"phase": 1, "share"', "null"])
