@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from ensam import __version__
 from ensam.checkpoint import Checkpoint, save_checkpoint
-from ensam.errors import InputError, OutputError
+from ensam.errors import InputError
 from ensam.network import ENSAM, renormalise_
 
 from ensam_training.beginning import hold_to_beginning, names_of, objects_of
@@ -202,9 +202,6 @@ def finetune(
             kept = "" if reporter is None else ": the same command goes on from there"
             say(f"Stopped after step {run.step_count}{kept}.")
         trained = _rounded(ENSAM(checkpoint.config), best) if best.is_file() else None
-        if trained is None and run.step_count > 0 and not data.validation:
-            # Without held-out cases the last weights are the best, whatever they are.
-            raise OutputError("The trained weights couldn't be kept: make room on the disk and train again.")
         _tell(reporter, Progress("after", 1.0, run.step_count))
         judged = base if trained is None else trained.to(device)
         after = scores(judged, data.test, budget, _keeper(reporter, "after"))

@@ -87,7 +87,8 @@ def train(
     the mean over its datasets, however many objects each has), log.csv, validation.csv and curve.png.
     Without validation cases the last weights are the best.
     Raises InputError, also when a window of the least size does not fit into memory, and when `folder` holds
-    a training that was begun with other objects in `validation`.
+    a training that was begun with other objects in `validation`; OutputError at the end when the best weights
+    found no room on the disk, from which the same call goes on.
     """
     run = Run(network_config, config, training, validation, folder, start, options, team, say)
     with contextlib.closing(run):
@@ -131,6 +132,9 @@ class Run:
         stopwatch = Stopwatch(self.team.device, self.options.exact_times)
         self.trainer = Trainer(ENSAM(network_config), config, self.team, stopwatch)
         self.best, self.validated, self.recent = self.options.to_beat, 0.0, []
+        # The best weights as long as they find no room on the disk. What is validated is what was spent up to
+        # the last validation whose best weights are kept, so that a run that goes on repeats the others.
+        self.unkept: dict[str, Any] | None = None
         self.has_warned = False  # of layers that hardly learn
         self.stop = self.options.stop or StopRequest()
         self.dice: float | None = None  # of the last validation, the mean over box and clicks
@@ -141,6 +145,7 @@ class Run:
         if best.is_file():
             # A run that was killed may have written it after its last saved state, or without one.
             self.best = max(self.best, load_state(best)["worth"])
+        self.looked = self.validated  # what was spent up to the last validation
         self.log = RunLog(folder, self.trainer.step_count) if self.leads else None
         self.saved_at = time.monotonic()
         self.windows = self._stream()
@@ -158,12 +163,12 @@ class Run:
                 _show(bar, trainer, self.recent)
                 if self.options.watch is not None:
                     self.options.watch(self)
-                due = trainer.spent() - self.validated >= self._validate_every()
+                due = trainer.spent() - self.looked >= self._validate_every()
                 if self.team.agree(due and self.options.stop_at is None):
                     self._validate()
                 if time.monotonic() - self.saved_at > SAVE_SECONDS:
                     self._save()
-        is_done, is_validated = trainer.progress() >= 1, self.validated >= trainer.spent()
+        is_done, is_validated = trainer.progress() >= 1, self.looked >= trainer.spent()
         if is_done and not is_validated:
             self._validate()
         self._save()
@@ -174,6 +179,10 @@ class Run:
             # when it would have done without the stop.
             self._validate()
         self.say(f"Where the time went: {trainer.stopwatch.report()}")
+        if self.unkept is not None:
+            raise OutputError(
+                "The best weights so far couldn't be kept: make room on the disk, and go on or train again."
+            )
 
     def _is_over(self) -> bool:
         done = self.trainer.progress() >= 1 or self.stop.made
@@ -254,7 +263,7 @@ class Run:
         return [trainer.step_count, round(trainer.seconds / 60, 3), round(trainer.cpu_seconds / 60, 3)]
 
     def _validate(self) -> None:
-        self.validated = self.trainer.spent()
+        self.looked = self.trainer.spent()
         if not self.leads:
             return
         averaged = self.trainer.averaged()
@@ -266,8 +275,8 @@ class Run:
             scores, worth = self._scores(averaged)
         self._look_for_dead_layers()
         self.dice = float(np.mean(scores)) if scores else None
-        if worth > self.best or not scores:
-            best = {
+        if worth > (self.best if self.unkept is None else self.unkept["worth"]) or not scores:
+            self.unkept = {
                 "network": averaged.state_dict(),
                 "architecture": averaged.config.to_dict(),
                 "scores": scores,
@@ -275,10 +284,17 @@ class Run:
                 "step": self.trainer.step_count,
                 "total_seconds": self.trainer.earlier_seconds + self.trainer.seconds,
             }
-            problem = try_to_save(best, self.folder / BEST)
+        self._keep_best()
+
+    def _keep_best(self) -> None:
+        """Writes the best weights, if the disk has room for them by now."""
+        if self.unkept is not None:
+            problem = try_to_save(self.unkept, self.folder / BEST)
             self._warn(problem)
             if problem is None:
-                self.best = worth
+                self.best, self.unkept = self.unkept["worth"], None
+        if self.unkept is None:
+            self.validated = self.looked
 
     def _scores(self, network: ENSAM) -> tuple[list[float], float]:
         """The Dice of all held-out objects by click, and what the network is worth."""
@@ -319,6 +335,7 @@ class Run:
         self.saved_at = time.monotonic()
         if not self.leads:
             return
+        self._keep_best()
         loop = {name: getattr(self, name) for name in _KEPT}
         with self.trainer.stopwatch.part("saving"):
             self._warn(try_to_save({**self.trainer.state(), "loop": loop}, self.folder / STATE))

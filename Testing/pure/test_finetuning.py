@@ -323,17 +323,24 @@ def test_stopped_before_the_first_step_nothing_is_written(base, tmp_path, monkey
     assert "Nothing was learned" in capsys.readouterr().out
 
 
-def test_trained_weights_that_find_no_room_are_an_error_and_the_state_stays(base, tmp_path, monkeypatch):
+@pytest.mark.parametrize("held", [0, 1])
+def test_trained_weights_that_find_no_room_are_an_error_and_written_once_there_is_some(
+    base, tmp_path, monkeypatch, held
+):
     save = training_module.try_to_save
-    monkeypatch.setattr(
-        training_module,
-        "try_to_save",
-        lambda v, path: "No room." if path.name == "best.pt" else save(v, path),
-    )
+    data = held_out([ball_case(0)], [ball_case(1)]) if held else divide([ball_case(0)], 0.25, 0)
+    monkeypatch.setattr(training_module, "score_objects", lambda *arguments: scores(1.0))
     reporter = Reporter(tmp_path / "state")
-    with pytest.raises(OutputError, match="make room on the disk"):
-        run(base, tmp_path / "new.safetensors", divide([ball_case(0)], 0.25, 0), reporter=reporter)
-    assert (tmp_path / "state" / "state.pt").is_file()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            training_module,
+            "try_to_save",
+            lambda v, path: "No room." if path.name == "best.pt" else save(v, path),
+        )
+        with pytest.raises(OutputError, match="make room on the disk"):
+            run(base, tmp_path / "new.safetensors", data, reporter=reporter)
+    run(base, tmp_path / "new.safetensors", data, reporter=reporter)
+    assert (tmp_path / "state" / "best.pt").is_file()
 
 
 @pytest.mark.parametrize("is_kept", [True, False])

@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 import torch
 from ensam.checkpoint import load_checkpoint, save_checkpoint
-from ensam.errors import InputError
+from ensam.errors import InputError, OutputError
 from ensam.network import ENSAM, NetworkConfig
-from ensam_training import curves
 from ensam_training import state as state_module
 from ensam_training import training as training_module
 from ensam_training.cases import Case
 from ensam_training.configuration import Limit, TrainingConfig
-from ensam_training.curves import RunLog, read_rows, smoothed
+from ensam_training.curves import read_rows
 from ensam_training.muon import SPHERE_RATE
 from ensam_training.state import save_whole
 from ensam_training.trainer import Trainer, architecture_of
@@ -276,7 +275,9 @@ def test_a_full_disk_neither_ends_the_run_nor_costs_the_last_good_state(tmp_path
     before = (tmp_path / "state.pt").read_bytes()
     request.getfixturevalue("a_full_disk")
     said = []
-    assert run(tmp_path, say=said.append).step_count == 6
+    with pytest.raises(OutputError, match="make room on the disk, and go on"):
+        run(tmp_path, say=said.append)
+    assert [row["step"] for row in read_rows(tmp_path / "log.csv")][-1] == 6
     assert (tmp_path / "state.pt").read_bytes() == before
     assert any("state.pt" in text and "room" in text and "goes on" in text for text in said)
     assert not list(tmp_path.glob("*.part"))
@@ -337,19 +338,37 @@ def test_a_state_does_not_lower_what_is_to_beat(a_case, tmp_path, monkeypatch):
     assert not (tmp_path / "best.pt").exists()
 
 
-def test_best_weights_that_could_not_be_written_do_not_keep_later_ones_out(a_case, tmp_path, monkeypatch):
-    scoring(monkeypatch, 0.6, 0.5, 0.4)
+def no_room_for_the_best(monkeypatch, times):
+    """The first times that best.pt is written there is no room."""
     save, refused = training_module.try_to_save, []
 
-    def refuse_the_first_best(value, path):
-        if path.name == "best.pt" and not refused:
+    def refuse(value, path):
+        if path.name == "best.pt" and len(refused) < times:
             refused.append(path)
             return "No room."
         return save(value, path)
 
-    monkeypatch.setattr(training_module, "try_to_save", refuse_the_first_best)
+    monkeypatch.setattr(training_module, "try_to_save", refuse)
+
+
+def test_the_best_weights_are_kept_as_soon_as_there_is_room(a_case, tmp_path, monkeypatch):
+    scoring(monkeypatch, 0.6, 0.5, 0.4)
+    no_room_for_the_best(monkeypatch, 1)
     run(tmp_path, TrainingConfig(**{**STEPS.__dict__, "validate_every": 2}), [a_case])
-    assert torch.load(tmp_path / "best.pt", weights_only=True)["scores"] == [0.5]
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["scores"] == [0.6]
+
+
+def test_best_weights_that_find_no_room_are_an_error_and_found_again(a_case, tmp_path, monkeypatch):
+    config = TrainingConfig(**{**STEPS.__dict__, "validate_every": 2})
+    scoring(monkeypatch, 0.3, 0.4, 0.5, 0.5)
+    with monkeypatch.context() as patch:
+        no_room_for_the_best(patch, 9)
+        with pytest.raises(OutputError, match="couldn't be kept: make room"):
+            run(tmp_path, config, [a_case], to_beat=0.2)
+    assert not (tmp_path / "best.pt").exists()
+    run(tmp_path, config, [a_case], to_beat=0.2)
+    best = torch.load(tmp_path / "best.pt", weights_only=True)
+    assert (best["step"], best["scores"]) == (6, [0.5])
 
 
 def test_a_dataset_of_many_objects_does_not_choose_the_weights_alone(a_case, tmp_path, monkeypatch):
@@ -474,31 +493,3 @@ def test_a_stop_has_what_was_learned_so_far_judged_and_changes_nothing_of_what_f
     run(tmp_path, config, [a_case])
     assert [row["step"] for row in read_rows(tmp_path / "validation.csv")] == [2, 3, 4, 6]
     assert torch.load(tmp_path / "best.pt", weights_only=True)["step"] == 3
-
-
-@pytest.mark.parametrize(
-    "left",
-    [
-        "",
-        "step,minu",
-        "{header}\n",
-        "{header}\n2,0.1,0.1,0.9,0.8,1\n3,0.1",
-        "{header}\n2,0.1,0.1,0.9,0.8,1\n,",
-    ],
-    ids=["nothing", "a part of the header", "no row", "a part of a row", "less than a number"],
-)
-def test_a_log_that_was_cut_off_is_gone_on_with(tmp_path, left):
-    (tmp_path / "log.csv").write_text(left.format(header=",".join(curves.LOG)))
-    before = read_rows(tmp_path / "log.csv")
-    assert [row["step"] for row in before] == [2] * ("0.8" in left)
-    RunLog(tmp_path, 2).losses([4, 0.2, 0.2, 0.7, 0.6, 1])
-    assert [row["step"] for row in read_rows(tmp_path / "log.csv")] == [row["step"] for row in before] + [4]
-
-
-def test_a_row_that_another_was_written_into_is_no_row(tmp_path):
-    (tmp_path / "log.csv").write_text("step,loss\n1,0.5\n2,0.4,3,0.3\n4\n5,0.x\n6,0.1\n")
-    assert read_rows(tmp_path / "log.csv") == [{"step": 1, "loss": 0.5}, {"step": 6, "loss": 0.1}]
-
-
-def test_a_running_mean_is_shorter_at_the_beginning():
-    assert smoothed([2, 4, 6, 8], 2).tolist() == [2, 3, 5, 7]
