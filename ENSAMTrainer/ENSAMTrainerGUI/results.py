@@ -32,11 +32,11 @@ class Results:
         """Show the result as it is now."""
         ui, logic = self._ui, self._logic
         is_working = logic.status.kind == "working"
-        ui.resultLabel.text = self._sentence()
+        ui.resultLabel.text = " ".join(filter(None, (self._sentence(), self._other_sentence())))
         ui.cardLabel.text = self._card()
         ui.cardLabel.visible = bool(ui.cardLabel.text)
         ui.useButton.enabled = logic.can_install
-        ui.takeBackButton.enabled = bool(logic.installed_result)
+        ui.takeBackButton.enabled = bool(logic.last_installed)
         ui.exportButton.enabled = logic.has_cases and not is_working
         ui.importButton.enabled = not is_working
 
@@ -55,6 +55,13 @@ class Results:
         if self._logic.can_install:
             return _("The new checkpoint is ready. ENSAM goes on as before until you install it.")
         return _("There is no new checkpoint. ENSAM goes on as before.")
+
+    def _other_sentence(self) -> str:
+        """What 'Take back' would take out, if it isn't this result."""
+        name = self._logic.last_installed
+        if name == self._logic.installed_result:
+            return ""
+        return _("'Take back' takes out '{name}', which was installed before.").format(name=name)
 
     def _on_install(self) -> None:
         with errors_shown(), slicer.util.WaitCursor():

@@ -288,7 +288,13 @@ class ENSAMTrainerLogic:
     def installed_result(self) -> str:
         """The name under which the last result is in the list, "" if it isn't."""
         installed = self._runs.installed()
-        return "" if installed is None else installed[0].stem
+        return "" if installed is None else installed.stem
+
+    @property
+    def last_installed(self) -> str:
+        """The name of what `take_back` takes out of the list, of whatever training; "" if nothing."""
+        last = self._runs.last_installed()
+        return "" if last is None else last[0].stem
 
     def install(self) -> None:
         """Puts the last result into ENSAMSegment's list and chooses it there."""
@@ -300,14 +306,18 @@ class ENSAMTrainerLogic:
         self._say(Status("done", _("'{name}' is installed, and what ENSAM uses now.").format(name=path.stem)))
 
     def take_back(self) -> None:
-        """Takes the last result out of the list; what was chosen before is chosen again."""
-        installed = self._runs.installed()
-        if installed is None:
-            raise InputError(_("The result is not installed: there is nothing to take back."))
-        path, previous = installed
+        """Takes the result that was installed last out of the list; what was chosen before is chosen again.
+
+        Called again, it goes on with the one that was installed before that.
+        """
+        last = self._runs.last_installed()
+        if last is None:
+            raise InputError(_("No result is installed: there is nothing to take back."))
+        path, previous = last
         if self._settings.get(CHECKPOINT_KEY) == str(path):
             self._settings.set(CHECKPOINT_KEY, previous)
         self._store.remove(path)
+        self._runs.forget_installed(path)
         self._say(Status("done", _("'{name}' is no longer used.").format(name=path.stem)))
 
     @property

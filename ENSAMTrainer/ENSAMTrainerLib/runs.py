@@ -192,28 +192,42 @@ class Runs:
             return " ".join([text, _("The best weights so far are kept: 'Resume' goes on to better them.")])
         return " ".join([text, _("Nothing was saved yet: start it again.")])
 
-    # What became of the result
+    # What became of the results
 
     def note_installed(self, path: Path, previous: str) -> None:
-        """Remembers where the newest run's result was installed, and which checkpoint it replaced."""
-        with replacing(self.current.path / _INSTALLED) as temporary:
-            temporary.write_text(json.dumps({"path": str(path), "previous": previous}), encoding="utf-8")
+        """Remembers where a result was installed, and which checkpoint it replaced. Raises OutputError."""
+        self._write_installed([*self._read_installed(), (path, previous)])
 
-    def installed(self) -> tuple[Path, str] | None:
-        """Where the newest run's result is installed and which checkpoint it replaced, None if nowhere.
+    def forget_installed(self, path: Path) -> None:
+        """A result was taken back. Raises OutputError."""
+        self._write_installed([one for one in self._read_installed() if one[0] != path])
+
+    def installed(self) -> Path | None:
+        """Where the newest run's result is installed, None if nowhere.
 
         An earlier result of the same run, which was resumed since, doesn't count.
         """
-        run = self.current
-        try:
-            noted = json.loads((run.path / _INSTALLED).read_text(encoding="utf-8")) if run else None
-            path, previous = (Path(noted["path"]), str(noted["previous"])) if noted else (None, "")
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        if path is None or not path.is_file():
-            return None
         result = self.result
-        return (path, previous) if result is None or _are_same(result, path) else None
+        paths = [path for path, _previous in self._read_installed()] if result is not None else []
+        return next((path for path in reversed(paths) if _are_same(result, path)), None)
+
+    def last_installed(self) -> tuple[Path, str] | None:
+        """Of all results that are installed the last, of whatever run, and which checkpoint it replaced."""
+        return next(reversed(self._read_installed()), None)
+
+    def _read_installed(self) -> list[tuple[Path, str]]:
+        """All results that were installed and are still there, in that order."""
+        try:
+            noted = json.loads((self._folder / _INSTALLED).read_text(encoding="utf-8"))
+            found = [(Path(one["path"]), str(one["previous"])) for one in noted]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []  # the list in ENSAMSegment has them all the same
+        return [one for one in found if one[0].is_file()]
+
+    def _write_installed(self, noted: list[tuple[Path, str]]) -> None:
+        document = [{"path": str(path), "previous": previous} for path, previous in noted]
+        with replacing(self._folder / _INSTALLED) as temporary:
+            temporary.write_text(json.dumps(document), encoding="utf-8")
 
     def _launch(self, folder: Path) -> None:
         arguments = _where_it_is(folder, read_arguments(folder / _ARGUMENTS))

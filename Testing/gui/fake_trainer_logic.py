@@ -70,7 +70,7 @@ class FakeTrainerLogic(Telling):
         self.folder = Path(folder)
         self.cases, self.scene = (), ()
         self.known = (SHIPPED,)
-        self.estimate_text = self.installed_result = self.card_text = ""
+        self.estimate_text = self.installed_result = self.last_installed = self.card_text = ""
         self.can_start = self.can_stop = self.can_resume = self.can_plot = self.can_install = False
         self.judgement = Judgement()
         self.status = Status("ready", "Add cases to train on.")

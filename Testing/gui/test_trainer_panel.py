@@ -61,7 +61,7 @@ def test_while_something_runs_it_can_be_stopped_and_looked_at_and_nothing_else(a
         ("can_resume", "resumeButton", "resume"),
         ("can_plot", "plotButton", "show_plot"),
         ("can_install", "useButton", "install"),
-        ("installed_result", "takeBackButton", "take_back"),
+        ("last_installed", "takeBackButton", "take_back"),
         ("cases", "checkButton", "check"),
         ("cases", "estimateButton", "estimate"),
     ],
@@ -72,7 +72,7 @@ def test_a_button_works_when_the_logic_says_so_and_tells_why_it_could_not(
     button = getattr(a_trainer.ui, button)
     assert not button.enabled
     a_trainer.logic.say(
-        **{says: trainer_fakes.CASES if says == "cases" else "mine" if says.endswith("result") else True}
+        **{says: trainer_fakes.CASES if says == "cases" else "mine" if says.endswith("installed") else True}
     )
     assert button.enabled
     button.click()
@@ -154,9 +154,18 @@ def test_a_result_can_be_installed_and_taken_back_and_shows_its_card(a_trainer):
     a_trainer.logic.say(can_install=True, card_text="mine\nLicence of the weights: CC-BY-4.0")
     assert ui.resultLabel.text.startswith("The new checkpoint is ready.")
     assert ui.cardLabel.visible and "CC-BY-4.0" in ui.cardLabel.text
-    a_trainer.logic.say(can_install=False, installed_result="mine")
-    assert ui.resultLabel.text.startswith("'mine' is installed")
+    a_trainer.logic.say(can_install=False, installed_result="mine", last_installed="mine")
+    assert ui.resultLabel.text.startswith("'mine' is installed") and "take" not in ui.resultLabel.text
     assert {"takeBackButton"} == {"useButton", "takeBackButton"} & a_trainer.enabled()
+
+
+def test_what_an_earlier_training_installed_can_be_taken_back_by_its_name(a_trainer):
+    a_trainer.logic.say(last_installed="livers of May")
+    assert a_trainer.ui.resultLabel.text == (
+        "There is no new checkpoint. ENSAM goes on as before. "
+        "'Take back' takes out 'livers of May', which was installed before."
+    )
+    assert a_trainer.ui.takeBackButton.enabled
 
 
 def test_a_result_whose_card_is_not_in_order_can_still_be_installed(a_trainer, trainer_fakes):

@@ -103,6 +103,36 @@ def test_a_better_result_is_judged_installed_and_taken_back(logic):
     assert logic.can_install  # the result itself is still there
 
 
+def test_the_results_of_several_trainings_are_taken_back_one_after_the_other(a_training, logic):
+    chosen, folders = [], iter("ab")
+    logic._runs.new_folder = lambda: logic.folder / "runs" / next(folders)
+    for seed in range(2):
+        chosen.append(logic._settings.get(CHECKPOINT_KEY))
+        a_training.does = a_training.ends(BETTER, seed=seed)
+        logic.start()
+        logic.wait()
+        logic.install()
+    for previous in reversed(chosen):
+        assert logic.last_installed == Path(logic._settings.get(CHECKPOINT_KEY)).stem
+        logic.take_back()
+        assert logic._settings.get(CHECKPOINT_KEY) == previous
+    assert [c.path for c in logic.checkpoints()] == [""] and logic.last_installed == ""
+
+
+def test_the_result_before_can_be_taken_back_although_the_last_training_made_none(a_training, logic):
+    folders = iter("ab")
+    logic._runs.new_folder = lambda: logic.folder / "runs" / next(folders)
+    logic.start()
+    logic.wait()
+    logic.install()
+    a_training.does = a_training.ends(WORSE, written=False, code=3)
+    logic.start()
+    logic.wait()
+    assert logic.installed_result == "" and logic.last_installed
+    logic.take_back()
+    assert logic._settings.get(CHECKPOINT_KEY) == "" and logic.last_installed == ""
+
+
 def test_taking_back_leaves_a_choice_that_the_user_has_made_since(logic):
     logic.start()
     logic.wait()
@@ -122,7 +152,7 @@ def test_a_worse_result_says_so_and_there_is_nothing_to_install(a_training, logi
     assert not logic.can_install and logic.status.kind == "done"
     with pytest.raises(InputError, match="no better checkpoint"):
         logic.install()
-    with pytest.raises(InputError, match="not installed"):
+    with pytest.raises(InputError, match="No result is installed"):
         logic.take_back()
 
 
@@ -165,6 +195,8 @@ def test_a_better_result_of_a_resumed_training_is_installed_beside_the_one_befor
     assert Path(logic._settings.get(CHECKPOINT_KEY)).read_bytes() == logic._runs.result.read_bytes()
     logic.take_back()
     assert logic._settings.get(CHECKPOINT_KEY) == earlier
+    logic.take_back()
+    assert logic._settings.get(CHECKPOINT_KEY) == "" and len(logic.checkpoints()) == 1
 
 
 def test_a_stopped_training_of_another_day_can_go_on(a_training, tmp_path, an_mrml_scene):
