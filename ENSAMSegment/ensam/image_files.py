@@ -12,7 +12,11 @@ from ensam.nifti import is_nifti
 # By which a header leaves the voxels to another file, and its name.
 _OTHER_FILE = re.compile(rb"(?im)^(?:data ?file:(?!=)|ElementDataFile\s*=(?!\s*LOCAL))([^\r\n]*)")
 _PAIR = re.compile(r"(?i)\.(hdr|img|img\.gz)$")  # the header has one of these names, the voxels another
+# Names of slices by number, with the first, the last and the step.
+_NUMBERED = re.compile(r"([^%]*%0?\d{0,2}d[^%]*?)\s+(\d{1,9})\s+(\d{1,9})\s+(\d{1,9})(\s+\d+)?")
 _HEADER_BYTES = 1 << 16  # in which it does so
+_LIST_BYTES = 1 << 22  # of names of slices behind a header
+_MOST_SLICES = 1 << 16
 _COMPRESSED = re.compile(rb"(?im)^(?:encoding:\s*gz|CompressedData\s*=\s*True)")
 _NRRD_END, _META_END = re.compile(rb"\r?\n\r?\n"), re.compile(rb"(?im)^ElementDataFile.*\n")
 _HEADER_END = {".nrrd": _NRRD_END, ".nhdr": _NRRD_END, ".mha": _META_END, ".mhd": _META_END}
@@ -20,25 +24,23 @@ _CHUNK_BYTES = 1 << 16  # which hold at most a thousand times as much
 
 
 def image_files(path: Path) -> list[Path]:
-    """Those files of an image that are there: its own, and the voxels' where the header lies by itself.
-
-    Where each slice has a file, these aren't among them. Raises OSError.
-    """
+    """Those files of an image that are there: its own, and the voxels' where the header lies by itself, be
+    it one or one a slice. Raises OSError."""
     if not os.path.isfile(path):
         return []
-    others: list[Path | None] = []
+    others: list[Path] = []
     if _PAIR.search(path.name):
         stem = _PAIR.sub("", path.name)
         others = [path.with_name(stem + suffix) for suffix in (".hdr", ".img", ".img.gz")]
     elif path.name.lower().endswith((".nrrd", ".nhdr", ".mha", ".mhd")):
-        others = [_other_file(path)]
-    return [path, *(one for one in others if one not in (None, path) and os.path.isfile(one))]
+        others = _other_files(path)
+    return [path, *(one for one in others if one != path and os.path.isfile(one))]
 
 
 def holds_its_voxels(path: Path) -> bool:
     """Whether an image file is of a kind that does, and its header names no other file for them."""
     if path.name.lower().endswith((".nrrd", ".mha")):
-        return _other_file(path) is None
+        return _said_to_lie_in(path) is None
     return is_nifti(path)
 
 
@@ -53,12 +55,19 @@ def check_checksum(path: Path) -> None:
         head = file.read(_HEADER_BYTES)
     found = _HEADER_END[path.suffix.lower()].search(head)
     end = found.end() if found else len(head)
-    other = _other_file(path)
-    if not _COMPRESSED.search(head, 0, end) or not os.path.isfile(other or path):
+    if not _COMPRESSED.search(head, 0, end):
         return
+    others = _other_files(path)
+    for voxels in others or [path]:
+        if os.path.isfile(voxels):
+            _check_stream(voxels, 0 if others else end)
+
+
+def _check_stream(path: Path, start: int) -> None:
+    """Raises EOFError where what is compressed from that byte on is damaged or cut short."""
     stream = zlib.decompressobj(zlib.MAX_WBITS | 32)  # of gzip and of zlib alike
-    with (other or path).open("rb") as file:
-        file.seek(0 if other else end)
+    with path.open("rb") as file:
+        file.seek(start)
         while not stream.eof:
             chunk = file.read(_CHUNK_BYTES)
             if not chunk:
@@ -69,8 +78,28 @@ def check_checksum(path: Path) -> None:
                 raise EOFError from error
 
 
-def _other_file(path: Path) -> Path | None:
-    """The file to which the header in a NRRD or MetaImage file leaves the voxels."""
+def _said_to_lie_in(path: Path) -> re.Match[bytes] | None:
+    """Where the header in a NRRD or MetaImage file leaves the voxels to others, and their name."""
     with path.open("rb") as file:
-        found = _OTHER_FILE.search(file.read(_HEADER_BYTES))
-    return path.parent / found[1].decode(errors="surrogateescape").strip() if found else None
+        return _OTHER_FILE.search(file.read(_HEADER_BYTES))
+
+
+def _other_files(path: Path) -> list[Path]:
+    """The files in which a NRRD or MetaImage file leaves the voxels to lie, be they there or not."""
+    found = _said_to_lie_in(path)
+    if found is None:
+        return []
+    name = _text(found[1])
+    names = [name]
+    if name.split()[:1] == ["LIST"]:
+        with path.open("rb") as file:
+            file.seek(found.end())
+            names = _text(file.read(_LIST_BYTES)).splitlines()
+    elif numbered := _NUMBERED.fullmatch(name):
+        first, last, step = map(int, numbered.group(2, 3, 4))
+        names = [numbered[1] % n for n in range(first, last + 1, max(1, step))[:_MOST_SLICES]]
+    return [path.parent / one.strip() for one in names]
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="surrogateescape").strip()

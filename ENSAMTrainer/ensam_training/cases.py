@@ -13,6 +13,7 @@ import cc3d
 import numpy as np
 from ensam.errors import ChallengeFileError, InputError, VolumeError
 from ensam.geometry import Grid
+from ensam.image_files import image_files
 from ensam.npz import read_members
 from ensam.planning import ObjectPrompts
 from ensam.preprocessing import (
@@ -60,10 +61,10 @@ class CaseFile:
         parts = [] if self.ignored is None else [f"without {self.ignored}"]
         for path in (self.image, self.label, *([] if self.facts is None else [self.facts])):
             try:
-                status = path.stat()
-                parts.append(f"{status.st_size} {status.st_mtime_ns}")
+                found = [one.stat() for one in image_files(path)]
             except OSError:
-                parts.append("missing")
+                found = []
+            parts += [f"{status.st_size} {status.st_mtime_ns}" for status in found] or ["missing"]
         return ", ".join(parts)
 
 

@@ -22,7 +22,7 @@ from fuzzing import inputs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .labelled_files import a_label, an_image, write_case
+from .labelled_files import a_label, an_image, write, write_case
 
 SHAPE = (24, 28, 32)
 
@@ -191,6 +191,41 @@ def test_only_what_changed_is_prepared_again(data, tmp_path, examined):
     again = prepare(find_cases(data), folder).cases()[1].image
     assert examined[3:] == ["mr_a_02"]
     assert not np.array_equal(first, again)
+
+
+NRRD = "NRRD0004\ntype: short\ndimension: 3\nsizes: 16 14 12\nencoding: raw\nendian: little\ndata file: "
+META = "ObjectType = Image\nNDims = 3\nDimSize = 16 14 12\nElementType = MET_SHORT\nElementDataFile = "
+NAMES = "".join(f"{z:02}.raw\n" for z in range(1, 13))
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("image.nhdr", f"{NRRD}LIST\n{NAMES}"),
+        ("image.nhdr", f"{NRRD}%02d.raw 1 12 1\n\n"),
+        ("image.nhdr", f"{NRRD}all.raw\n\n"),
+        ("image.mhd", f"{META}LIST\n{NAMES}"),
+        ("image.mhd", f"{META}%02d.raw 1 12 1\n"),
+        ("image.mhd", f"{META}all.raw\n"),
+    ],
+)
+def test_voxels_that_are_exchanged_beside_their_header_are_prepared_again(tmp_path, examined, name, header):
+    folder, cache = write_case(tmp_path / "data", "mr") / "mr", tmp_path / "cache"
+    (folder / "image.nii.gz").unlink()
+    write(folder / "label.nii.gz", a_label(), spacing=(1.0, 1.0, 1.0))
+    (folder / name).write_text(header)
+    image = an_image()
+    for path, voxels in [("all.raw", image), *((f"{z:02}.raw", one) for z, one in enumerate(image, start=1))]:
+        voxels.tofile(folder / path)
+    (first,) = prepare(find_cases(tmp_path / "data"), cache).cases()
+    before = first.image.copy()
+    prepare(find_cases(tmp_path / "data"), cache)
+    assert len(examined) == 1
+    for path, voxels in (("all.raw", image[::-1]), ("07.raw", image[2])):
+        (folder / path).unlink()
+        np.ascontiguousarray(voxels).tofile(folder / path)
+    (again,) = prepare(find_cases(tmp_path / "data"), cache).cases()
+    assert len(examined) == 2 and not np.array_equal(again.image, before)
 
 
 def test_other_options_prepare_all_again(data, tmp_path, examined):
