@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import ensam
 from ensam.errors import InputError
 from ensam.files import not_written, replacing
 
 import ensam_training
+from ensam_training.collection import FACTS, read_facts, write_facts
 
 ARGUMENTS, CASES, BASE, RESULT = "arguments.txt", "cases", "base.safetensors", "result"
 _PACKAGES = "torch numpy SimpleITK safetensors scipy tqdm monai connected-components-3d edt matplotlib"
@@ -119,6 +120,8 @@ def write_recipe(recipe: Recipe, base: Path, folder: Path) -> None:
     try:
         beside.mkdir(parents=True)
         shutil.copytree(recipe.cases, beside / CASES, ignore=shutil.ignore_patterns(".*"))
+        for facts in (beside / CASES).glob(f"*/{FACTS}"):
+            _tell_no_place(facts)
         cases = recipe.cases.resolve()
         table = cases.with_name(f"{cases.name}.csv")
         if table.is_file():
@@ -137,6 +140,17 @@ def write_recipe(recipe: Recipe, base: Path, folder: Path) -> None:
         raise not_written(folder, getattr(error, "strerror", None)) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _tell_no_place(path: Path) -> None:
+    """Of the folder that a case was collected from its copy tells the name alone. The whole path is what this
+    computer knows the folder by, and may tell who works here and on whom."""
+    try:
+        facts = read_facts(path)
+    except InputError:
+        return  # another program's, or damaged, which the training says
+    # It knows both kinds of slashes: a collection may have been made on another system.
+    write_facts(path, replace(facts, source=PureWindowsPath(facts.source).name))
 
 
 def save_arguments(path: Path, arguments: list[str]) -> None:

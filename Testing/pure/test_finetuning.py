@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from ensam_training import finetuning, finetuning_commands, judging
 from ensam_training import training as training_module
 from ensam_training.__main__ import main
 from ensam_training.cases import Case
+from ensam_training.collection import Collection, read_facts
 from ensam_training.configuration import Limit
 from ensam_training.discovery import find_cases
 from ensam_training.finetuning import default_config, divide, finetune, held_out
@@ -72,6 +74,19 @@ def test_a_recipe_takes_the_table_beside_the_cases_along(base, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path / "my.data")
     assert main(["recipe", str(base), ".", "-o", str(tmp_path / "recipe")]) == 0
     assert [case.group for case in find_cases(tmp_path / "recipe" / "cases")] == ["anna", "anna"]
+
+
+def test_a_recipe_does_not_tell_where_its_cases_were_collected(base, tmp_path):
+    source, collection = tmp_path / "Doe, John" / "labels", Collection(tmp_path / "collection")
+    write_case(source, "one")
+    assert main(["collect", str(source), "-o", str(collection.folder)]) == 0
+    assert main(["recipe", str(base), str(collection.folder), "-o", str(tmp_path / "recipe")]) == 0
+    (case,) = collection.cases()
+    text = (tmp_path / "recipe" / "cases" / "one" / "case.json").read_text()
+    assert "Doe" not in text and read_facts(tmp_path / "recipe" / "cases" / "one" / "case.json") == replace(
+        case.facts, source="labels"
+    )
+    assert case.facts.source == str(source)  # by which it is known to be the same folder another time
 
 
 def test_a_recipe_of_a_table_says_how_to_get_a_folder(base, tmp_path, capsys):
