@@ -34,6 +34,8 @@ def state_text(case: CaseRow) -> str:
 
 def case_text(case: CaseRow) -> str:
     """All that is known of a case."""
+    if not case.added:
+        return _("{name}: {remark}").format(name=case.name, remark=case.remark)
     return _("{name}, from {source}, added {date}, {prompts} prompts. {state}").format(
         name=case.name, source=case.source, date=case.added, prompts=case.prompts, state=state_text(case)
     )

@@ -50,7 +50,12 @@ class Cases:
             source = Path(case.facts.source).name  # of a folder the whole path is kept
             row = CaseRow(case.name, source, case.facts.segments, count, case.facts.added)
             rows.append(self._with_found(row, case, checked.get(case.name)))
-        return tuple(rows)
+        # They are shown, so that they can be removed.
+        rows += [
+            CaseRow(name, "", (), 0, "", "refused", str(error))
+            for name, error in self.collection.unreadable().items()
+        ]
+        return tuple(sorted(rows, key=lambda row: row.name))
 
     def _cases(self) -> tuple[CollectedCase, ...]:
         return self._known.of(self.collection.cases, self.collection.folder)

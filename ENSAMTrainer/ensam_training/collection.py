@@ -88,18 +88,31 @@ class Collection:
         self.folder = Path(folder)
 
     def cases(self) -> tuple[CollectedCase, ...]:
-        """All cases by name. Raises InputError for a folder that can't be read, or a damaged case.json."""
+        """All cases by name, but the `unreadable`. Raises InputError for a folder that can't be read."""
+        return tuple(one for one in self._read().values() if isinstance(one, CollectedCase))
+
+    def unreadable(self) -> dict[str, InputError]:
+        """Why a case can't be used, by its name: its case.json is damaged, or of another version.
+
+        Raises InputError for a folder that can't be read.
+        """
+        return {name: one for name, one in self._read().items() if isinstance(one, InputError)}
+
+    def _read(self) -> dict[str, CollectedCase | InputError]:
         if not self.folder.is_dir():
-            return ()
+            return {}
         try:
             folders = sorted(path for path in self.folder.iterdir() if not path.name.startswith("."))
         except OSError as error:
             raise InputError(f"The folder '{self.folder}' can't be read: check your permissions.") from error
-        return tuple(
-            CollectedCase(path.name, path, read_facts(path / FACTS))
-            for path in folders
-            if (path / FACTS).is_file()
-        )
+        found: dict[str, CollectedCase | InputError] = {}
+        for path in folders:
+            if (path / FACTS).is_file():
+                try:
+                    found[path.name] = CollectedCase(path.name, path, read_facts(path / FACTS))
+                except InputError as error:
+                    found[path.name] = error
+        return found
 
     @property
     def is_empty(self) -> bool:
@@ -107,11 +120,11 @@ class Collection:
         return next(self.folder.glob(f"[!.]*/{FACTS}"), None) is None
 
     def case(self, name: str) -> CollectedCase:
-        """The case of that name. Raises InputError if there is none."""
-        for case in self.cases():
-            if case.name == name:
-                return case
-        raise InputError(f"There is no case '{name}' in the collection any more: look at the list again.")
+        """The case of that name. Raises InputError if there is none, or it is unreadable."""
+        found = self._read().get(name) or _no_case(name)
+        if isinstance(found, InputError):
+            raise found
+        return found
 
     def add(
         self, volume: Volume, segments: Sequence[NewSegment], source: str, patient: str = ""
@@ -158,15 +171,20 @@ class Collection:
         return tuple(names)
 
     def remove(self, name: str) -> None:
-        """Deletes a case. Raises InputError if there is none, OutputError if it can't be deleted."""
-        case = self.case(name)
+        """Deletes a case, also an unreadable one.
+
+        Raises InputError if there is none, OutputError if it can't be deleted.
+        """
+        folder = self.folder / name
+        if not (folder / FACTS).is_file():
+            raise _no_case(name)
         # Renamed first: a case that is half deleted must not look like one.
         aside = self.folder / f".removed-{uuid.uuid4().hex[:8]}"
         try:
-            case.folder.rename(aside)
+            folder.rename(aside)
             shutil.rmtree(aside)
         except OSError as error:
-            raise not_written(case.folder, error.strerror) from error
+            raise not_written(folder, error.strerror) from error
 
     def _swap_in(self, written: Sequence[Path], names: Sequence[str], replaced: Sequence[str]) -> None:
         """Gives folders their names; the cases that they replace go only when all are there."""
@@ -192,6 +210,10 @@ class Collection:
         numbered = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
         free = (name for name in numbered if not (self.folder / name).exists())
         return list(itertools.islice(free, max(0, count)))
+
+
+def _no_case(name: str) -> InputError:
+    return InputError(f"There is no case '{name}' in the collection any more: look at the list again.")
 
 
 def read_facts(path: Path) -> CaseFacts:

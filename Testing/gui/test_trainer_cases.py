@@ -63,6 +63,15 @@ def test_the_selected_case_stays_selected_while_the_list_changes(a_trainer, trai
     assert a_trainer.ui.caseTable.currentRow() == -1 and not a_trainer.ui.remarkLabel.visible
 
 
+def test_of_a_case_that_can_not_be_read_the_reason_is_told_alone(a_trainer):
+    from ENSAMTrainerLib.values import CaseRow
+
+    damaged = "'case.json' of the case 'CT' is damaged: remove the case and add it again."
+    a_trainer.logic.say(cases=(CaseRow("CT", "", (), 0, "", "refused", damaged),))
+    a_trainer.ui.caseTable.selectRow(0)
+    assert a_trainer.ui.remarkLabel.text == f"CT: {damaged}" and a_trainer.ui.removeButton.enabled
+
+
 def test_removing_asks_first_and_slicers_log_does_not_get_the_name(a_trainer, trainer_fakes, caplog):
     a_trainer.logic.say(cases=trainer_fakes.CASES)
     a_trainer.ui.caseTable.selectRow(1)

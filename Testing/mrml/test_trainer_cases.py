@@ -353,6 +353,20 @@ def test_a_folder_is_copied_in_a_process_and_what_is_left_out_is_said(an_mrml_sc
     assert [(row.name, row.source, row.segments) for row in logic.rows()] == [("mr_000", "mine", ("1",))]
 
 
+def test_a_damaged_case_is_listed_with_its_reason_and_can_be_removed(a_case, a_logic):
+    volume, segmentation, segment_id, _ = a_case
+    name = a_logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+    facts = a_logic.folder / "cases" / name / "case.json"
+    facts.write_text("")
+    a_logic.activate()
+    (row,) = a_logic.rows()
+    assert (row.name, row.state) == (name, "refused") and "remove the case and add it again" in row.remark
+    with pytest.raises(InputError, match="is damaged"):
+        a_logic.show_case(name)
+    a_logic.remove(name)
+    assert a_logic.rows() == ()
+
+
 def nodes(scene, class_name):
     found = scene.GetNodesByClass(class_name)
     found.UnRegister(None)

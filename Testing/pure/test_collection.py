@@ -290,12 +290,26 @@ def test_damaged_facts_are_a_reason_to_leave_the_case_out(a_collection, text):
     assert "is damaged" in check.reason
 
 
+def test_a_case_that_is_damaged_keeps_no_other_from_being_used_and_can_be_removed(a_collection):
+    first, second = (
+        a_collection.add(a_volume(seed=seed), [NewSegment("liver", LIVER)], "scene")[0] for seed in (0, 1)
+    )
+    (a_collection.folder / first / FACTS).write_text("")
+    assert [case.name for case in a_collection.cases()] == [second]
+    assert list(a_collection.unreadable()) == [first]
+    with pytest.raises(InputError, match="is damaged: remove the case and add it again"):
+        a_collection.case(first)
+    a_collection.remove(first)
+    assert not a_collection.unreadable()
+    assert a_collection.add(a_volume(seed=0), [NewSegment("liver", LIVER)], "scene") == (first,)
+
+
 def test_facts_of_another_version_are_not_guessed_at(a_collection):
     (name,) = a_collection.add(a_volume(), [NewSegment("liver", LIVER)], "scene")
     path = a_collection.folder / name / FACTS
     path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 2}))
     with pytest.raises(InputError, match="update ENSAM"):
-        a_collection.cases()
+        a_collection.case(name)
 
 
 def test_prompts_off_the_image_are_told_and_the_case_is_kept(a_collection):
