@@ -36,6 +36,11 @@ CT_RANGE = (-1024, 3071)
 _STEPS = IntensityRange(0.0, 255.0, "0.5 to 99.5 percentile, in 256 steps")
 _OPEN = 256  # arrays held open; each takes a file descriptor, of which a process may have 1024
 _SAVE_SECONDS = 5.0
+_DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+)  # what numpy raises of a file that is no array; the last of an empty
 _TEMPORARY = ".????????-*.npy"  # what `replacing` calls files that are being written
 
 
@@ -69,7 +74,7 @@ def _open(path: Path, stamp: str) -> NDArray:
     """`stamp` changes with the file's content, so that an old array isn't mistaken for a new one."""
     try:
         return np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except _DAMAGED as error:
         raise InputError(f"'{path.name}' in the cache can't be read: delete it and prepare again.") from error
 
 
@@ -134,9 +139,10 @@ def prepare(
 ) -> Cache:
     """Check and cache cases; with `instances` each connected component of a label is an object.
 
-    A case that is in the cache already isn't read again unless its files' sizes or times changed; what the
-    cache holds beyond `files` is removed. May be interrupted at any time. Cases that fail the check are
-    left out, and `Cache.report` names them. Raises `InputError`, `OutputError`.
+    A case that is in the cache already isn't read again unless its files' sizes or times changed, or its
+    arrays are gone or cut short; what the cache holds beyond `files` is removed. May be interrupted at any
+    time. Cases that fail the check are left out, and `Cache.report` names them. Raises `InputError`,
+    `OutputError`.
     """
     folder = Path(folder)
     old = _open_folder(folder)
@@ -147,6 +153,7 @@ def prepare(
         file.name: old[file.name] | {"file": _facts(file)}
         for file in files
         if old.get(file.name, {}).get("stamp") == stamps[file.name]
+        and (old[file.name]["reason"] or _are_whole(_paths(folder, file.name)))
     }
     missing = [file for file in files if file.name not in entries]
     saved = time.monotonic()
@@ -207,6 +214,14 @@ def grey_steps(volume: Volume) -> NDArray:
 
 def _paths(folder: Path, name: str) -> tuple[Path, Path]:
     return folder / f"{name}.image.npy", folder / f"{name}.labels.npy"
+
+
+def _are_whole(paths: Iterable[Path]) -> bool:
+    """Whether arrays are there in their full length, which a power cut may have kept from the disk."""
+    try:
+        return all(np.load(path, mmap_mode="r").ndim == 3 for path in paths)
+    except _DAMAGED:
+        return False
 
 
 def _save(path: Path, array: NDArray) -> None:

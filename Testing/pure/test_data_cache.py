@@ -193,6 +193,21 @@ def test_only_what_changed_is_prepared_again(data, tmp_path, examined):
     assert not np.array_equal(first, again)
 
 
+@pytest.mark.parametrize("what", ["image", "labels"])
+def test_an_array_that_is_gone_or_cut_short_is_prepared_again(data, tmp_path, examined, what):
+    folder = tmp_path / "cache"
+    prepare(find_cases(data), folder)
+    path = folder / f"mr_a_02.{what}.npy"
+    whole = path.read_bytes()
+    for left in (b"", whole[:200], whole[:-1], None):
+        path.unlink()
+        if left is not None:
+            path.write_bytes(left)
+        del examined[:]
+        prepare(find_cases(data), folder)
+        assert examined == ["mr_a_02"] and path.read_bytes() == whole
+
+
 NRRD = "NRRD0004\ntype: short\ndimension: 3\nsizes: 16 14 12\nencoding: raw\nendian: little\ndata file: "
 META = "ObjectType = Image\nNDims = 3\nDimSize = 16 14 12\nElementType = MET_SHORT\nElementDataFile = "
 NAMES = "".join(f"{z:02}.raw\n" for z in range(1, 13))
@@ -283,10 +298,11 @@ def test_folders_that_are_no_cache_are_refused(data, tmp_path):
         Cache(data)
     folder = tmp_path / "cache"
     case = prepare(find_cases(data), folder).cases()[0]
-    (folder / "mr_a_01.image.npy").write_bytes(b"damaged")
-    cache_module._open.cache_clear()
-    with pytest.raises(InputError, match="can't be read"):
-        case.image[0]
+    for damaged in (b"damaged", b""):
+        (folder / "mr_a_01.image.npy").write_bytes(damaged)
+        cache_module._open.cache_clear()
+        with pytest.raises(InputError, match="can't be read"):
+            case.image[0]
     (folder / "index.json").write_text('{"version": 0, "cases": {}}')
     with pytest.raises(InputError, match="of this version"):
         Cache(folder)
