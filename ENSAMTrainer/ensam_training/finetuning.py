@@ -25,7 +25,7 @@ from ensam_training.configuration import Limit, TrainingConfig
 from ensam_training.coreset import divided_patients, shuffled, split
 from ensam_training.distributed import Alone
 from ensam_training.judging import OBJECTS_PER_CASE, KeepMask, compare, means, scores, table, write_csv
-from ensam_training.run_folder import BEST, STATE, Outcome, Progress, Reporter
+from ensam_training.run_folder import BEST, STATE, Comparison, Outcome, Progress, Reporter
 from ensam_training.stopping import StopRequest
 from ensam_training.training import Run, RunOptions, train
 from ensam_training.validation import mean_over_objects
@@ -203,11 +203,11 @@ def finetune(
             say(f"Stopped after step {run.step_count}{kept}.")
         trained = _rounded(ENSAM(checkpoint.config), best) if best.is_file() else None
         _tell(reporter, Progress("after", 1.0, run.step_count))
-        judged = base if trained is None else trained.to(device)
-        after = scores(judged, data.test, budget, _keeper(reporter, "after"))
-        outcome = Outcome(
-            compare(before, after), run.step_count, run.seconds / 60, False, stopped, data.warning
-        )
+        comparisons: tuple[Comparison, ...] = ()
+        if trained is not None or run.step_count > 0:  # else there is nothing to judge
+            judged = base if trained is None else trained.to(device)
+            comparisons = compare(before, scores(judged, data.test, budget, _keeper(reporter, "after")))
+        outcome = Outcome(comparisons, run.step_count, run.seconds / 60, False, stopped, data.warning)
         if outcome.comparisons:
             write_csv(output.with_suffix(".before-after.csv"), outcome.comparisons)
             say(table(outcome.comparisons))

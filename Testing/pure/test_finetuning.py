@@ -328,10 +328,14 @@ def test_stopped_before_the_first_validation_the_trained_weights_are_written_and
     assert any(not torch.equal(old[name], new[name]) for name in old)
 
 
-def test_stopped_before_the_first_step_nothing_is_written(base, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("held", [0, 1])
+def test_stopped_before_the_first_step_nothing_is_judged_or_written(
+    base, tmp_path, monkeypatch, capsys, held
+):
     monkeypatch.setattr(training_module.StopRequest, "made", True)
-    data = divide([ball_case(0)], 0.25, 0)
-    assert not run(base, tmp_path / "new.safetensors", data).written
+    data = held_out([ball_case(0)], [ball_case(1)]) if held else divide([ball_case(0)], 0.25, 0)
+    outcome = run(base, tmp_path / "new.safetensors", data)
+    assert not outcome.written and outcome.comparisons == ()
     assert not any(tmp_path.iterdir())
     monkeypatch.setattr(finetuning_commands, "_data", lambda *arguments: data)
     assert main(["finetune", str(base), str(tmp_path), "-o", str(tmp_path / "new.safetensors")]) == 3
