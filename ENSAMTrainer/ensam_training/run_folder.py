@@ -13,6 +13,8 @@ import json
 import math
 import threading
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -216,7 +218,7 @@ def _read_mask(path: Path) -> MaskCrop | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             mask, offset = stored["mask"], stored["offset"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     return MaskCrop(mask.astype(bool), tuple(int(v) for v in offset))
 

@@ -113,6 +113,20 @@ def test_masks_come_back_where_they_were(tmp_path):
     assert not after.mask.any()
 
 
+def test_masks_that_a_power_cut_damaged_count_as_not_kept(tmp_path):
+    with Reporter(tmp_path) as reporter:
+        for side in ("before", "after"):
+            reporter.keep_mask(side, "head", 3, MaskCrop(np.ones((6, 6, 6), bool), (0, 0, 0)))
+    path = tmp_path / "after" / "head.3.npz"
+    whole = path.read_bytes()
+    middle = len(whole) // 3
+    for damaged in (b"", whole[:-30], whole[:middle] + bytes(9) + whole[middle + 9 :], bytes(len(whole))):
+        path.write_bytes(damaged)
+        assert RunFolder(tmp_path).masks("head", 3) is None
+    path.write_bytes(whole)
+    assert RunFolder(tmp_path).masks("head", 3) is not None
+
+
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="choose one that you may write to"):
