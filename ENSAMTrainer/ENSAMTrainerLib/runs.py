@@ -109,8 +109,13 @@ class Runs:
                 )
         except OSError as error:
             raise not_written(recipe.state, error.strerror) from error
-        save_arguments(recipe.state / _ARGUMENTS, recipe.finetuning())
-        self._launch(recipe.state)
+        try:
+            save_arguments(recipe.state / _ARGUMENTS, recipe.finetuning())
+            self._launch(recipe.state)
+        except InputError:
+            # It would hide the one before, with its result.
+            shutil.rmtree(recipe.state, ignore_errors=True)
+            raise
 
     def resume(self) -> None:
         """Goes on with the newest run. Raises InputError."""
@@ -162,6 +167,8 @@ class Runs:
         if state in ("running", "stopping"):
             return working(run.progress, state == "stopping")
         if state == "stopped":
+            if not self.can_resume:
+                return Status("done", _("Stopped. What was best so far is judged below."))
             return Status("done", _("Stopped. What was best so far is judged below; 'Resume' goes on."))
         if state == "done":
             return Status("done", _("The training is over."))

@@ -68,6 +68,15 @@ def test_a_result_from_elsewhere_is_judged_and_installed_as_ones_own(a_training,
     assert logic.installed_result == "big"
 
 
+def test_a_result_that_was_stopped_elsewhere_is_not_said_to_go_on_here(a_training, logic, tmp_path):
+    path = tmp_path / "elsewhere" / "big.safetensors"
+    path.parent.mkdir()
+    a_training.ends(BETTER, stopped=True)(["--state", str(path.parent), "-o", str(path)], None)
+    logic.import_result(path)
+    logic._said = None
+    assert logic.status.text == "Stopped. What was best so far is judged below." and not logic.can_resume
+
+
 def test_a_result_without_its_table_says_that_nothing_is_known(logic, tmp_path):
     path = write_checkpoint(tmp_path / "alone.safetensors")
     path.with_suffix(".json").unlink()

@@ -352,10 +352,13 @@ def test_without_cases_the_first_step_is_said(an_mrml_scene, tmp_path):
 
 
 def test_a_python_that_is_not_there_is_said(an_mrml_scene, tmp_path, a_training):
+    a_training.logic.start()
+    a_training.logic.wait()
     logic = a_trainer(tmp_path, python=Path("/nowhere/PythonSlicer"))
+    logic._runs.new_folder = lambda: logic.folder / "runs" / "later"
     with pytest.raises(InputError, match="could not be started"):
         logic.start()
-    assert logic.can_start
+    assert logic.can_start and logic.judgement.is_better and logic.can_install
 
 
 def test_closing_the_scene_in_the_middle_does_nothing_to_the_training(a_training, logic):
