@@ -14,7 +14,7 @@ from pathlib import Path
 from ensam.errors import OutputError
 
 MOST_TEXT_BYTES = 64 << 20
-_ABANDONED_SECONDS = 3600.0  # after which nobody writes on: a result takes seconds
+ABANDONED_SECONDS = 3600.0  # after which nobody writes on: a result takes seconds
 
 
 def read_text(path: Path | str) -> str:
@@ -69,7 +69,7 @@ def remove_unfinished(folder: Path, names: Collection[str]) -> None:
     for path in folder.glob(".????????-*"):
         if path.name[10:] in names:
             with contextlib.suppress(OSError):  # gone, or open elsewhere: it is in nobody's way
-                if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
                     path.unlink()
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import slicer
 from ensam.checkpoint_store import STARTER, CheckpointStore, KnownCheckpoint
 from ensam.errors import InputError
+from ensam.files import not_written
 from ensam_training.recipe import Recipe, unfinished
 from ENSAMSegmentLib.cards import card_text
 from ENSAMSegmentLib.choosing import CHECKPOINT_KEY
@@ -133,7 +134,12 @@ class ENSAMTrainerLogic:
         return names
 
     def remove(self, name: str) -> None:
-        """Deletes a case of the collection."""
+        """Deletes a case of the collection, and what trainings have prepared of it."""
+        for path in self._cache.glob(f"{name}.*.npy"):
+            try:
+                path.unlink()
+            except OSError as error:
+                raise not_written(path, error.strerror) from error
         self._cases.remove(name)
         self.changed()
 
@@ -380,7 +386,11 @@ class ENSAMTrainerLogic:
         return path
 
     def _recipe(self, state: Path) -> Recipe:
-        return self.choice.recipe(self._cases.collection.folder, state, self._folder / "cache")
+        return self.choice.recipe(self._cases.collection.folder, state, self._cache)
+
+    @property
+    def _cache(self) -> Path:
+        return self._folder / "cache"
 
     def _begin(self, name: str, arguments: Sequence[str], leaves: Path | None = None) -> None:
         self._refuse_while_busy()

@@ -7,10 +7,12 @@ here but numpy and SimpleITK, so that it runs where training can't.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from ensam.errors import InputError, PromptError
-from ensam.files import not_written, replacing
+from ensam.files import ABANDONED_SECONDS, not_written, replacing
 from ensam.masks import MaskCrop
 from ensam.prompts import PromptSet, SegmentPrompts, from_json, one_line, to_json
 from ensam.volume import Volume, write_image, write_labels
@@ -141,6 +143,7 @@ class Collection:
         segments = _named_apart([s for s in _trimmed(segments, volume) if s.mask.mask.any()])
         if not segments:
             raise InputError(f"No segment has a voxel in '{volume.name}': segment something first.")
+        self._remove_leftovers()
         added, image = datetime.now(UTC).date().isoformat(), volume.voxel_fingerprint
         layers, new = _layers(segments), {one.name for one in segments}
         same = [case for case in self.cases() if case.facts.image == image]
@@ -178,6 +181,7 @@ class Collection:
         folder = self.folder / name
         if not (folder / FACTS).is_file():
             raise _no_case(name)
+        self._remove_leftovers()
         # Renamed first: a case that is half deleted must not look like one.
         aside = self.folder / f".removed-{uuid.uuid4().hex[:8]}"
         try:
@@ -185,6 +189,17 @@ class Collection:
             shutil.rmtree(aside)
         except OSError as error:
             raise not_written(folder, error.strerror) from error
+
+    def _remove_leftovers(self) -> None:
+        """What a process left that was killed while it added, or that found a file open while it removed.
+
+        What is younger than an hour stays: another process may be writing it.
+        """
+        for kind in (".adding-*", ".removed-*"):
+            for path in self.folder.glob(kind):
+                with contextlib.suppress(OSError):  # gone, or still open: it is in nobody's way
+                    if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                        shutil.rmtree(path, ignore_errors=True)
 
     def _swap_in(self, written: Sequence[Path], names: Sequence[str], replaced: Sequence[str]) -> None:
         """Gives folders their names; the cases that they replace go only when all are there."""

@@ -353,6 +353,17 @@ def test_a_folder_is_copied_in_a_process_and_what_is_left_out_is_said(an_mrml_sc
     assert [(row.name, row.source, row.segments) for row in logic.rows()] == [("mr_000", "mine", ("1",))]
 
 
+def test_with_a_case_goes_what_trainings_have_prepared_of_it(a_case, a_logic):
+    volume, segmentation, segment_id, _ = a_case
+    name = a_logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])
+    cache = a_logic.folder / "cache"
+    cache.mkdir()
+    for file in (f"{name}.image.npy", f"{name}.labels.npy", f"{name}_2.image.npy", "index.json"):
+        (cache / file).touch()
+    a_logic.remove(name)
+    assert {path.name for path in cache.iterdir()} == {f"{name}_2.image.npy", "index.json"}
+
+
 def test_a_damaged_case_is_listed_with_its_reason_and_can_be_removed(a_case, a_logic):
     volume, segmentation, segment_id, _ = a_case
     name = a_logic.add_from_scene(volume.GetID(), segmentation.GetID(), [segment_id])

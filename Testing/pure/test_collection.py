@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -228,6 +229,17 @@ def test_a_removed_case_is_gone_and_a_second_time_said(a_collection):
     assert not any(a_collection.folder.iterdir())
     with pytest.raises(InputError, match="There is no case 'MR_head'"):
         a_collection.remove(name)
+
+
+def test_what_a_killed_process_left_goes_with_the_next_change(a_collection):
+    names = [f".{kind}-1234abcd" for kind in ("adding", "removed", "replaced")]
+    for name in [*names, ".adding-5678abcd"]:
+        (a_collection.folder / name).mkdir(parents=True)
+    for name in names:
+        os.utime(a_collection.folder / name, (0, 0))
+    (name,) = a_collection.add(a_volume(), [NewSegment("liver", LIVER)], "scene")
+    # The last of them may hold the only copy of a case, and the other be written still.
+    assert {p.name for p in a_collection.folder.iterdir()} == {name, names[2], ".adding-5678abcd"}
 
 
 def test_a_write_that_fails_leaves_the_old_case(a_collection, monkeypatch):
