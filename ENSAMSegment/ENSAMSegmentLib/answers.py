@@ -207,7 +207,17 @@ class Answers:
         mask = read_segment(target.segmentation, segment_id, target.volume)
         key, state = fingerprint(mask), target.state(segment_id)
         base, base_prompts = self._base(mask, key, target.segment(segment_id), state)
+        if self._is_to_be_made_anew(target, segment_id, prompts, state):
+            base, base_prompts = None, NO_PROMPTS
         return Question(segment_id, prompts, muted, mask, key, base, base_prompts)
+
+    def _is_to_be_made_anew(
+        self, target: Target, segment_id: str, prompts: PromptSet, state: SegmentState | None
+    ) -> bool:
+        """Whether the user asks for the selected segment in another image with the prompts that it answers
+        already: then what was edited by hand belongs to the image before. Undo brings it back."""
+        is_answered = state is not None and prompts == state.prompts and prompts.is_enough
+        return segment_id == target.segment_id and is_answered and self.has_other_image(target)
 
     def _base(
         self, mask: MaskCrop, key: str, segment: slicer.vtkSegment, state: SegmentState | None

@@ -174,13 +174,17 @@ class SelectedSegment:
         if self.known != self.answered:
             return Status("ready", _("There are prompts without an answer: press 'Update now'."))
         if self._has_other_image():
-            text = _("The mask is of another image: press 'Update now' for one of this image.")
+            text = _(
+                "The mask is of another image: press 'Update now' for one of this image. "
+                "Undo brings this one back."
+            )
             return Status("ready", text)
         return status.ready(self.target, not self.known.is_empty)
 
     def _has_other_image(self) -> bool:
-        """Whether the mask was made from prompts in another image, or in what the image was before."""
-        if self.known.is_empty or not self.target.is_complete:
+        """Whether the mask was made from prompts in another image, or in what the image was before, and can
+        be made from them in this one."""
+        if not self.known.is_enough or not self.target.is_complete:
             return False
         return self._updates.answers.has_other_image(self.target)
 

@@ -12,7 +12,7 @@ from ensam.planning import Preview
 
 from .conftest import SHAPE, affine
 from .nodes import add_transform, add_volume
-from .prompting import click, draw_box, paint, started, voxels_of
+from .prompting import CENTRE, click, draw_box, paint, started, voxels_of
 
 
 @pytest.fixture
@@ -150,6 +150,50 @@ def test_a_mask_that_was_edited_by_hand_is_kept_on_another_images_grid(a_logic, 
     a_logic.select(add_follow_up(an_mrml_scene))
     click(a_logic)
     assert a_session.calls[-1][1] is not None
+
+
+@pytest.mark.parametrize("edits_before", [False, True], ids=["edited after the prompts", "and before"])
+def test_an_update_for_another_image_is_made_anew_and_undo_brings_what_was_edited_back(
+    a_logic, a_session, an_mrml_scene, edits_before
+):
+    painted = np.zeros(SHAPE, bool)
+    painted[2:6, 2:8, 2:8] = True
+    if edits_before:
+        paint(a_logic, painted)
+    draw_box(a_logic)
+    paint(a_logic, voxels_of(a_logic) | painted)
+    edited, first = voxels_of(a_logic), a_logic.volume
+    a_logic.select(add_follow_up(an_mrml_scene))
+    assert a_logic.offers_update and "Undo brings this one back." in a_logic.status.text
+    asked = len(a_session.calls)
+    a_logic.run()
+    a_logic.wait()
+    assert [previous for _prompts, previous in a_session.calls[asked:]] == [None]
+    assert not a_logic.offers_update
+    a_logic.undo()
+    a_logic.select(first)
+    assert np.array_equal(voxels_of(a_logic), edited)
+
+
+def test_of_several_that_share_out_the_voxels_only_the_selected_is_made_anew(
+    a_logic, a_session, an_mrml_scene
+):
+    a_logic.together = True
+    draw_box(a_logic, np.subtract(CENTRE, (15, 0, 0)), (8.0, 8.0, 8.0))
+    first = a_logic.segment_id
+    painted = voxels_of(a_logic)
+    painted[2:6, 2:8, 2:8] = True
+    paint(a_logic, painted)
+    before = voxels_of(a_logic, first)
+    a_logic.add_segment("kidney")
+    draw_box(a_logic)
+    second = slicer.vtkMRMLScalarVolumeNode()
+    second.CopyContent(a_logic.volume)
+    an_mrml_scene.AddNode(second)
+    a_logic.select(second)
+    a_logic.run()
+    a_logic.wait()
+    assert np.array_equal(voxels_of(a_logic, first), before)
 
 
 def test_the_grey_values_that_were_seen_are_told_behind_the_answer(a_logic):
