@@ -32,6 +32,10 @@ def _nothing() -> None:
     """For a callback that isn't needed."""
 
 
+def _mouse_is_pressed() -> bool:
+    return bool(qt.QGuiApplication.mouseButtons())
+
+
 class PromptPanel:
     """Shows one logic and works it. `widget` goes into the host's layout.
 
@@ -95,6 +99,7 @@ class PromptPanel:
         self.logic.changed = _nothing
         self.logic = self.table.logic = logic
         logic.changed = self._on_changed
+        logic.is_pressed = _mouse_is_pressed
         self.advanced.use(logic)
         self.install_box.refresh()
         self.refresh()

@@ -58,6 +58,7 @@ class SegmentFollower(Choosing):
         super().__init__()
         self.auto_update = True
         self.lesion_mode = False
+        self.is_pressed: Callable[[], bool] = lambda: False  # whether a mouse button is held; a GUI knows
 
         self._scene = slicer.mrmlScene
         self._editor = editor_node or singleton(self._scene, "vtkMRMLSegmentEditorNode", "SegmentEditor")
@@ -66,7 +67,7 @@ class SegmentFollower(Choosing):
         self._editor_logic.SetSegmentEditorNode(self._editor)
         self._editor_logic.SetMaximumNumberOfUndoStates(UNDO_STATES)
         self._placement = Placement(self._scene)
-        self._watch = SceneWatch(self._on_selection, self._on_segments, self._tell)
+        self._watch = SceneWatch(self._on_selection, self._on_segments, self._tell, lambda: self.is_pressed())
         self._views = PromptsInViews(self._placement, self._watch)
         writer = SegmentWriter(self._editor_logic, save_state)
         self._worker = worker or shared_worker()

@@ -245,7 +245,7 @@ class ENSAMSegmentLogic(SegmentFollower):
         """
         self._managed(lambda: self._do_what_is_due(wait_s))
         if self._watch.touched and self._watch.dragging:
-            return REST_S / 4
+            return REST_S / 20  # not every movement's end is told
         return 0.0 if self._has_to_look() else self._updates.next_poll()
 
     def wait(self, timeout_s: float = 600.0) -> None:

@@ -29,11 +29,13 @@ class SceneWatch:
         on_selection: Callable[[], None],
         on_segments: Callable[[], None],
         on_prompts: Callable[[], None],
+        is_pressed: Callable[[], bool],
     ) -> None:
+        """is_pressed: whether a mouse button is held down."""
         self.touched = self._grabbed = False
         self._last_touch = 0.0
         self._on_selection, self._on_segments = on_selection, on_segments
-        self._on_prompts = on_prompts
+        self._on_prompts, self._is_pressed = on_prompts, is_pressed
         self._own_edits = 0
         self._scene_events: _Events = []
         self._segment_events: _Events = []
@@ -44,8 +46,10 @@ class SceneWatch:
     @property
     def dragging(self) -> bool:
         """Whether the user holds a prompt and moves it."""
-        # Slicer doesn't tell the end of every movement: one that rests counts as over.
-        return self._grabbed and time.monotonic() - self._last_touch < REST_S
+        # Slicer doesn't tell the end of every movement: one that rests counts as over. And of a box that is
+        # scaled with Alt it tells neither beginning nor end.
+        is_held = self._grabbed or self._is_pressed()
+        return is_held and time.monotonic() - self._last_touch < REST_S
 
     @property
     def is_own_edit(self) -> bool:

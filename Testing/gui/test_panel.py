@@ -339,3 +339,12 @@ def test_the_host_prepares_before_a_tool(an_application, rows):
     assert [name for name in logic.calls.names() if name != "poll"] == [*names, "prepared", "prepared"]
     assert not panel.ui.boxButton.checked
     panel.cleanup()
+
+
+def test_the_logic_can_ask_whether_a_mouse_button_is_held(a_panel, monkeypatch):
+    from PySide6.QtCore import Qt
+    from PySide6.QtGui import QGuiApplication
+
+    for held in (Qt.MouseButton.NoButton, Qt.MouseButton.LeftButton):
+        monkeypatch.setattr(QGuiApplication, "mouseButtons", lambda held=held: held)
+        assert a_panel.logic.is_pressed() is (held != Qt.MouseButton.NoButton)

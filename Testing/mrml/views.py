@@ -6,7 +6,8 @@ widgets round them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import slicer
@@ -71,6 +72,7 @@ class View:
         self._group = slicer.vtkMRMLDisplayableManagerGroup()
         self._group.Initialize(factory, self.renderer)
         self._style: slicer.vtkMRMLViewInteractorStyle | None = None
+        self.is_pressed = False  # whether a button is down
 
     def _add_background(self) -> None:
         """What must come before anything that the displayable managers draw."""
@@ -105,10 +107,12 @@ class View:
     def press(self, at: Position, button: str = "Left") -> None:
         """Move there and press a button."""
         self.move(at)
+        self.is_pressed = True
         self._event(f"{button}ButtonPressEvent", at)
 
     def release(self, at: Position, button: str = "Left") -> None:
         """Let the button go."""
+        self.is_pressed = False
         self._event(f"{button}ButtonReleaseEvent", at)
 
     def click(self, at: Position, button: str = "Left") -> None:
@@ -126,6 +130,13 @@ class View:
         """Press and release a key with the mouse at a position; `name` is VTK's key symbol."""
         self._event("KeyPressEvent", at, name)
         self._event("KeyReleaseEvent", at, name)
+
+    @contextmanager
+    def alt(self) -> Iterator[None]:
+        """With the Alt key held down."""
+        self._interactor.SetAltKey(1)
+        yield
+        self._interactor.SetAltKey(0)
 
     def _event(self, name: str, at: Position, key: str | None = None) -> None:
         x, y = (round(float(p)) for p in at)

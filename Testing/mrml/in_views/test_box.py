@@ -98,6 +98,24 @@ def test_a_handle_resizes_the_box(a_logic, a_slice_view, a_session):
     assert voxels_of(a_logic).sum() < mask.sum()
 
 
+def test_scaling_with_alt_asks_once_when_the_handle_is_let_go(a_logic, a_slice_view, a_session):
+    roi = a_box(a_logic, a_slice_view)
+    size, center, asked = roi.GetSize(), roi.GetCenterWorld(), len(a_session.calls)
+    a_logic.is_pressed = lambda: a_slice_view.is_pressed
+    start = np.array(right_handle(a_slice_view, roi))
+    with a_slice_view.alt():
+        a_slice_view.press(start)
+        for step in (10, 20, 30):
+            a_slice_view.move(np.add(start, (step, 0)))
+            let_pass(a_logic)
+        assert len(a_session.calls) == asked
+        a_slice_view.release(np.add(start, (30, 0)))
+    a_logic.wait()
+    assert roi.GetSize()[0] < size[0]
+    np.testing.assert_allclose(roi.GetCenterWorld(), center, atol=1e-3)  # the other side moved, too
+    assert len(a_session.calls) == asked + 1
+
+
 def test_its_middle_moves_the_box(a_logic, a_slice_view, a_session):
     roi = a_box(a_logic, a_slice_view)
     size, center, asked = roi.GetSize(), np.array(roi.GetCenterWorld()), len(a_session.calls)
