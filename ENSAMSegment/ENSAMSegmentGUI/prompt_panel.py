@@ -61,8 +61,7 @@ class PromptPanel:
             "background": self.ui.backgroundButton,
         }
         self.ui.newSegmentButton.setIcon(sign_icon("segment"))
-        text = self.widget.palette.color(qt.QPalette.ButtonText)
-        self._eyes = {True: sign_icon("shown", text), False: sign_icon("hidden", text)}
+        self._eyes = self._drawn_eyes()
         for kind, button in self._place_buttons.items():
             button.setIcon(sign_icon(kind))
 
@@ -78,6 +77,9 @@ class PromptPanel:
                 "B": self.place_background,
             }
         )
+        # The application tells of another palette before its widgets have it.
+        self._repaint_timer = qt.QTimer()
+        self._repaint_timer.setSingleShot(True)
         self._connections: tuple[tuple[object, str, Callable[[], None]], ...] = (
             (self.ui.newSegmentButton, "clicked()", self.add_segment),
             (self.ui.boxButton, "clicked()", self.place_box),
@@ -87,6 +89,8 @@ class PromptPanel:
             (self.ui.updateButton, "clicked()", self.update),
             (self.ui.cancelButton, "clicked()", self.cancel),
             (self.ui.measureLabel, "linkActivated(QString)", self.jump_to_diameters),
+            (slicer.app, "paletteChanged(QPalette)", self._on_palette),
+            (self._repaint_timer, "timeout()", self._repaint),
         )
         for sender, signal, slot in self._connections:
             sender.connect(signal, slot)
@@ -126,6 +130,7 @@ class PromptPanel:
         self.shortcuts.remove()
         self.logic.changed = _nothing
         self.ticker.cleanup()
+        self._repaint_timer.stop()
         for sender, signal, slot in self._connections:
             sender.disconnect(signal, slot)
         for part in (self.table, self.advanced, self.install_box):
@@ -233,7 +238,7 @@ class PromptPanel:
         detail = "\n".join(line for line in (status.detail, placing_text(placing)) if line)
         self.ui.detailLabel.text = detail
         self.ui.detailLabel.visible = bool(detail)
-        self.ui.statusLabel.styleSheet = style(self.ui.statusLabel, BAD) if status.kind == "error" else ""
+        self.ui.statusLabel.styleSheet = style(self.widget, BAD) if status.kind == "error" else ""
         self.ui.workingBox.visible = is_working
         # From 0 to 0 the bar runs to and fro.
         self.ui.progressBar.maximum = 0 if status.progress is None else _PROGRESS_STEPS
@@ -244,6 +249,18 @@ class PromptPanel:
         self.ui.measureLabel.visible = bool(self.ui.measureLabel.text)
         self.ui.updateButton.visible = self.logic.offers_update
         self.table.refresh()
+
+    def _drawn_eyes(self) -> dict[bool, qt.QIcon]:
+        """The eye, open and crossed out, in the colour that the palette has for text on buttons."""
+        text = self.widget.palette.color(qt.QPalette.ButtonText)
+        return {True: sign_icon("shown", text), False: sign_icon("hidden", text)}
+
+    def _on_palette(self) -> None:
+        self._repaint_timer.start(0)
+
+    def _repaint(self) -> None:
+        self._eyes = self._drawn_eyes()
+        self.refresh()
 
     def _segment_name(self) -> str:
         segmentation, segment_id = self.logic.segmentation, self.logic.segment_id

@@ -21,21 +21,32 @@ def contrast(one, other):
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.fixture(params=WINDOWS)
-def a_window(request, an_application):
-    """The window's colour, in which all widgets are shown."""
+@pytest.fixture
+def choose_window(an_application):
+    """Shows all widgets in a window of this kind; gives its colour."""
     import qt
 
-    window, text = (qt.QColor(name) for name in WINDOWS[request.param])
     app = qt.QApplication.instance()
-    before, palette = app.palette(), app.palette()
-    for role in (qt.QPalette.Window, qt.QPalette.Button, qt.QPalette.Base):
-        palette.setColor(role, window)
-    for role in (qt.QPalette.WindowText, qt.QPalette.ButtonText, qt.QPalette.Text):
-        palette.setColor(role, text)
-    app.setPalette(palette)
-    yield window
+    before = app.palette()
+
+    def choose(kind):
+        window, text = (qt.QColor(name) for name in WINDOWS[kind])
+        palette = app.palette()
+        for role in (qt.QPalette.Window, qt.QPalette.Button, qt.QPalette.Base):
+            palette.setColor(role, window)
+        for role in (qt.QPalette.WindowText, qt.QPalette.ButtonText, qt.QPalette.Text):
+            palette.setColor(role, text)
+        app.setPalette(palette)
+        return window
+
+    yield choose
     app.setPalette(before)
+
+
+@pytest.fixture(params=WINDOWS)
+def a_window(request, choose_window):
+    """The window's colour, in which all widgets are shown."""
+    return choose_window(request.param)
 
 
 def text_color(label):
@@ -53,12 +64,26 @@ def test_an_error_and_the_line_below_it_can_be_read(a_window, a_panel):
         assert contrast(text_color(label), a_window) >= TEXT
 
 
-def test_the_eye_can_be_seen(a_window, a_panel):
+def eye_color(panel):
     import qt
 
-    image = a_panel.ui.showPromptsButton.icon.pixmap(48, 48).toImage()
-    middle = qt.QColor(image.pixel(24, 24))
-    assert contrast(middle, a_window) >= SIGN
+    image = panel.ui.showPromptsButton.icon.pixmap(48, 48).toImage()
+    return qt.QColor(image.pixel(24, 24))
+
+
+def test_the_eye_can_be_seen(a_window, a_panel):
+    assert contrast(eye_color(a_panel), a_window) >= SIGN
+
+
+def test_the_panel_follows_another_style_that_is_chosen_meanwhile(choose_window, a_panel, an_application):
+    from ENSAMSegmentLib.status import Status
+
+    for kind in ("light", "dark", "light"):
+        window = choose_window(kind)
+        an_application.pump(0.05)
+        assert contrast(eye_color(a_panel), window) >= SIGN
+        assert contrast(text_color(a_panel.ui.statusLabel), window) >= TEXT
+        a_panel.logic.say(status=Status("error", "The box lies outside the image: move it."))
 
 
 def test_the_colours_of_judgements_can_be_read(a_window, an_application):
