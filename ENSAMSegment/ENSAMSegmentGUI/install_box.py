@@ -32,6 +32,9 @@ class Installer(Protocol):
     ) -> bool:
         """Begin to install it, if the user confirms. Raises InputError when it can't begin."""
 
+    def cancel(self) -> None:
+        """Give that up."""
+
 
 class InstallBox:
     """Shows either this box or the tools. Nothing is installed, nor asked, before the button is pressed."""
@@ -40,11 +43,17 @@ class InstallBox:
         """panel: the widget that gets the box at its top; tools: the widget of it that waits meanwhile."""
         self._tools = tools
         self._installer = installer
-        self._is_busy = self._is_gone = False
+        self._is_busy = self._is_cancelling = self._is_gone = False
         self.widget = slicer.util.loadUI(str(_UI_FILE))
         self.ui = slicer.util.childWidgetVariables(self.widget)
         panel.layout().insertWidget(0, self.widget)
-        self.ui.installButton.connect("clicked()", self._on_install)
+        self._connections = (
+            (self.ui.installButton, "clicked()", self._on_install),
+            (self.ui.cancelInstallButton, "clicked()", self._on_cancel),
+        )
+        for sender, signal, slot in self._connections:
+            sender.connect(signal, slot)
+        self.ui.cancelInstallButton.visible = False
 
     def refresh(self) -> None:
         """Look again what is missing."""
@@ -64,7 +73,8 @@ class InstallBox:
     def cleanup(self) -> None:
         """Cut all connections. An installation that is under way goes on."""
         self._is_gone = True
-        self.ui.installButton.disconnect("clicked()", self._on_install)
+        for sender, signal, slot in self._connections:
+            sender.disconnect(signal, slot)
 
     def _on_install(self) -> None:
         self._set_busy(True)
@@ -78,8 +88,18 @@ class InstallBox:
             if not has_begun:
                 self._set_busy(False)
 
+    def _on_cancel(self) -> None:
+        self._is_cancelling = True
+        self.ui.cancelInstallButton.enabled = False
+        self.ui.installLabel.text = _(
+            "Cancelling. A package that is being unpacked is finished first, and what is there by then "
+            "needn't be fetched again."
+        )
+        with errors_shown():
+            self._installer.cancel()
+
     def _on_told(self, line: str) -> None:
-        if not self._is_gone:
+        if not (self._is_gone or self._is_cancelling):
             self.ui.installLabel.text = _(
                 "You can go on working in Slicer while ENSAM's packages are installed.\n{line}"
             ).format(line=_FOLDERS.sub("", line).strip()[:_LONGEST_LINE])
@@ -93,7 +113,8 @@ class InstallBox:
                 raise error
 
     def _set_busy(self, is_busy: bool) -> None:
-        self._is_busy = is_busy
+        self._is_busy, self._is_cancelling = is_busy, False
         self.ui.installButton.enabled = not is_busy
         self.ui.installButton.text = _("Installing...") if is_busy else _("Install")
+        self.ui.cancelInstallButton.visible = self.ui.cancelInstallButton.enabled = is_busy
         self.refresh()

@@ -2,13 +2,15 @@
 
 Nothing here runs at start-up, and nothing is fetched while all is installed. `files` are the requirements in
 pip's format; of a package that several of them name, a version must suit all. `packaging` is Slicer's
-``slicer.packaging`` and `run_module` its ``slicer.util.executePythonModule``; tests hand in their own. Call
+``slicer.packaging`` and `launch` its ``slicer.util.launchConsoleProcess``; tests hand in their own. Call
 it on the main thread.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
+import shutil
 import sys
 import sysconfig
 import tempfile
@@ -19,6 +21,7 @@ from types import ModuleType
 
 from ensam.errors import InputError
 
+from . import stoppable
 from .translation import tr as _
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "Resources" / "ENSAMSegment-requirements.txt"
@@ -84,17 +87,18 @@ def install(
     told: Callable[[str], None],
     ended: Callable[[InputError | None], None],
     packaging: ModuleType | None = None,
-    run_module: Callable | None = None,
+    launch: Callable | None = None,
     files: Sequence[Path] = (REQUIREMENTS,),
 ) -> bool:
     """Begin to install what is missing, after one question; the user goes on working meanwhile.
 
-    It can be repeated, also after a failure.
+    It can be repeated, also after a failure or `cancel`: what is there by then isn't fetched again.
 
     Args:
         confirm: Gets the question and gives whether the user agrees.
         told: Gets each line that the installation prints.
-        ended: Called once, at the end: with None if all is there now, else with what the user is to do.
+        ended: Called once, at the end: with None if all is there now or it was cancelled, else with what the
+            user is to do.
 
     Returns:
         Whether it has begun; False when the user declined.
@@ -108,14 +112,21 @@ def install(
         ended(None)
         return True
     # Before the question: nobody should agree to a download that can't begin.
-    if _Installation.is_under_way or packaging.isPipInstallInProgress():
+    if _Installation.under_way is not None or packaging.isPipInstallInProgress():
         raise InputError(_("Slicer is installing packages: try again when that is done."))
     _check_may_write(Path(sysconfig.get_path("purelib")))
     if not confirm(_("{description} Install it now?").format(description=_description(needed))):
         return False
-    run_module = run_module or importlib.import_module("slicer.util").executePythonModule
-    _Installation(needed, told, ended, lambda: missing(packaging, files), run_module).go_on()
+    launch = launch or importlib.import_module("slicer.util").launchConsoleProcess
+    _Installation(needed, told, ended, lambda: missing(packaging, files), launch).go_on()
     return True
+
+
+def cancel() -> None:
+    """Give up what is being installed, as soon as no package is left half unpacked. Nothing else happens
+    where nothing is being installed."""
+    if _Installation.under_way is not None:
+        _Installation.under_way.cancel()
 
 
 class _Installation:
@@ -124,7 +135,7 @@ class _Installation:
     The PyTorch extension fetches PyTorch in the same way, but Slicer's window waits for it.
     """
 
-    is_under_way = False
+    under_way: _Installation | None = None
 
     def __init__(
         self,
@@ -132,9 +143,9 @@ class _Installation:
         told: Callable[[str], None],
         ended: Callable[[InputError | None], None],
         still_missing: Callable[[], tuple[Requirement, ...]],
-        run_module: Callable,
+        launch: Callable,
     ) -> None:
-        self._told, self._ended, self._still_missing, self._run = told, ended, still_missing, run_module
+        self._told, self._ended, self._still_missing, self._launch = told, ended, still_missing, launch
         self._loaded = [item.title for item in needed if item.is_loaded]
         self._reason = ""  # pip's last error, in its words
         torch = [str(item) for item in needed if item.name == TORCH]
@@ -144,10 +155,21 @@ class _Installation:
             *((("pip", [LIGHT_THE_TORCH]), ("light_the_torch", torch)) if torch else ()),
             *((("pip", others),) if others else ()),
         ]
-        _Installation.is_under_way = True
+        self._go_ahead: Path | None = None  # the file while which pip works
+        self._is_cancelled = False
+        _Installation.under_way = self
+
+    def cancel(self) -> None:
+        """See above."""
+        self._is_cancelled = True
+        self._withdraw_go_ahead()
 
     def go_on(self, exit_code: int = 0) -> None:
-        """Begin the next step, or end: after a failure, or after the last step."""
+        """Begin the next step, or end: after a failure, when cancelled, or after the last step."""
+        self._withdraw_go_ahead()
+        if self._is_cancelled:
+            self._end("")
+            return
         if exit_code != 0:
             self._end(self._reason or _("pip ended with exit code {code}").format(code=exit_code))
             return
@@ -156,16 +178,27 @@ class _Installation:
             return
         self._reason = ""  # pip warns in such lines, too, and goes on
         module, packages = self._steps.pop(0)
+        python = shutil.which("PythonSlicer")  # as Slicer looks for it
+        if python is None:
+            self._end(_("Slicer's Python was not found"))
+            return
         try:
-            self._run(
-                module,
-                ["install", *packages],
+            handle, path = tempfile.mkstemp(prefix="ENSAM-")
+            os.close(handle)
+            self._go_ahead = Path(path)
+            self._launch(
+                [python, stoppable.__file__, path, module, "install", *packages],
+                useStartupEnvironment=False,
                 blocking=False,
                 logCallback=self._heard,
                 completedCallback=self.go_on,
             )
-        except (RuntimeError, OSError) as error:  # no Python to run, or a system that refuses
+        except OSError as error:  # a system that refuses, or no space
             self._end(str(error))
+
+    def _withdraw_go_ahead(self) -> None:
+        if self._go_ahead is not None:
+            self._go_ahead.unlink(missing_ok=True)
 
     def _heard(self, line: str) -> None:
         print(line)  # for Slicer's log, as its own installations do
@@ -174,10 +207,13 @@ class _Installation:
         self._told(line)
 
     def _end(self, reason: str) -> None:
-        _Installation.is_under_way = False
+        _Installation.under_way = None
+        self._withdraw_go_ahead()
         importlib.invalidate_caches()
         left = self._still_missing()
-        if left:
+        if left and self._is_cancelled:
+            self._ended(None)
+        elif left:
             self._ended(InputError(_failed(left, reason)))
         elif self._loaded:
             self._ended(

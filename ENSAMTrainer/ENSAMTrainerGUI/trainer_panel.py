@@ -38,6 +38,7 @@ def installer() -> Installer:
     return SimpleNamespace(
         describe=partial(install.describe, files=_REQUIREMENTS),
         install=partial(install.install, files=_REQUIREMENTS),
+        cancel=install.cancel,
     )
 
 

@@ -154,6 +154,7 @@ class FakeInstaller:
         self.sentence = sentence
         self.error = None
         self.asked = []
+        self.cancels = 0
 
     def describe(self):
         if self.error is not None:
@@ -166,6 +167,9 @@ class FakeInstaller:
             return False
         self.told, self.ended = told, ended
         return True
+
+    def cancel(self):
+        self.cancels += 1
 
     def end(self, error=None):
         """What the packages' arrival, or a failure, is to the panel."""

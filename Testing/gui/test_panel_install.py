@@ -60,6 +60,26 @@ def test_a_failed_installation_says_so_and_can_be_tried_again(an_application, ro
     panel.panel.cleanup()
 
 
+def test_an_installation_can_be_cancelled_and_begun_again(an_application, rows):
+    panel = OpenedPanel(an_application, rows, "ENSAM needs PyTorch.")
+    panel.panel.widget.show()
+    box = panel.install_box
+    assert not box.ui.cancelInstallButton.visible
+    for number in (1, 2):
+        box.ui.installButton.click()
+        assert box.ui.cancelInstallButton.visible and box.ui.cancelInstallButton.enabled
+        panel.installer.told("Downloading torch")
+        box.ui.cancelInstallButton.click()
+        assert panel.installer.cancels == number
+        assert not box.ui.cancelInstallButton.enabled
+        panel.installer.told("ERROR: Operation cancelled by user")
+        assert box.ui.installLabel.text.startswith("Cancelling.")
+        panel.installer.ended(None)  # and it is still missing
+        assert box.ui.installLabel.text == "ENSAM needs PyTorch." and box.ui.installButton.enabled
+        assert not box.ui.cancelInstallButton.visible and panel.dialogs.errors == []
+    panel.panel.cleanup()
+
+
 def test_an_installation_that_cannot_begin_says_why(an_application, rows, monkeypatch):
     from ensam.errors import InputError
 

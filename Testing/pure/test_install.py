@@ -29,7 +29,7 @@ class SlicerWith:
     def __init__(self, *installed):
         self.versions = dict(installed)
         self.is_installing = False
-        self.has_python = True
+        self.refuses = ""  # what the system says when a process is to be started
         self.fails = {}  # by package, the line that pip prints last, "" for none
         self.calls, self.running = [], []
         self.questions, self.lines, self.ends = [], [], []
@@ -48,10 +48,16 @@ class SlicerWith:
 
     # slicer.util
 
-    def executePythonModule(self, module, args, blocking=True, logCallback=None, completedCallback=None):
+    def launchConsoleProcess(
+        self, args, useStartupEnvironment=True, blocking=True, logCallback=None, completedCallback=None
+    ):
         assert not blocking, "Slicer's window would wait"
-        if not self.has_python:
-            raise RuntimeError("PythonSlicer executable not found")
+        assert not useStartupEnvironment, "Slicer's Python would not be found"
+        if self.refuses:
+            raise OSError(self.refuses)
+        python, script, go_ahead, module, *args = args
+        assert python.endswith("PythonSlicer") and Path(script).is_file() and Path(go_ahead).is_file()
+        self.go_ahead = Path(go_ahead)
         self.calls.append(f"{module} {' '.join(args)}")
         self.running.append((args, logCallback, completedCallback))
 
@@ -67,7 +73,7 @@ class SlicerWith:
             self.lines.append,
             self.ends.append,
             self,
-            self.executePythonModule,
+            self.launchConsoleProcess,
             files,
         )
 
@@ -93,7 +99,8 @@ class SlicerWith:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_under_way(monkeypatch):
-    monkeypatch.setattr(install._Installation, "is_under_way", False)
+    monkeypatch.setattr(install._Installation, "under_way", None)
+    monkeypatch.setattr(install.shutil, "which", lambda name: f"/opt/Slicer/bin/{name}")
     for name in ("torch", "safetensors", "monai", "cc3d", "edt", "tqdm", "matplotlib"):
         monkeypatch.delitem(sys.modules, name, raising=False)  # as in a Slicer that has just been started
 
@@ -195,12 +202,39 @@ def test_what_an_earlier_step_warned_of_is_not_the_reason_of_a_later_failure():
     assert "(pip ended with exit code 1)" in str(slicer.ends.pop())
 
 
-def test_without_a_python_to_run_the_user_is_told_and_can_try_again():
+def test_without_a_python_to_run_the_user_is_told_and_can_try_again(monkeypatch):
     slicer = SlicerWith()
-    slicer.has_python = False
-    assert "(PythonSlicer executable not found)" in str(slicer.install_all())
-    slicer.has_python = True
+    with monkeypatch.context() as patch:
+        patch.setattr(install.shutil, "which", lambda name: None)
+        assert "(Slicer's Python was not found)" in str(slicer.install_all())
+    slicer.refuses = "[Errno 12] Cannot allocate memory"
+    assert "(Cannot allocate memory)" in str(slicer.install_all()).replace("[Errno 12] ", "")
+    slicer.refuses = ""
     assert slicer.install_all() is None
+
+
+@pytest.mark.parametrize("exit_code", [1, 0], ids=["while it is fetched", "while it is unpacked"])
+def test_what_is_cancelled_ends_without_an_error_and_goes_on_from_there_when_asked_again(exit_code):
+    slicer = SlicerWith()
+    assert slicer.press_install()
+    slicer.running.pop()[2](0)  # light-the-torch
+    go_ahead = slicer.go_ahead
+    assert go_ahead.exists() and not slicer.ends
+    install.cancel()
+    assert not go_ahead.exists() and not slicer.ends  # pip has yet to end
+    if exit_code == 0:
+        slicer.versions["torch"] = "9.0"
+    slicer.running.pop()[2](exit_code)
+    assert slicer.ends == [None] and not slicer.running
+    slicer.ends.clear()
+    slicer.calls.clear()
+    assert slicer.install_all() is None
+    assert any("torch>=" in call for call in slicer.calls) is (exit_code == 1)
+    assert not slicer.go_ahead.exists()
+
+
+def test_a_cancel_where_nothing_is_installed_does_nothing():
+    install.cancel()
 
 
 def test_where_the_user_may_not_write_nothing_is_asked_or_fetched(monkeypatch):

@@ -61,8 +61,9 @@ SINKS: dict[str, tuple[int | str, ...]] = {
 }
 PROPERTIES = {"text", "toolTip", "title", "windowTitle", "statusTip", "placeholderText"}
 PROPERTIES |= {"helpText", "acknowledgementText", "categories"}
-# What is the same in every language: who made this, Slicer's name of a representation, a word of the logic's.
-SAME_EVERYWHERE = {"ENSAM contributors", "Binary labelmap", "soft tissue"}
+# What is the same in every language: who made this, Slicer's name of a representation, a word of the logic's,
+# what pip prints.
+SAME_EVERYWHERE = {"ENSAM contributors", "Binary labelmap", "soft tissue", "Installing collected packages"}
 
 _WORD = re.compile(r"[^\W\d_]{2}")
 _SENTENCE = re.compile(r"[^\W\d_] [^\W\d_]|[^\W\d_]{2} $|^ [^\W\d_]{2}")
