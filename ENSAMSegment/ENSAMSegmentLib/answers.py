@@ -20,7 +20,7 @@ from slicer.util import arrayFromVTKMatrix
 from .labelmaps import voxels_of
 from .places import note_place
 from .prompt_nodes import PromptNodes
-from .segment_state import NO_PROMPTS, SegmentState, write_state
+from .segment_state import NO_PROMPTS, STATE_TAG, SegmentState, get_tag, write_state
 from .segment_writer import SegmentWriter
 from .segments import read_segment
 from .target import Target
@@ -125,7 +125,8 @@ class Answers:
         self.writer, self._worker = writer, worker
         self._volume: tuple[tuple, Volume] | None = None
         self._findings: tuple[tuple, dict[str, object]] | None = None  # of the volume that was given back
-        self._images: dict[tuple[str, str], tuple[object, ...]] = {}  # what each segment was answered in
+        # What each segment was answered in, for each of its states: undo brings the one before back.
+        self._images: dict[tuple[object, ...], tuple[object, ...]] = {}
 
     def ask(self, target: Target, segment_ids: Sequence[str], settings: Settings) -> Asking:
         """Hand the segments' prompts to the worker. Raises InputError for what can't be read."""
@@ -173,16 +174,16 @@ class Answers:
         held_back = self.writer.write(target.segmentation, target.volume, masks)
         written = {q.segment_id: self._remember(target, q) for q in asking.questions}
         for segment_id in written:
-            self._images[target.segmentation.GetID(), segment_id] = asking.image
+            self._images[_state_of(target, segment_id)] = asking.image
         return written, held_back
 
     def suppose_image(self, target: Target) -> None:
         """A selected segment that wasn't answered here was made in the image that it is shown with first."""
-        self._images.setdefault((target.segmentation.GetID(), target.segment_id), _image_of(target.volume))
+        self._images.setdefault(_state_of(target, target.segment_id), _image_of(target.volume))
 
     def has_other_image(self, target: Target) -> bool:
         """Whether the selected segment was answered in another image, or in what the image was before."""
-        known = self._images.get((target.segmentation.GetID(), target.segment_id))
+        known = self._images.get(_state_of(target, target.segment_id))
         return known is not None and known != _image_of(target.volume)
 
     def _remember(self, target: Target, question: Question) -> Written:
@@ -262,6 +263,12 @@ class Answers:
                 volume.adopt(self._findings[1])
             self._volume = key, volume
         return self._volume[1]
+
+
+def _state_of(target: Target, segment_id: str) -> tuple[object, ...]:
+    """Tells the states of a segment that were written here from each other and from those of others."""
+    segment = target.segment(segment_id)
+    return (*target.key_of(segment_id), segment and get_tag(segment, STATE_TAG))
 
 
 def _image_of(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[object, ...]:
