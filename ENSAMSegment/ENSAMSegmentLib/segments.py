@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import numpy as np
 import slicer
@@ -107,10 +108,16 @@ def check_is_not_completed(segment: slicer.vtkSegment) -> None:
         )
 
 
-def is_hidden(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str) -> bool:
-    """Whether the user has hidden the segment in Slicer's list: then no view shows what becomes of it."""
+def what_is_hidden(
+    segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str
+) -> Literal["", "segment", "segmentation"]:
+    """What the user has hidden, so that no view shows what becomes of the segment; "" where nothing is."""
     display = segmentation.GetDisplayNode()
-    return display is not None and not display.GetSegmentVisibility(segment_id)
+    if display is None:
+        return ""
+    if not display.GetVisibility():
+        return "segmentation"
+    return "" if display.GetSegmentVisibility(segment_id) else "segment"
 
 
 def lies_in_segment(

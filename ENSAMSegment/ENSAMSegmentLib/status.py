@@ -59,10 +59,11 @@ def working(job: Job) -> Status:
     return Status("working", text, "", min(0.95, seconds / job.expected_s), technical)
 
 
-def done(job: Job | None, held_back: float, is_masked: bool, is_hidden: bool) -> Status:
+def done(job: Job | None, held_back: float, is_masked: bool, hidden: str) -> Status:
     """What there is to say of an update beside its measures: what the answer had to make do with, that there
     was none, that other segments kept a good share of the new mask, from 0 to 1, that the editable area
-    limits it, that no view shows it, and behind it the grey values and how coarse they were seen."""
+    limits it, that no view shows it since it is hidden, or its segmentation is (see `what_is_hidden`), and
+    behind it the grey values and how coarse they were seen."""
     results = job.results if job else ()
     notes = [warning for result in results for warning in result.warnings]
     if not all(result.found for result in results):
@@ -73,8 +74,10 @@ def done(job: Job | None, held_back: float, is_masked: bool, is_hidden: bool) ->
     if is_masked:
         # The module's panel shows no such settings unless an editing tool is in use.
         notes.append(_("Only the editable area was written: see 'Masking', below any editing tool."))
-    if is_hidden:
+    if hidden == "segment":
         notes.append(_("The segment is hidden: click on its eye in the list of segments."))
+    if hidden == "segmentation":
+        notes.append(_("The segmentation is hidden: click on its eye in the module Data."))
     text = " ".join([_("Done."), *dict.fromkeys(notes)])
     if job is None:
         return Status("done", text)

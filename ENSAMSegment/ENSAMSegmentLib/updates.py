@@ -14,7 +14,7 @@ from .answers import Answers, Asking
 from .change_display import ChangeDisplay
 from .labelmaps import labelmap_of
 from .places import own_place
-from .segments import is_hidden, read_segment
+from .segments import read_segment, what_is_hidden
 from .status import Status
 from .target import Target
 from .translation import tr as _
@@ -203,7 +203,7 @@ class Updates:
             self._measured = self._written, measure(after, grid) if after.mask.size else None
         self._tint.show(target.volume, self.last_change)
         self._tint_until = time.monotonic() + TINT_S
-        hidden = is_hidden(target.segmentation, shown)
+        hidden = what_is_hidden(target.segmentation, shown)
         self.say(status.done(asking.job, held_back, self.answers.writer.is_masked, hidden))
 
 

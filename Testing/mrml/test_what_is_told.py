@@ -12,7 +12,7 @@ from ensam.planning import Preview
 
 from .conftest import SHAPE, affine
 from .nodes import add_transform, add_volume
-from .prompting import CENTRE, click, draw_box, paint, started, voxels_of
+from .prompting import ALONG_X, CENTRE, click, draw_box, paint, started, voxels_of
 
 
 @pytest.fixture
@@ -171,8 +171,10 @@ def test_an_update_for_another_image_is_made_anew_and_undo_brings_what_was_edite
     assert [previous for _prompts, previous in a_session.calls[asked:]] == [None]
     assert not a_logic.offers_update
     a_logic.undo()
+    assert a_logic.offers_update  # it can be asked for again
     a_logic.select(first)
     assert np.array_equal(voxels_of(a_logic), edited)
+    assert not a_logic.offers_update and "another image" not in a_logic.status.text
 
 
 def test_of_several_that_share_out_the_voxels_only_the_selected_is_made_anew(
@@ -227,3 +229,6 @@ def test_the_user_learns_that_the_segment_is_hidden(a_logic):
     display.SetSegmentVisibility(a_logic.segment_id, True)
     click(a_logic)
     assert a_logic.status.text == "Done."
+    display.SetVisibility(False)
+    click(a_logic, CENTRE + ALONG_X)
+    assert a_logic.status.text == "Done. The segmentation is hidden: click on its eye in the module Data."
