@@ -208,6 +208,10 @@ class SegmentFollower(Choosing):
             with self._watch.own_edit():
                 follow_names(self.segmentation)
         self._managed(lambda: self._selected.follow_undo(collects=not self.auto_update))
+        if self._selected.is_opened_again():  # as the user was told to do
+            self._updates.say(self._selected.what_to_do())
+            if self.auto_update:
+                self._updates.plan()
         self.changed()
 
     def _on_closing(self, *_ignored: object) -> None:

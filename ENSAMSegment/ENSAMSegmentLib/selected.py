@@ -33,6 +33,7 @@ class SelectedSegment:
         self.target = target
         self.known = self.muted = self.answered = NO_PROMPTS
         self.is_readable = True
+        self._is_refused = False  # it was asked for while it was marked as completed
         self._answered_with = Choices()  # what was chosen then
         self._views, self._updates, self._watch = views, updates, watch
 
@@ -207,6 +208,7 @@ class SelectedSegment:
         self._updates.left_out = set(opened).intersection(unreadable) - {selected}
         # The selected one also without prompts: its mask goes with the last of them.
         ids = [s for s in opened if s == selected or s in along]
+        self._is_refused = not ids
         if not ids:
             check_is_not_completed(target.segment(selected))
         if selected in ids:
@@ -216,6 +218,14 @@ class SelectedSegment:
         for shared in [ids] if choices.together else [[segment_id] for segment_id in ids]:
             self._updates.start(target, shared, choices.settings)
         self.see_tags()
+
+    def is_opened_again(self) -> bool:
+        """Whether it was asked for while it was marked as completed, and isn't any more. Tells it once."""
+        segment = self.target.segment(self.target.segment_id) if self._is_refused else None
+        if segment is None or is_completed(segment):
+            return False
+        self._is_refused = False
+        return True
 
     def usable_prompts(self) -> tuple[dict[str, PromptSet], list[str]]:
         """The prompts of all segments of the segmentation that the network can be asked for by them alone,

@@ -151,6 +151,20 @@ def test_a_segment_that_is_marked_as_completed_stays_as_it_is(a_logic, a_session
     assert not np.array_equal(voxels_of(a_logic), mask)
 
 
+@pytest.mark.parametrize("auto_update", [True, False])
+def test_a_completed_segment_that_was_clicked_on_goes_on_when_it_is_opened_again(a_logic, auto_update):
+    draw_box(a_logic)
+    mask, segment_id = voxels_of(a_logic), a_logic.segment_id
+    set_status(a_logic, segment_id, "Completed")
+    with pytest.raises(InputError, match="click on its state in the list of segments"):
+        click(a_logic, CENTRE, foreground=False)
+    a_logic.auto_update = auto_update
+    set_status(a_logic, segment_id, "InProgress")
+    a_logic.wait()  # no word of what no longer holds
+    assert np.array_equal(voxels_of(a_logic), mask) is not auto_update
+    assert a_logic.offers_update is not auto_update
+
+
 def test_the_names_of_the_prompts_follow_their_segments(a_logic):
     draw_box(a_logic)
     click(a_logic)
