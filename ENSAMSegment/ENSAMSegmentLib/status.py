@@ -93,6 +93,17 @@ def done(job: Job | None, held_back: float, is_masked: bool, hidden: str) -> Sta
     return Status("done", text, detail, technical=_describe(job.preview))
 
 
+def kept() -> Status:
+    """There was nothing to ask the network."""
+    return Status(
+        "done",
+        _(
+            "Nothing has changed: a mask that was edited by hand stays until its prompts change. "
+            "Click on what is wrong."
+        ),
+    )
+
+
 def _describe(preview: Preview) -> str:
     memory = preview.memory_bytes / 2**20
     return _("Window of {voxels} voxels of {sizes} mm on {device}, about {memory} MB of memory.").format(

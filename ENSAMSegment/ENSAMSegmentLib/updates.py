@@ -203,6 +203,10 @@ class Updates:
             self._measured = self._written, measure(after, grid) if after.mask.size else None
         self._tint.show(target.volume, self.last_change)
         self._tint_until = time.monotonic() + TINT_S
+        has_changed = self.last_change.added_ml or self.last_change.removed_ml
+        if asking.job is None and not has_changed and any(not q.prompts.is_empty for q in asking.questions):
+            self.say(status.kept())
+            return
         hidden = what_is_hidden(target.segmentation, shown)
         self.say(status.done(asking.job, held_back, self.answers.writer.is_masked, hidden))
 

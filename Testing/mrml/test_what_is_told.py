@@ -198,6 +198,24 @@ def test_of_several_that_share_out_the_voxels_only_the_selected_is_made_anew(
     assert np.array_equal(voxels_of(a_logic, first), before)
 
 
+def test_an_update_that_leaves_an_edited_mask_as_it_is_says_so(a_logic, a_session):
+    draw_box(a_logic)
+    mask = voxels_of(a_logic)
+    mask[2:6, 2:8, 2:8] = True
+    paint(a_logic, mask)
+    asked = len(a_session.calls)
+    a_logic.run()
+    a_logic.wait()
+    assert len(a_session.calls) == asked and np.array_equal(voxels_of(a_logic), mask)
+    assert a_logic.status.text.startswith("Nothing has changed: a mask that was edited by hand stays")
+    click(a_logic)
+    a_logic.remove(a_logic.prompt_rows()[-1])
+    a_logic.wait()
+    a_logic.clear_prompts()
+    a_logic.wait()
+    assert a_logic.status.text == "Done."
+
+
 def test_the_grey_values_that_were_seen_are_told_behind_the_answer(a_logic):
     draw_box(a_logic)
     assert a_logic.status.text == "Done."
