@@ -260,6 +260,7 @@ class PromptPanel:
 
     def _repaint(self) -> None:
         self._eyes = self._drawn_eyes()
+        self.ui.measureLabel.text = ""  # a link keeps the colour that it was set with
         self.refresh()
 
     def _segment_name(self) -> str:

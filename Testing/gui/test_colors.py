@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 WINDOWS = {
-    "light": ("#efefef", "#000000"),
-    "dark": ("#323232", "#ffffff"),
-}  # with their texts, as Slicer's styles
+    "light": ("#efefef", "#000000", "#0000ff"),
+    "dark": ("#323232", "#ffffff", "#3ca4ff"),
+}  # with their texts and links, as Slicer's styles
 TEXT, SIGN = 4.5, 3.0  # the least contrast, by WCAG 2.1
 
 
@@ -30,8 +30,9 @@ def choose_window(an_application):
     before = app.palette()
 
     def choose(kind):
-        window, text = (qt.QColor(name) for name in WINDOWS[kind])
+        window, text, link = (qt.QColor(name) for name in WINDOWS[kind])
         palette = app.palette()
+        palette.setColor(qt.QPalette.Link, link)
         for role in (qt.QPalette.Window, qt.QPalette.Button, qt.QPalette.Base):
             palette.setColor(role, window)
         for role in (qt.QPalette.WindowText, qt.QPalette.ButtonText, qt.QPalette.Text):
@@ -71,6 +72,23 @@ def eye_color(panel):
     return qt.QColor(image.pixel(24, 24))
 
 
+def colors_of(widget):
+    image = widget.grab().toImage()
+    return {
+        f"#{image.pixel(x, y) & 0xFFFFFF:06x}" for x in range(image.width()) for y in range(image.height())
+    }
+
+
+def show_measures(panel):
+    import slicer
+
+    from .fake_logic import LIVER
+
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    segmentation.GetSegmentation().AddEmptySegment("liver", "liver")
+    panel.logic.say(segmentation=segmentation, segment_id="liver", **LIVER)
+
+
 def test_the_eye_can_be_seen(a_window, a_panel):
     assert contrast(eye_color(a_panel), a_window) >= SIGN
 
@@ -78,10 +96,12 @@ def test_the_eye_can_be_seen(a_window, a_panel):
 def test_the_panel_follows_another_style_that_is_chosen_meanwhile(choose_window, a_panel, an_application):
     from ENSAMSegmentLib.status import Status
 
+    show_measures(a_panel)
     for kind in ("light", "dark", "light"):
         window = choose_window(kind)
         an_application.pump(0.05)
         assert contrast(eye_color(a_panel), window) >= SIGN
+        assert WINDOWS[kind][2] in colors_of(a_panel.ui.measureLabel)
         assert contrast(text_color(a_panel.ui.statusLabel), window) >= TEXT
         a_panel.logic.say(status=Status("error", "The box lies outside the image: move it."))
 
