@@ -6,6 +6,7 @@ import slicer
 from ENSAMSegmentLib.scene_nodes import singleton
 from ENSAMSegmentLib.segments import add_segmentation
 from ENSAMSegmentLib.target import Target
+from ENSAMSegmentLib.volumes import shown_volumes
 from slicer.i18n import tr as _
 
 # Not Slicer's own tag "SegmentEditor". Every editor widget follows the active effect of its node, hidden or
@@ -40,7 +41,11 @@ def select_what_is_shown(node: slicer.vtkMRMLSegmentEditorNode) -> None:
     As in the Segment Editor, an image then has a segmentation to begin with: before, the editor offers no
     choice of the image. Without an image nothing is done.
     """
-    volume = node.GetSourceVolumeNode() or _reference_volume(node.GetSegmentationNode()) or _shown_volume()
+    volume = (
+        node.GetSourceVolumeNode()
+        or _reference_volume(node.GetSegmentationNode())
+        or next(iter(shown_volumes(slicer.mrmlScene)), None)
+    )
     if volume is None:
         return
     if node.GetSegmentationNode() is None:
@@ -64,15 +69,4 @@ def _segmentation_of(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSe
         one = scene.GetNthNodeByClass(at, "vtkMRMLSegmentationNode")
         if not one.GetHideFromEditors() and _reference_volume(one) in (None, volume):
             return one
-    return None
-
-
-def _shown_volume() -> slicer.vtkMRMLScalarVolumeNode | None:
-    scene = slicer.mrmlScene
-    for at in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
-        composite = scene.GetNthNodeByClass(at, "vtkMRMLSliceCompositeNode")
-        for volume_id in (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()):
-            volume = scene.GetNodeByID(volume_id) if volume_id else None
-            if volume is not None and volume.IsA("vtkMRMLScalarVolumeNode"):
-                return volume
     return None

@@ -26,6 +26,7 @@ from .status import Status
 from .target import Target
 from .translation import tr as _
 from .updates import DEBOUNCE_S, Updates
+from .volumes import is_in_views
 from .watch import SceneWatch
 
 UNDO_STATES = 20
@@ -152,6 +153,8 @@ class SegmentFollower(Choosing):
             self.add_segment()
         self._be_done_with_box()
         node = self._views.start(self._target, kind)
+        if not is_in_views(self.volume):
+            self._updates.say(Status("ready", status.is_not_shown(self.volume)))
         self.changed()
         return node
 

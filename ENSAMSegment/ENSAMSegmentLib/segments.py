@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Literal
 
 import numpy as np
 import slicer
@@ -106,18 +105,6 @@ def check_is_not_completed(segment: slicer.vtkSegment) -> None:
                 "in the list of segments."
             ).format(segment=segment.GetName())
         )
-
-
-def what_is_hidden(
-    segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str
-) -> Literal["", "segment", "segmentation"]:
-    """What the user has hidden, so that no view shows what becomes of the segment; "" where nothing is."""
-    display = segmentation.GetDisplayNode()
-    if display is None:
-        return ""
-    if not display.GetVisibility():
-        return "segmentation"
-    return "" if display.GetSegmentVisibility(segment_id) else "segment"
 
 
 def lies_in_segment(

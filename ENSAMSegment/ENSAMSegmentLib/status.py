@@ -6,11 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
+import slicer
 from ensam.planning import Preview, along_axes
 from ensam.worker import Job
 
 from .target import Target
 from .translation import tr as _
+from .volumes import is_in_views
 
 # Neighbours that touch always differ about a few voxels.
 WORTH_SAYING = 0.1
@@ -59,11 +61,11 @@ def working(job: Job) -> Status:
     return Status("working", text, "", min(0.95, seconds / job.expected_s), technical)
 
 
-def done(job: Job | None, held_back: float, is_masked: bool, hidden: str) -> Status:
+def done(job: Job | None, held_back: float, is_masked: bool, unseen: str) -> Status:
     """What there is to say of an update beside its measures: what the answer had to make do with, that there
     was none, that other segments kept a good share of the new mask, from 0 to 1, that the editable area
-    limits it, that no view shows it since it is hidden, or its segmentation is (see `what_is_hidden`), and
-    behind it the grey values and how coarse they were seen."""
+    limits it, why no view shows it (see `unseen`), and behind it the grey values and how coarse they were
+    seen."""
     results = job.results if job else ()
     notes = [warning for result in results for warning in result.warnings]
     if not all(result.found for result in results):
@@ -74,10 +76,8 @@ def done(job: Job | None, held_back: float, is_masked: bool, hidden: str) -> Sta
     if is_masked:
         # The module's panel shows no such settings unless an editing tool is in use.
         notes.append(_("Only the editable area was written: see 'Masking', below any editing tool."))
-    if hidden == "segment":
-        notes.append(_("The segment is hidden: click on its eye in the list of segments."))
-    if hidden == "segmentation":
-        notes.append(_("The segmentation is hidden: click on its eye in the module Data."))
+    if unseen:
+        notes.append(unseen)
     text = " ".join([_("Done."), *dict.fromkeys(notes)])
     if job is None:
         return Status("done", text)
@@ -91,6 +91,28 @@ def done(job: Job | None, held_back: float, is_masked: bool, hidden: str) -> Sta
     else:
         detail = _("Seen with {reason}.").format(reason=grey_values)
     return Status("done", text, detail, technical=_describe(job.preview))
+
+
+def unseen(target: Target) -> str:
+    """Why the user sees nothing of what becomes of a segment, and what helps; "" where it is shown."""
+    display = target.segmentation.GetDisplayNode()
+    if not is_in_views(target.volume):
+        return is_not_shown(target.volume)
+    if display is None:
+        return ""
+    if not display.GetVisibility():
+        return _("The segmentation is hidden: click on its eye in the module Data.")
+    if not display.GetSegmentVisibility(target.segment_id):
+        return _("The segment is hidden: click on its eye in the list of segments.")
+    return ""
+
+
+def is_not_shown(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
+    """What to say where the user may click on another image than the one that is segmented."""
+    return _(
+        "'{volume}' is what is segmented, and the slice views show another image: choose that one as the "
+        "source volume."
+    ).format(volume=volume.GetName())
 
 
 def kept() -> Status:

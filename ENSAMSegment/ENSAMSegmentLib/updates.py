@@ -14,7 +14,7 @@ from .answers import Answers, Asking
 from .change_display import ChangeDisplay
 from .labelmaps import labelmap_of
 from .places import own_place
-from .segments import read_segment, what_is_hidden
+from .segments import read_segment
 from .status import Status
 from .target import Target
 from .translation import tr as _
@@ -207,8 +207,8 @@ class Updates:
         if asking.job is None and not has_changed and any(not q.prompts.is_empty for q in asking.questions):
             self.say(status.kept())
             return
-        hidden = what_is_hidden(target.segmentation, shown)
-        self.say(status.done(asking.job, held_back, self.answers.writer.is_masked, hidden))
+        unseen = status.unseen(target._replace(segment_id=shown))
+        self.say(status.done(asking.job, held_back, self.answers.writer.is_masked, unseen))
 
 
 class _Voxels:

@@ -50,6 +50,20 @@ def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     return Volume(array.copy(), grid, node.GetName())
 
 
+def shown_volumes(scene: slicer.vtkMRMLScene) -> tuple[slicer.vtkMRMLScalarVolumeNode, ...]:
+    """The images in the scene's slice views, view by view, the one behind first; some may be there twice."""
+    views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene)
+    ids = [each for view in views for each in (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID())]
+    nodes = (scene.GetNodeByID(each) for each in ids if each)
+    return tuple(node for node in nodes if node is not None and node.IsA("vtkMRMLScalarVolumeNode"))
+
+
+def is_in_views(volume: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    """Whether the slice views show this image, or none at all: what the user clicks on may be another one."""
+    shown = shown_volumes(volume.GetScene())
+    return not shown or volume in shown
+
+
 def grid_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Grid:
     """Give a volume node's grid in volume RAS millimetres. Raises VolumeError when it has no voxels."""
     image = node.GetImageData()

@@ -250,3 +250,23 @@ def test_the_user_learns_that_the_segment_is_hidden(a_logic):
     display.SetVisibility(False)
     click(a_logic, CENTRE + ALONG_X)
     assert a_logic.status.text == "Done. The segmentation is hidden: click on its eye in the module Data."
+
+
+def test_the_user_learns_that_the_views_show_another_image_than_the_one_that_is_segmented(
+    a_logic, an_mrml_scene
+):
+    told = "'CT chest' is what is segmented, and the slice views show another image: choose that one"
+    red, green = (an_mrml_scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode") for _ in range(2))
+    follow_up = add_follow_up(an_mrml_scene)  # it was loaded just now, and Slicer has shown it
+    for view in (red, green):
+        view.SetBackgroundVolumeID(follow_up.GetID())
+    a_logic.start_placing("foreground")
+    assert a_logic.status.text.startswith(told)
+    a_logic.stop_placing()
+    draw_box(a_logic)
+    assert a_logic.status.text.startswith("Done. " + told)
+    green.SetForegroundVolumeID(a_logic.volume.GetID())  # laid over the other
+    click(a_logic)
+    assert a_logic.status.text == "Done."
+    a_logic.start_placing("foreground")
+    assert a_logic.status.text == "Done."
