@@ -17,6 +17,7 @@ from ensam.errors import PromptError
 from ensam.prompts import Box, Point, PromptSet, Vector
 from slicer.util import arrayFromVTKMatrix, vtkMatrixFromArray
 
+from .drawn_box import box_in_slice
 from .markups import muted_from_nodes, prompts_from_nodes, set_box
 from .placement import place_node_kept
 from .places import is_same_place, own_place
@@ -100,7 +101,8 @@ class PromptNodes:
         return draft.GetNumberOfDefinedControlPoints() >= needed and min(draft.GetSize()) > 0
 
     def finish_box(self) -> None:
-        """The box that was drawn becomes the segment's; one that isn't complete is given up."""
+        """The box that was drawn becomes the segment's, along the slice that it was drawn in; one that isn't
+        complete is given up. Raises VolumeError, see `box_in_slice`."""
         if not self.is_drawn():
             self.drop_draft()
             return
@@ -110,6 +112,9 @@ class PromptNodes:
             remove(old)
         draft.SetAttribute(_KIND, BOX)
         draft.SetAttribute(_DRAFT, None)
+        box = box_in_slice(draft)
+        if box is not None:
+            self.set_box_world(box)
 
     def drop_draft(self) -> None:
         """Give up a box that was begun and not finished."""

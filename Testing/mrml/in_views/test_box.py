@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
+import vtk
 from ENSAMSegmentLib.prompt_nodes import BOX, FOREGROUND
+from ENSAMSegmentLib.volumes import points_to_world
 
-from .mouse import ASIDE, FIELD_MM, LOWER, UPPER, a_box, let_pass, place, right_handle, rows, voxels_of
+from ..conftest import add_warp, affine
+from ..nodes import add_transform
+from ..views import SliceView
+from .mouse import (
+    ASIDE,
+    CENTRE,
+    FIELD_MM,
+    LOWER,
+    UPPER,
+    a_box,
+    let_pass,
+    place,
+    right_handle,
+    rows,
+    voxels_of,
+)
 
 
 def test_two_clicks_draw_a_box_and_one_alone_is_none(a_logic, a_slice_view, a_session):
@@ -148,3 +166,40 @@ def test_after_a_resize_that_was_cancelled_the_mask_follows_as_before(a_logic, a
     a_logic.set_muted(rows(a_logic, FOREGROUND)[0], True)
     let_pass(a_logic, 2.0)
     assert len(a_session.calls) == asked + 1
+
+
+@pytest.fixture(params=["a turned view", "a turned volume", "a little turned volume", "a warped volume"])
+def an_oblique_view(request, an_application, a_logic, an_mrml_scene):
+    """A slice view that isn't parallel to the axes of the space that prompts are in."""
+    center = CENTRE
+    if request.param != "a turned view":
+        warps = request.param == "a warped volume"
+        degrees = (1 if "little" in request.param else 20, 0, 0)
+        turn = add_warp(an_mrml_scene) if warps else add_transform(an_mrml_scene, affine(degrees))
+        a_logic.volume.SetAndObserveTransformNodeID(turn.GetID())
+        center = points_to_world(a_logic.volume, np.array([CENTRE]))[0]
+    view = SliceView(an_application, "Axial", a_logic.volume, center, FIELD_MM)
+    if request.param == "a turned view":
+        turned = vtk.vtkTransform()
+        turned.SetMatrix(view.node.GetSliceToRAS())
+        turned.RotateX(25)
+        turned.RotateY(15)
+        view.node.GetSliceToRAS().DeepCopy(turned.GetMatrix())
+        view.node.UpdateMatrices()
+    yield view
+    view.close()
+
+
+def test_a_box_in_an_oblique_slice_is_what_was_drawn_and_as_deep_as_it_is_wide(a_logic, an_oblique_view):
+    roi = a_box(a_logic, an_oblique_view)
+    width, height = np.abs(np.subtract(UPPER, LOWER)) * FIELD_MM / an_oblique_view.size
+    size = [0.0, 0.0, 0.0]
+    roi.GetSizeWorld(size)
+    np.testing.assert_allclose(size, (width, height, min(width, height)), rtol=1e-3)
+    corners = [an_oblique_view.ras_of(at) for at in (LOWER, UPPER)]
+    np.testing.assert_allclose(roi.GetCenterWorld(), np.mean(corners, axis=0), atol=1e-2)
+    to_world = slicer.util.arrayFromVTKMatrix(roi.GetObjectToWorldMatrix())[:3, :3]
+    normal = slicer.util.arrayFromVTKMatrix(an_oblique_view.node.GetSliceToRAS())[:3, 2]
+    np.testing.assert_allclose(np.abs(to_world.T @ normal), (0, 0, 1), atol=1e-6)
+    assert np.linalg.det(to_world) > 0
+    assert voxels_of(a_logic).sum() > 1000
