@@ -28,7 +28,10 @@ def box_in_slice(node: slicer.vtkMRMLMarkupsROINode) -> Box | None:
     Raises:
         VolumeError: A warp above the node can't be inverted at the box.
     """
-    corners = np.array(list(itertools.product((-0.5, 0.5), repeat=3))) * node.GetSize()
+    own_size = np.array(node.GetSize())
+    if np.count_nonzero(own_size == own_size.min()) > 1:
+        return None  # Slicer has given it its depth
+    corners = np.array(list(itertools.product((-0.5, 0.5), repeat=3))) * own_size
     to_node = arrayFromVTKMatrix(node.GetObjectToNodeMatrix())
     to_world = transform_between(node.GetParentTransformNode(), None)
     world = transform_points(to_world, corners @ to_node[:3, :3].T + to_node[:3, 3])

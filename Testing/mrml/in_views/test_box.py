@@ -203,3 +203,23 @@ def test_a_box_in_an_oblique_slice_is_what_was_drawn_and_as_deep_as_it_is_wide(a
     np.testing.assert_allclose(np.abs(to_world.T @ normal), (0, 0, 1), atol=1e-6)
     assert np.linalg.det(to_world) > 0
     assert voxels_of(a_logic).sum() > 1000
+
+
+def test_a_box_in_a_straight_slice_stays_as_it_is_whatever_other_views_show(
+    an_application, a_logic, a_slice_view
+):
+    lower, upper = (210, 210), (350, 350)
+    middle = np.mean([a_slice_view.ras_of(lower), a_slice_view.ras_of(upper)], axis=0)
+    other = SliceView(an_application, "Coronal", a_logic.volume, middle, FIELD_MM)
+    turned = vtk.vtkTransform()
+    turned.SetMatrix(other.node.GetSliceToRAS())
+    turned.RotateX(45)  # through two edges of a cube
+    other.node.GetSliceToRAS().DeepCopy(turned.GetMatrix())
+    other.node.UpdateMatrices()
+    place(a_logic, a_slice_view, BOX, lower, upper)
+    roi = a_logic._target.nodes.find(BOX)
+    np.testing.assert_allclose(roi.GetSize(), 3 * [140 * FIELD_MM / a_slice_view.size], rtol=1e-4)
+    np.testing.assert_allclose(
+        slicer.util.arrayFromVTKMatrix(roi.GetObjectToWorldMatrix())[:3, :3], np.eye(3), atol=1e-6
+    )
+    other.close()
