@@ -217,8 +217,10 @@ class Answers:
     ) -> bool:
         """Whether the user asks for the selected segment in another image with the prompts that it answers
         already: then what was edited by hand belongs to the image before. Undo brings it back."""
-        is_answered = state is not None and prompts == state.prompts and prompts.is_enough
-        return segment_id == target.segment_id and is_answered and self.has_other_image(target)
+        if segment_id != target.segment_id or not prompts.is_enough or not self.has_other_image(target):
+            return False
+        # The other image may lie elsewhere, under a transform of its own.
+        return state is not None and prompts.is_close(target.prompts_of_state(state)[0])
 
     def _base(
         self, mask: MaskCrop, key: str, segment: slicer.vtkSegment, state: SegmentState | None

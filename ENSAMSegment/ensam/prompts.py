@@ -132,6 +132,23 @@ class PromptSet:
         box = self.box if before.box is None else None
         return PromptSet(box, tuple(set(self.points) - set(before.points)))
 
+    def is_close(self, other: PromptSet, tolerance_mm: float = 1e-3) -> bool:
+        """Whether both are the same prompts, each corner and point but for so many mm."""
+        if (self.box is None) != (other.box is None) or len(self.points) != len(other.points):
+            return False
+        if self.box is not None:
+            missed = np.linalg.norm(self.box.corners_ras() - other.box.corners_ras(), axis=1)
+            if missed.max() > tolerance_mm:
+                return False
+        return all(
+            any(
+                point.foreground == one.foreground
+                and math.dist(point.position_ras, one.position_ras) <= tolerance_mm
+                for one in other.points
+            )
+            for point in self.points
+        )
+
     def joined(self, others: PromptSet) -> PromptSet:
         """These, and of the others what they leave room for: a box, and points at other places."""
         places = {point.position_ras for point in self.points}

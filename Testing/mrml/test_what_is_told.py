@@ -153,8 +153,9 @@ def test_a_mask_that_was_edited_by_hand_is_kept_on_another_images_grid(a_logic, 
 
 
 @pytest.mark.parametrize("edits_before", [False, True], ids=["edited after the prompts", "and before"])
+@pytest.mark.parametrize("is_moved", [False, True])
 def test_an_update_for_another_image_is_made_anew_and_undo_brings_what_was_edited_back(
-    a_logic, a_session, an_mrml_scene, edits_before
+    a_logic, a_session, an_mrml_scene, edits_before, is_moved
 ):
     painted = np.zeros(SHAPE, bool)
     painted[2:6, 2:8, 2:8] = True
@@ -163,7 +164,11 @@ def test_an_update_for_another_image_is_made_anew_and_undo_brings_what_was_edite
     draw_box(a_logic)
     paint(a_logic, voxels_of(a_logic) | painted)
     edited, first = voxels_of(a_logic), a_logic.volume
-    a_logic.select(add_follow_up(an_mrml_scene))
+    second = add_follow_up(an_mrml_scene)
+    if is_moved:
+        transform = add_transform(an_mrml_scene, affine((2, 0, 5), (1, 1, 1), (1, 2, -1)))
+        second.SetAndObserveTransformNodeID(transform.GetID())
+    a_logic.select(second)
     assert a_logic.offers_update and "Undo brings this one back." in a_logic.status.text
     asked = len(a_session.calls)
     a_logic.run()

@@ -188,6 +188,22 @@ def test_json_gives_back_exactly_the_same_prompts(segments):
     assert from_json(to_json(segments)) == tuple(segments)
 
 
+def test_prompts_are_close_that_differ_by_rounding_and_in_nothing_else():
+    box, near = Box((0, 0, 0), (1, 2, 3)), Box((0, 0, 1e-5), (1, 2, 3))
+    points = (Point((1, 2, 3), True), Point((1, 2, 4), False))
+    rounded = (Point((1 + 1e-9, 2, 3), True), Point((1, 2, 4 - 1e-9), False))
+    prompts = PromptSet(box, points)
+    assert prompts.is_close(PromptSet(near, rounded)) and PromptSet().is_close(PromptSet())
+    for other in (
+        PromptSet(None, points),
+        PromptSet(box, points[:1]),
+        PromptSet(Box((0, 0, 1e-2), (1, 2, 3)), points),
+        PromptSet(box, (points[0], Point((1, 2, 4), True))),
+        PromptSet(box, (points[0], Point((1, 2, 4.01), False))),
+    ):
+        assert not prompts.is_close(other) and not other.is_close(prompts)
+
+
 def test_json_has_the_agreed_form():
     segments = [SegmentPrompts("liver", PromptSet(Box((0, 0, 0), (1, 2, 3)), (Point((1, 2, 3), True),)))]
     written = json.loads(to_json(segments))
