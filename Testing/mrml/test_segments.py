@@ -240,6 +240,8 @@ def test_the_editors_settings_are_the_same_after_an_error(
 
     editor = a_segment_editor.GetSegmentEditorNode()
     editor.SetSelectedSegmentID("kidney")
+    editor.SetMaskMode(MASK_MODES["inside kidney"])
+    editor.SetMaskSegmentID("kidney")
     before = _settings(editor)
 
     with pytest.raises(RuntimeError, match="full"):
@@ -248,6 +250,44 @@ def test_the_editors_settings_are_the_same_after_an_error(
         )
 
     assert _settings(editor) == before
+
+
+def test_a_segment_that_shares_a_labelmap_has_its_own_once_it_is_written(
+    painted_neighbours, a_writer, a_straight_volume_node
+):
+    segments = painted_neighbours.GetSegmentation()
+    segments.CollapseBinaryLabelmaps(False)
+    assert segments.GetNumberOfLayers() == 1
+    a_writer.write(
+        painted_neighbours, a_straight_volume_node, {"liver": MaskCrop(GROWN & ~KIDNEY, (0, 0, 0))}
+    )
+    assert segments.GetNumberOfLayers() == 2
+    np.testing.assert_array_equal(exported(painted_neighbours, "kidney", a_straight_volume_node), KIDNEY)
+
+
+def test_a_segment_is_in_progress_once_it_is_written_as_after_painting(
+    two_neighbours, a_writer, a_straight_volume_node
+):
+    logic, liver = (
+        slicer.vtkSlicerSegmentationsModuleLogic,
+        two_neighbours.GetSegmentation().GetSegment("liver"),
+    )
+    for before, after in ((logic.NotStarted, logic.InProgress), (logic.Flagged, logic.Flagged)):
+        logic.SetSegmentStatus(liver, before)
+        for mask in (GROWN, LIVER):
+            a_writer.write(two_neighbours, a_straight_volume_node, {"liver": MaskCrop(mask, (0, 0, 0))})
+        assert logic.GetSegmentStatus(liver) == after
+
+
+def test_a_segment_that_slicer_does_not_replace_is_an_error(
+    painted_neighbours, a_writer, a_straight_volume_node, monkeypatch
+):
+    class FailingLogic(slicer.vtkSlicerSegmentationsModuleLogic):
+        SetBinaryLabelmapToSegment = staticmethod(lambda *_arguments: False)
+
+    monkeypatch.setattr(slicer, "vtkSlicerSegmentationsModuleLogic", FailingLogic)
+    with pytest.raises(InputError, match="Slicer could not write to 'organs': its labelmap"):
+        a_writer.write(painted_neighbours, a_straight_volume_node, {"liver": MaskCrop(GROWN, (0, 0, 0))})
 
 
 def test_the_undo_state_is_saved_where_the_application_says(
@@ -292,7 +332,7 @@ def test_a_write_that_slicer_would_refuse_half_way_changes_nothing(
     writer = SegmentWriter(logic, save_state := Mock())
 
     with pytest.raises(InputError, match="The segment 'liver' has another grid than its segmentation"):
-        writer.write(two_neighbours, a_straight_volume_node, {"liver": MaskCrop(GROWN, (0, 0, 0))})
+        writer.write(two_neighbours, a_straight_volume_node, {"liver": MaskCrop(LIVER, (0, 0, 0))})
 
     save_state.assert_not_called()
     np.testing.assert_array_equal(exported(two_neighbours, "liver", a_straight_volume_node), LIVER)
