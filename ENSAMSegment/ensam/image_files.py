@@ -14,12 +14,14 @@ _OTHER_FILE = re.compile(rb"(?im)^(?:data ?file:(?!=)|ElementDataFile\s*=(?!\s*L
 _PAIR = re.compile(r"(?i)\.(hdr|img|img\.gz)$")  # the header has one of these names, the voxels another
 # Names of slices by number, with the first, the last and the step.
 _NUMBERED = re.compile(r"([^%]*%0?\d{0,2}d[^%]*?)\s+(\d{1,9})\s+(\d{1,9})\s+(\d{1,9})(\s+\d+)?")
-_HEADER_BYTES = 1 << 16  # in which it does so
+_HEADER_BYTES = 1 << 22  # at most: 255 segments with Slicer's terms take some 150 KB
 _LIST_BYTES = 1 << 22  # of names of slices behind a header
 _MOST_SLICES = 1 << 16
 _COMPRESSED = re.compile(rb"(?im)^(?:encoding:\s*gz|CompressedData\s*=\s*True)")
-_NRRD_END, _META_END = re.compile(rb"\r?\n\r?\n"), re.compile(rb"(?im)^ElementDataFile.*\n")
-_HEADER_END = {".nrrd": _NRRD_END, ".nhdr": _NRRD_END, ".mha": _META_END, ".mhd": _META_END}
+# Of compressed voxels that begin behind so many lines or bytes; NRRD's byte skip is one of what they hold.
+_SKIP = re.compile(rb"(?im)^(?:line ?skip:\s*[1-9]|HeaderSize\s*=\s*-?[1-9])")
+_NRRD_END, _META_END = re.compile(rb"\r?\n"), re.compile(rb"(?i)ElementDataFile")
+_LAST_LINE = {".nrrd": _NRRD_END, ".nhdr": _NRRD_END, ".mha": _META_END, ".mhd": _META_END}
 _CHUNK_BYTES = 1 << 16  # which hold at most a thousand times as much
 
 
@@ -32,14 +34,14 @@ def image_files(path: Path) -> list[Path]:
     if _PAIR.search(path.name):
         stem = _PAIR.sub("", path.name)
         others = [path.with_name(stem + suffix) for suffix in (".hdr", ".img", ".img.gz")]
-    elif path.name.lower().endswith((".nrrd", ".nhdr", ".mha", ".mhd")):
+    elif path.suffix.lower() in _LAST_LINE:
         others = _other_files(path)
     return [path, *(one for one in others if one != path and os.path.isfile(one))]
 
 
 def holds_its_voxels(path: Path) -> bool:
     """Whether an image file is of a kind that does, and its header names no other file for them."""
-    if path.name.lower().endswith((".nrrd", ".mha")):
+    if path.suffix.lower() in (".nrrd", ".mha"):
         return _said_to_lie_in(path) is None
     return is_nifti(path)
 
@@ -47,20 +49,18 @@ def holds_its_voxels(path: Path) -> bool:
 def check_checksum(path: Path) -> None:
     """Raises EOFError where the compressed voxels of a NRRD or MetaImage file don't have their checksum.
 
-    ITK makes of damaged ones what it can, mostly without an error. Raises OSError.
+    ITK makes of damaged ones what it can, mostly without an error. Those behind a skip aren't checked.
+    Raises OSError.
     """
-    if path.suffix.lower() not in _HEADER_END:
+    if path.suffix.lower() not in _LAST_LINE:
         return
-    with path.open("rb") as file:
-        head = file.read(_HEADER_BYTES)
-    found = _HEADER_END[path.suffix.lower()].search(head)
-    end = found.end() if found else len(head)
-    if not _COMPRESSED.search(head, 0, end):
+    head = _header(path)
+    if not _COMPRESSED.search(head) or _SKIP.search(head):
         return
     others = _other_files(path)
     for voxels in others or [path]:
         if os.path.isfile(voxels):
-            _check_stream(voxels, 0 if others else end)
+            _check_stream(voxels, 0 if others else len(head))
 
 
 def _check_stream(path: Path, start: int) -> None:
@@ -78,10 +78,21 @@ def _check_stream(path: Path, start: int) -> None:
                 raise EOFError from error
 
 
+def _header(path: Path) -> bytes:
+    """What a NRRD or MetaImage file holds before its voxels, nothing where that has no end."""
+    head, is_last = bytearray(), _LAST_LINE[path.suffix.lower()].match
+    with path.open("rb") as file:
+        while len(head) < _HEADER_BYTES:
+            line = file.readline(_HEADER_BYTES)
+            head += line
+            if not line or is_last(line):
+                return bytes(head)
+    return b""
+
+
 def _said_to_lie_in(path: Path) -> re.Match[bytes] | None:
     """Where the header in a NRRD or MetaImage file leaves the voxels to others, and their name."""
-    with path.open("rb") as file:
-        return _OTHER_FILE.search(file.read(_HEADER_BYTES))
+    return _OTHER_FILE.search(_header(path))
 
 
 def _other_files(path: Path) -> list[Path]:

@@ -168,6 +168,23 @@ def test_compressed_voxels_with_a_wrong_bit_are_refused(tmp_path, an_array, a_gr
             read_volume(tmp_path / header)
 
 
+@pytest.mark.parametrize(
+    ("header", "voxels", "before", "skip", "skipped"),
+    [
+        ("CT.nhdr", "CT.raw.gz", b"data file:", b"line skip: 2\n", b"one\ntwo\n"),
+        ("CT.mhd", "CT.zraw", b"NDims", b"HeaderSize = 12\n", bytes(12)),
+    ],
+)
+def test_compressed_voxels_may_lie_behind_a_skip(
+    tmp_path, an_array, a_grid, header, voxels, before, skip, skipped
+):
+    sitk.WriteImage(a_grid.to_itk(an_array), str(tmp_path / header), useCompression=True)
+    for name, old, new in ((header, before, skip + before), (voxels, b"", skipped)):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes().replace(old, new, 1))
+    assert np.array_equal(read_volume(tmp_path / header).array, an_array)
+
+
 @pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".nii", ".mha"])
 @pytest.mark.parametrize("kept", [0, 60, 0.5, 0.98], ids=["empty", "part of the header", "half", "most"])
 def test_a_truncated_file_is_refused_in_one_quiet_sentence(tmp_path, an_array, a_grid, suffix, kept, capfd):
@@ -310,6 +327,14 @@ def test_a_seg_nrrd_has_the_fields_by_which_slicer_knows_its_segments(tmp_path, 
 def test_names_are_written_as_any_language_does(tmp_path, labels, a_grid, name):
     write_labels(tmp_path / "case.seg.nrrd", labels, a_grid, [name, "cyst"])
     assert sitk.ReadImage(str(tmp_path / "case.seg.nrrd")).GetMetaData("Segment0_Name") == name
+
+
+def test_a_segmentation_of_as_many_segments_as_a_byte_can_tell_apart_reads_back(tmp_path):
+    labels = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
+    names = [f"lymph node station {number}" for number in range(1, 256)]
+    write_labels(tmp_path / "m.seg.nrrd", labels, Grid(labels.shape, OBLIQUE), names)
+    assert (tmp_path / "m.seg.nrrd").read_bytes().index(b"\n\n") > 1 << 16  # a long header
+    assert np.array_equal(read_volume(tmp_path / "m.seg.nrrd").array, labels)
 
 
 def test_a_plain_nrrd_is_no_segmentation(tmp_path, labels, a_grid):
