@@ -29,10 +29,18 @@ from ensam.manifest import BatchCase, read_manifest
 from ensam.measures import millilitres
 from ensam.prompts import read_prompts
 from ensam.session import InteractiveSession
-from ensam.summary import Row, digest_of, now, place, read_finished, stamps, still_valid, write_summary
+from ensam.summary import (
+    Row,
+    add_to_summary,
+    digest_of,
+    now,
+    place,
+    read_finished,
+    stamps,
+    still_valid,
+    write_summary,
+)
 from ensam.volume import read_volume, write_labels
-
-SUMMARY_SECONDS = 5.0  # at least, between two writings: of thousands of cases they take as long as a case
 
 
 def batch(options: argparse.Namespace) -> int:
@@ -59,41 +67,32 @@ def batch(options: argparse.Namespace) -> int:
     failures: dict[str, list[Row]] = {}
     remove_unfinished(folder, {case.output for case in cases} | {name})
 
-    def write() -> float:
-        """A failed case's earlier result is told of beside its failure: it is there, and nothing is lost.
-        Gives the seconds that it takes."""
-        begun = time.monotonic()
+    def write() -> None:
+        """A failed case's earlier result is told of beside its failure: it is there, and nothing is lost."""
         rows = ((*failures.get(output, ()), *results.get(output, ())) for output in outputs)
         write_summary(folder / name, chain.from_iterable(rows))
-        return time.monotonic() - begun
 
-    took = write()
-    written, code = time.monotonic(), 0
+    write()
+    code = 0
     try:
         for case in tqdm(cases, unit="case", desc="ENSAM", disable=None):
             if case in finished:
                 continue
             row: Row = {"volume": place(case.volume), "prompts": place(case.prompts), "model": model}
-            earlier = results.get(case.output, [])
             try:
-                known = {one.get("digest") for one in earlier}
+                known = {one.get("digest") for one in results.get(case.output, ())}
                 made = _segment(session, case, folder / case.output, known)
-                results[case.output] = [row | one for one in made]
+                told = results[case.output] = [row | one for one in made]
             except CASE_ERRORS as error:
                 text = explain(error)
                 code = 1 if code == 1 or not isinstance(error, InputError) else 2
                 tqdm.write(f"{case.name}: {text}", file=sys.stderr)
                 if (folder / case.output).exists():
                     text += f" ('{case.output}' is there from an earlier run.)"
-                failures[case.output] = [row | {"error": text, "finished": now()}]
-            # Of a result that was replaced sooner: if this process is killed, the next must not take it for
-            # the earlier one. But thousands of rows must not be written for every single case.
-            replaced = earlier and case.output not in failures
-            if time.monotonic() - written > (
-                min(SUMMARY_SECONDS, 10 * took) if replaced else SUMMARY_SECONDS
-            ):
-                took = write()
-                written = time.monotonic()
+                told = failures[case.output] = [row | {"error": text, "finished": now()}]
+            # At once: if this process is killed, the next takes what isn't told of for somebody's own, or for
+            # the result before.
+            add_to_summary(folder / name, told)
     finally:
         write()
     print(f"{len(cases) - len(failures)} of {len(cases)} cases done, written to {folder}")
@@ -110,8 +109,8 @@ def _results(folder: Path) -> dict[str, list[Row]]:
 def _segment(session: InteractiveSession, case: BatchCase, output: Path, known: set[str]) -> list[Row]:
     """Writes a case's result, and gives what the summary tells of each segment.
 
-    known: digests of what it may replace. Somebody may have corrected what is there, or put it there; what a
-    killed run left without telling of it is the same again.
+    known: digests of what it may replace. Somebody may have corrected what is there, or put it there; but if
+    it is the same again, as on the same machine without the summary, there is nothing to lose.
     """
     started, inputs = time.perf_counter(), stamps(case)
     segments = read_prompts(case.prompts)

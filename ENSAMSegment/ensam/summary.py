@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ensam.errors import InputError
-from ensam.files import replacing
+from ensam.files import not_written, replacing
 from ensam.image_files import image_files
 from ensam.manifest import BatchCase
 
@@ -91,6 +91,23 @@ def write_summary(path: Path, rows: Iterable[Row]) -> None:
         writer = csv.DictWriter(file, list(columns), restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def add_to_summary(path: Path, rows: Iterable[Row]) -> None:
+    """Writes rows behind those of a summary that is there, in its columns; of thousands of rows all would
+    take as long as a case. Raises OutputError."""
+    try:
+        size = path.stat().st_size
+        try:
+            with path.open("r+", newline="", encoding="utf-8", errors="surrogateescape") as file:
+                columns = next(csv.reader(file), [])
+                file.seek(0, os.SEEK_END)
+                csv.DictWriter(file, columns, restval="", extrasaction="ignore").writerows(rows)
+        except OSError:
+            os.truncate(path, size)  # a full disk takes part of them
+            raise
+    except OSError as error:
+        raise not_written(path, error.strerror) from error
 
 
 def _read(path: Path) -> list[Row]:
