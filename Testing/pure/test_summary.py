@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import os
+
 import pytest
 from ensam.errors import OutputError
-from ensam.summary import add_to_summary, now, read_finished, write_summary
+from ensam.manifest import BatchCase
+from ensam.summary import add_to_summary, now, read_finished, stamps, write_summary
 
 from .test_volume import no_room
 
@@ -58,3 +62,18 @@ def test_a_summary_that_is_moved_away_meanwhile_is_missed_in_a_sentence(a_summar
     with pytest.raises(OutputError, match=r"^'summary.csv' can't be written in .* \(No such file"):
         add_to_summary(a_summary, [])
     assert not a_summary.exists()
+
+
+def test_an_image_of_any_number_of_slices_fits_a_field_and_counts_as_changed_with_each(tmp_path):
+    count = 1 + csv.field_size_limit() // 20
+    for number in range(count):
+        (tmp_path / f"{number}.raw").touch()
+    header, prompts = tmp_path / "CT.mhd", tmp_path / "prompts.json"
+    header.write_text(f"NDims = 3\nElementDataFile = %d.raw 0 {count - 1} 1\n")
+    prompts.touch()
+    case = BatchCase(header, prompts, "first.seg.nrrd")
+    before = stamps(case)
+    write_summary(tmp_path / "summary.csv", rows_of(case.output, "liver", inputs=before))
+    assert read_finished(tmp_path / "summary.csv")[case.output][0]["inputs"] == before == stamps(case)
+    os.utime(tmp_path / f"{count - 1}.raw", (0, 0))
+    assert stamps(case) != before
