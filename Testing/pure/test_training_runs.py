@@ -1,6 +1,7 @@
 """A run can be stopped and resumed to the same weights, and survives little memory and a full disk."""
 
 import errno
+import itertools
 import multiprocessing
 import os
 import platform
@@ -338,22 +339,22 @@ def test_a_state_does_not_lower_what_is_to_beat(a_case, tmp_path, monkeypatch):
     assert not (tmp_path / "best.pt").exists()
 
 
-def no_room_for_the_best(monkeypatch, times):
-    """The first times that best.pt is written there is no room."""
-    save, refused = training_module.try_to_save, []
+def no_room_for_the_best(monkeypatch, *times):
+    """At these times, counted from 0, that best.pt is written there is no room."""
+    save, count = training_module.try_to_save, itertools.count()
 
     def refuse(value, path):
-        if path.name == "best.pt" and len(refused) < times:
-            refused.append(path)
+        if path.name == "best.pt" and next(count) in times:
             return "No room."
         return save(value, path)
 
     monkeypatch.setattr(training_module, "try_to_save", refuse)
 
 
-def test_the_best_weights_are_kept_as_soon_as_there_is_room(a_case, tmp_path, monkeypatch):
-    scoring(monkeypatch, 0.6, 0.5, 0.4)
-    no_room_for_the_best(monkeypatch, 1)
+@pytest.mark.parametrize(("scores", "when"), [((0.6, 0.5, 0.4), 0), ((0.4, 0.5, 0.6), 2)])
+def test_the_best_weights_are_kept_as_soon_as_there_is_room(a_case, tmp_path, monkeypatch, scores, when):
+    scoring(monkeypatch, *scores)
+    no_room_for_the_best(monkeypatch, when)
     run(tmp_path, TrainingConfig(**{**STEPS.__dict__, "validate_every": 2}), [a_case])
     assert torch.load(tmp_path / "best.pt", weights_only=True)["scores"] == [0.6]
 
@@ -362,7 +363,7 @@ def test_best_weights_that_find_no_room_are_an_error_and_found_again(a_case, tmp
     config = TrainingConfig(**{**STEPS.__dict__, "validate_every": 2})
     scoring(monkeypatch, 0.3, 0.4, 0.5, 0.5)
     with monkeypatch.context() as patch:
-        no_room_for_the_best(patch, 9)
+        no_room_for_the_best(patch, *range(9))
         with pytest.raises(OutputError, match="couldn't be kept: make room"):
             run(tmp_path, config, [a_case], to_beat=0.2)
     assert not (tmp_path / "best.pt").exists()
