@@ -135,6 +135,8 @@ def bench(options: argparse.Namespace) -> int:
     """Seconds of a first prompt and of a click, and their ratio."""
     if not 16 <= options.edge <= 512:
         raise InputError("--edge must be 16 to 512 voxels.")
+    if options.json is not None:
+        make_folder(options.json.parent)  # before the minutes of measuring
     values = measure_click(load_checkpoint(options.checkpoint), options.device, options.edge)
     text = json.dumps(values, indent=2)
     print(text)

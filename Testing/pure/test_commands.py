@@ -239,6 +239,16 @@ def test_bench_measures_a_click_against_a_first_prompt(files, capsys):
     assert values["peak_mb"] is None or values["peak_mb"] > 50
 
 
+def test_where_bench_writes_is_looked_at_before_it_measures(files, monkeypatch, capsys):
+    monkeypatch.setattr(commands, "measure_click", lambda *given: {"click_s": 0.1})
+    given = ["bench", "--checkpoint", str(files.checkpoint), "--json"]
+    assert main([*given, str(files.folder / "new" / "bench.json")]) == 0
+    assert json.loads((files.folder / "new" / "bench.json").read_text()) == {"click_s": 0.1}
+    monkeypatch.setattr(commands, "measure_click", lambda *given: pytest.fail("It measured."))
+    assert main([*given, str(files.volume / "bench.json")]) == 2
+    assert "can't be written" in capsys.readouterr().err
+
+
 def test_the_image_and_the_cases_are_never_replaced(files, capsys):
     before = files.volume.read_bytes()
     assert main(files.arguments(**{"-o": files.volume})) == 2
