@@ -135,6 +135,7 @@ class ENSAMTrainerLogic:
 
     def remove(self, name: str) -> None:
         """Deletes a case of the collection, and what trainings have prepared of it."""
+        self._refuse_while_busy()  # a training opens what was prepared when it first needs it
         for path in self._cache.glob(f"{name}.*.npy"):
             try:
                 path.unlink()

@@ -54,6 +54,22 @@ def test_while_it_runs_nothing_else_is_begun(logic):
             action()
 
 
+def test_a_case_stays_while_a_training_may_open_it_also_that_of_another_slicer(a_training, logic, tmp_path):
+    logic.start()
+    name = logic.rows()[0].name
+    prepared = logic.folder / "cache" / f"{name}.image.npy"
+    prepared.parent.mkdir(exist_ok=True)
+    prepared.touch()
+    with Reporter(state_of(a_training.process.started[0])):
+        for one in (logic, a_trainer(tmp_path)):
+            with pytest.raises(InputError, match="still running"):
+                one.remove(name)
+    assert prepared.is_file() and name in [row.name for row in logic.rows()]
+    logic.wait()
+    logic.remove(name)
+    assert not prepared.exists() and name not in [row.name for row in logic.rows()]
+
+
 def test_the_end_is_told_once_to_who_listens(logic):
     told = []
     logic.changed = lambda: told.append(logic.status.kind)
