@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -313,7 +314,8 @@ class ENSAMTrainerLogic:
         self._say(Status("done", _("'{name}' is installed, and what ENSAM uses now.").format(name=path.stem)))
 
     def take_back(self) -> None:
-        """Takes the result that was installed last out of the list; what was chosen before is chosen again.
+        """Takes the result that was installed last out of the list; what was chosen before is chosen again,
+        or what is shipped if that was removed since.
 
         Called again, it goes on with the one that was installed before that.
         """
@@ -322,7 +324,7 @@ class ENSAMTrainerLogic:
             raise InputError(_("No result is installed: there is nothing to take back."))
         path, previous = last
         if self._settings.get(CHECKPOINT_KEY) == str(path):
-            self._settings.set(CHECKPOINT_KEY, previous)
+            self._settings.set(CHECKPOINT_KEY, previous if os.path.isfile(previous) else "")
         self._store.remove(path)
         self._runs.forget_installed(path)
         self._say(Status("done", _("'{name}' is no longer used.").format(name=path.stem)))

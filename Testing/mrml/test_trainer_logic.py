@@ -106,7 +106,8 @@ def test_a_better_result_is_judged_installed_and_taken_back(logic):
     assert (row.before_box, row.after_box, row.before_clicks, row.after_clicks) == (0.5, 0.6, 0.7, 0.8)
     assert logic.can_install and logic.installed_result == ""
     settings = logic._settings
-    settings.set(CHECKPOINT_KEY, "the one before")
+    before = str(write_checkpoint(logic.folder / "before.safetensors"))
+    settings.set(CHECKPOINT_KEY, before)
     logic.install()
     assert not logic.can_install
     installed = settings.get(CHECKPOINT_KEY)
@@ -114,7 +115,7 @@ def test_a_better_result_is_judged_installed_and_taken_back(logic):
     assert [c.path for c in logic.checkpoints()] == ["", installed]
     assert load_checkpoint(installed).state.keys()
     logic.take_back()
-    assert settings.get(CHECKPOINT_KEY) == "the one before"
+    assert settings.get(CHECKPOINT_KEY) == before
     assert [c.path for c in logic.checkpoints()] == [""]
     assert logic.can_install  # the result itself is still there
 
@@ -147,6 +148,17 @@ def test_the_result_before_can_be_taken_back_although_the_last_training_made_non
     assert logic.installed_result == "" and logic.last_installed
     logic.take_back()
     assert logic._settings.get(CHECKPOINT_KEY) == "" and logic.last_installed == ""
+
+
+def test_what_was_removed_since_is_not_chosen_again(logic):
+    removed = write_checkpoint(logic.folder / "removed.safetensors")
+    logic._settings.set(CHECKPOINT_KEY, str(removed))
+    logic.start()
+    logic.wait()
+    logic.install()
+    removed.unlink()
+    logic.take_back()
+    assert logic._settings.get(CHECKPOINT_KEY) == ""
 
 
 def test_taking_back_leaves_a_choice_that_the_user_has_made_since(logic):
