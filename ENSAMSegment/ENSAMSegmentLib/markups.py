@@ -108,6 +108,22 @@ def set_box(node: slicer.vtkMRMLMarkupsROINode, volume: slicer.vtkMRMLScalarVolu
                     "or put it under the volume's."
                 ).format(transform=parent.GetName(), box=name)
             )
+    _place_box(node, box)
+
+
+def set_box_world(node: slicer.vtkMRMLMarkupsROINode, box: Box) -> None:
+    """Place a region of interest as a box of the world, in RAS millimetres.
+
+    A node under a transform that would bend the box is taken out of it.
+    """
+    own = _transformed_box(box, transform_between(None, node.GetParentTransformNode()))
+    if own is None:
+        node.SetAndObserveTransformNodeID(None)
+    _place_box(node, own or box)
+
+
+def _place_box(node: slicer.vtkMRMLMarkupsROINode, box: Box) -> None:
+    """Give a region of interest this box of the space that it is in."""
     object_to_node = np.eye(4)
     object_to_node[:3, :3] = np.array(box.axes_ras).T
     object_to_node[:3, 3] = box.center_ras

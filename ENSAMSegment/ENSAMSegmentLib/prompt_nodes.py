@@ -15,10 +15,9 @@ import slicer
 import vtk
 from ensam.errors import PromptError
 from ensam.prompts import Box, Point, PromptSet, Vector
-from slicer.util import arrayFromVTKMatrix, vtkMatrixFromArray
 
 from .drawn_box import box_in_slice
-from .markups import muted_from_nodes, prompts_from_nodes, set_box
+from .markups import muted_from_nodes, prompts_from_nodes, set_box, set_box_world
 from .placement import place_node_kept
 from .places import is_same_place, own_place
 from .prompt_style import BACKGROUND, BOX, FOREGROUND, KINDS, node_name, style
@@ -158,22 +157,8 @@ class PromptNodes:
                 self._write_points(self.get(kind), wanted)
 
     def set_box_world(self, box: Box) -> None:
-        """Draw a box given in the world."""
-        node = self.get(BOX)
-        parent = node.GetParentTransformNode()
-        if parent is not None and not parent.IsTransformToWorldLinear():
-            # A box stays a box only outside of a warp.
-            node.SetAndObserveTransformNodeID(None)
-        box_to_world = np.eye(4)
-        box_to_world[:3, :3] = np.transpose(box.axes_ras)
-        box_to_world[:3, 3] = box.center_ras
-        world_to_node = vtk.vtkMatrix4x4()
-        slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(
-            None, node.GetParentTransformNode(), world_to_node
-        )
-        matrix = vtkMatrixFromArray(arrayFromVTKMatrix(world_to_node) @ box_to_world)
-        node.SetAndObserveObjectToNodeMatrix(matrix)
-        node.SetSizeWorld(box.size_mm)
+        """Draw a box given in the world, see `markups.set_box_world`."""
+        set_box_world(self.get(BOX), box)
 
     def add_point(self, position_ras: Vector, foreground: bool, muted: bool = False) -> None:
         """Add a point given in the world."""

@@ -168,15 +168,24 @@ def test_after_a_resize_that_was_cancelled_the_mask_follows_as_before(a_logic, a
     assert len(a_session.calls) == asked + 1
 
 
-@pytest.fixture(params=["a turned view", "a turned volume", "a little turned volume", "a warped volume"])
+SHEAR = np.array(((1.0, 0.4, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)))
+ABOVE_THE_VOLUME = {
+    "a turned volume": affine((20, 0, 0)),
+    "a little turned volume": affine((1, 0, 0)),
+    "a scaled and turned volume": affine((20, 10, 5), (1.3, 1.0, 0.8)),
+    "a sheared volume": affine((20, 10, 5)) @ SHEAR,
+    "a warped volume": None,
+}
+
+
+@pytest.fixture(params=["a turned view", *ABOVE_THE_VOLUME])
 def an_oblique_view(request, an_application, a_logic, an_mrml_scene):
     """A slice view that isn't parallel to the axes of the space that prompts are in."""
     center = CENTRE
     if request.param != "a turned view":
-        warps = request.param == "a warped volume"
-        degrees = (1 if "little" in request.param else 20, 0, 0)
-        turn = add_warp(an_mrml_scene) if warps else add_transform(an_mrml_scene, affine(degrees))
-        a_logic.volume.SetAndObserveTransformNodeID(turn.GetID())
+        matrix = ABOVE_THE_VOLUME[request.param]
+        above = add_warp(an_mrml_scene) if matrix is None else add_transform(an_mrml_scene, matrix)
+        a_logic.volume.SetAndObserveTransformNodeID(above.GetID())
         center = points_to_world(a_logic.volume, np.array([CENTRE]))[0]
     view = SliceView(an_application, "Axial", a_logic.volume, center, FIELD_MM)
     if request.param == "a turned view":
