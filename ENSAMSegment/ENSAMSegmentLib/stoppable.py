@@ -10,6 +10,7 @@ from __future__ import annotations
 import _thread
 import os
 import runpy
+import signal
 import sys
 import threading
 import time
@@ -51,6 +52,8 @@ def main() -> None:
     folder = os.path.dirname(os.path.abspath(__file__))
     sys.path = [path for path in sys.path if path != folder]  # its modules aren't for others
     sys.stdout = output = _Output(sys.stdout)
+    # A program that a shell starts in the background ignores Ctrl+C, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_interrupt_when_gone, args=(file, output), daemon=True).start()
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

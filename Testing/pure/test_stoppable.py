@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -55,6 +56,15 @@ def test_a_module_runs_as_by_itself_while_its_file_is_there(begin):
     assert process.returncode == 0
 
 
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["", "a shell's background"])
+def how_it_was_started(request):
+    """What a new process does with Ctrl+C, it has from the one that starts it."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("how_it_was_started")
 def test_without_its_file_it_is_interrupted_and_takes_away_what_it_has_begun(begin):
     process, file = begin("Collecting", "torch")
     assert process.stdout.readline().startswith("Collecting torch")
