@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import slicer
 import vtk
 from ensam.edits import follow_prompts
+from ensam.errors import InputError
 from ensam.geometry import Grid
 from ensam.masks import EMPTY, MaskCrop
 from ensam.measures import fingerprint
@@ -24,6 +25,7 @@ from .segment_state import NO_PROMPTS, STATE_TAG, SegmentState, get_tag, write_s
 from .segment_writer import SegmentWriter
 from .segments import read_segment
 from .target import Target
+from .translation import tr as _
 from .volumes import volume_from_node
 
 _BASES_BYTES = 1 << 28
@@ -35,6 +37,7 @@ class Question:
 
     mask: what it held, with the fingerprint key. base: the mask that the user edited by hand, which stays
     except where prompts change it, with the prompts of that time; None where the prompts alone decide.
+    is_anew: whether what was edited is left to another image.
     """
 
     segment_id: str
@@ -44,6 +47,7 @@ class Question:
     key: str
     base: MaskCrop | None = field(repr=False)
     base_prompts: PromptSet
+    is_anew: bool
 
     @property
     def needs_network(self) -> bool:
@@ -147,12 +151,20 @@ class Answers:
         return all(asking.target.segment(segment_id) is not None for segment_id in asking.segment_ids)
 
     def is_unchanged(self, asking: Asking) -> bool:
-        """Whether image and masks are as they were when they were asked about; all must exist."""
-        target = asking.target
-        return self._read_volume(target.volume) is asking.volume and all(
-            fingerprint(read_segment(target.segmentation, q.segment_id, target.volume)) == q.key
-            for q in asking.questions
-        )
+        """Whether image and masks are as they were when they were asked about; all must exist.
+
+        Raises InputError where a mask that is to be made anew was edited meanwhile: asked about once more,
+        what was edited would be left to the other image too.
+        """
+        edited = [question for question in asking.questions if _is_edited(asking.target, question)]
+        if any(question.is_anew for question in edited):
+            raise InputError(
+                _(
+                    "The mask was edited before its answer came, and stays like that: press 'Update now' "
+                    "again for one of this image. Undo brings this one back."
+                )
+            )
+        return not edited and self._read_volume(asking.target.volume) is asking.volume
 
     @staticmethod
     def has_other_prompts(asking: Asking) -> bool:
@@ -208,9 +220,10 @@ class Answers:
         mask = read_segment(target.segmentation, segment_id, target.volume)
         key, state = fingerprint(mask), target.state(segment_id)
         base, base_prompts = self._base(mask, key, target.segment(segment_id), state)
-        if self._is_to_be_made_anew(target, segment_id, prompts, state):
+        is_anew = self._is_to_be_made_anew(target, segment_id, prompts, state)
+        if is_anew:
             base, base_prompts = None, NO_PROMPTS
-        return Question(segment_id, prompts, muted, mask, key, base, base_prompts)
+        return Question(segment_id, prompts, muted, mask, key, base, base_prompts, is_anew)
 
     def _is_to_be_made_anew(
         self, target: Target, segment_id: str, prompts: PromptSet, state: SegmentState | None
@@ -265,6 +278,12 @@ class Answers:
                 volume.adopt(self._findings[1])
             self._volume = key, volume
         return self._volume[1]
+
+
+def _is_edited(target: Target, question: Question) -> bool:
+    """Whether the segment's mask is another one than it was asked about with."""
+    mask = read_segment(target.segmentation, question.segment_id, target.volume)
+    return fingerprint(mask) != question.key
 
 
 def _state_of(target: Target, segment_id: str) -> tuple[object, ...]:

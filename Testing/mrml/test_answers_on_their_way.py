@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slicer
 from ensam.errors import InputError
 
 from .conftest import SHAPE
@@ -102,6 +103,33 @@ def test_a_mask_painted_meanwhile_is_not_lost(a_logic, a_session):
     a_session.gate.set()
     a_logic.wait()
     assert voxels_of(a_logic)[1:3, 1:3, 1:3].all()
+
+
+def test_a_mask_painted_while_it_is_made_anew_for_another_image_is_not_lost(
+    a_logic, a_session, an_mrml_scene
+):
+    draw_box(a_logic)
+    other = slicer.vtkMRMLScalarVolumeNode()
+    other.CopyContent(a_logic.volume)
+    an_mrml_scene.AddNode(other)
+    a_logic.select(other)
+    asked = len(a_session.calls)
+    a_session.gate.clear()
+    a_logic.run()
+    while len(a_session.calls) == asked:
+        a_logic.poll(0.01)
+    painted = voxels_of(a_logic)
+    painted[1:3, 1:3, 1:3] = True
+    paint(a_logic, painted)
+    a_session.gate.set()
+    with pytest.raises(InputError, match="edited before its answer came, and stays like that: press"):
+        a_logic.wait()
+    assert np.array_equal(voxels_of(a_logic), painted) and a_logic.offers_update
+    a_logic.run()
+    a_logic.wait()
+    assert a_logic.status.text == "Done." and not voxels_of(a_logic)[1:3, 1:3, 1:3].any()
+    a_logic.undo()
+    assert np.array_equal(voxels_of(a_logic), painted)
 
 
 def test_what_went_wrong_is_said_and_nothing_is_lost(a_logic, a_session):
