@@ -213,7 +213,7 @@ class SegmentFollower(Choosing):
         self._managed(lambda: self._selected.follow_undo(collects=not self.auto_update))
         if self._selected.is_opened_again():  # as the user was told to do
             self._updates.say(self._selected.what_to_do())
-            if self.auto_update:
+            if self.auto_update and not self._selected.is_answered:
                 self._updates.plan()
         self.changed()
 
@@ -306,6 +306,7 @@ class SegmentFollower(Choosing):
         self._selected.see_tags()
         if was_running and not self._updates.is_running:
             self._updates.tell_of_the_unanswered(self._target)
+            self._managed(self._selected.check_is_not_refused)
         if self._has_to_look():
             self._watch.touched = False
             self._look()
@@ -335,7 +336,7 @@ class SegmentFollower(Choosing):
             return
         self._updates.unplan()
         if selected.is_answered:
-            if before is None:  # what was wrong is mended, and needn't be told any more
+            if self._updates.status.kind == "error":  # what was wrong is mended, and needn't be told any more
                 self._updates.say(selected.what_to_do())
             return
         if self.auto_update:

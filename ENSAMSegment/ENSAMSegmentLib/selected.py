@@ -210,7 +210,7 @@ class SelectedSegment:
         self._updates.left_out = set(opened).intersection(unreadable) - {selected}
         # The selected one also without prompts: its mask goes with the last of them.
         ids = [s for s in opened if s == selected or s in along]
-        self._is_refused = not ids
+        self._is_refused = selected not in ids
         if not ids:
             check_is_not_completed(target.segment(selected))
         if selected in ids:
@@ -220,6 +220,13 @@ class SelectedSegment:
         for shared in [ids] if choices.together else [[segment_id] for segment_id in ids]:
             self._updates.start(target, shared, choices.settings)
         self.see_tags()
+        self.check_is_not_refused()
+
+    def check_is_not_refused(self) -> None:
+        """Raises InputError where the segment waits for its answer in vain: others that it was asked for with
+        have theirs, and it is marked as completed."""
+        if self._is_refused and not self.is_answered:
+            check_is_not_completed(self.target.segment(self.target.segment_id))
 
     def is_opened_again(self) -> bool:
         """Whether it was asked for while it was marked as completed, and isn't any more. Tells it once."""

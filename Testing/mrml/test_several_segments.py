@@ -165,6 +165,40 @@ def test_a_completed_segment_that_was_clicked_on_goes_on_when_it_is_opened_again
     assert a_logic.offers_update is not auto_update
 
 
+def test_so_it_does_where_segments_share_out_the_voxels(a_logic):
+    draw_box(a_logic)
+    first = a_logic.segment_id
+    a_logic.add_segment("kidney")
+    draw_box(a_logic, np.add(CENTRE, (0, 8, 0)), (6.0, 6.0, 6.0))
+    a_logic.select(segment_id=first)
+    mask = voxels_of(a_logic)
+    set_status(a_logic, first, "Completed")
+    a_logic.together = True
+    a_logic.run()
+    a_logic.wait()  # the other one has its answer, and this one asks for none
+    assert a_logic.status.kind == "done"
+    with pytest.raises(InputError, match="'liver' is marked as completed"):
+        click(a_logic, CENTRE, foreground=False)
+    assert np.array_equal(voxels_of(a_logic), mask)
+    set_status(a_logic, first, "InProgress")
+    a_logic.wait()
+    assert not np.array_equal(voxels_of(a_logic), mask) and a_logic.status.kind == "done"
+
+
+def test_a_refused_click_that_is_taken_away_again_is_nothing_to_go_on_with(a_logic, a_session):
+    draw_box(a_logic)
+    set_status(a_logic, a_logic.segment_id, "Completed")
+    with pytest.raises(InputError, match="'liver' is marked as completed"):
+        click(a_logic, CENTRE, foreground=False)
+    a_logic.remove(a_logic.prompt_rows()[-1])
+    a_logic.wait()
+    assert a_logic.status.text == "Change any prompt, and the mask follows."
+    asked = len(a_session.calls)
+    set_status(a_logic, a_logic.segment_id, "InProgress")
+    a_logic.wait()
+    assert len(a_session.calls) == asked
+
+
 def test_the_names_of_the_prompts_follow_their_segments(a_logic):
     draw_box(a_logic)
     click(a_logic)
