@@ -21,6 +21,7 @@ from slicer.util import arrayFromVTKMatrix
 from .labelmaps import voxels_of
 from .places import note_place
 from .prompt_nodes import PromptNodes
+from .segment_list import keep_listed
 from .segment_state import NO_PROMPTS, STATE_TAG, SegmentState, get_tag, write_state
 from .segment_writer import SegmentWriter
 from .segments import read_segment
@@ -183,6 +184,8 @@ class Answers:
         results = dict(zip(asked, asking.job.results if asking.job else (), strict=True))
         grid, target = asking.volume.grid, asking.target
         masks = {q.segment_id: q.answer(results.get(q.segment_id), grid) for q in asking.questions}
+        if target.segment_id in masks:
+            keep_listed(target.segmentation, target.segment_id, is_written=True)
         held_back = self.writer.write(target.segmentation, target.volume, masks)
         written = {q.segment_id: self._remember(target, q) for q in asking.questions}
         for segment_id in written:

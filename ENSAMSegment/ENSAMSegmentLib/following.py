@@ -18,9 +18,10 @@ from .places import forget_places
 from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, follow_names, remove_orphans, segments_with_prompts
 from .prompts_in_views import PromptsInViews
 from .scene_nodes import singleton
+from .segment_list import keep_listed
 from .segment_state import seen_tags
 from .segment_writer import SegmentWriter
-from .segments import add_segment, add_segmentation, free_name, list_all, no_image
+from .segments import add_segment, add_segmentation, free_name, no_image
 from .selected import SelectedSegment
 from .status import Status
 from .target import Target
@@ -119,7 +120,7 @@ class SegmentFollower(Choosing):
             self._editor.SetAndObserveSegmentationNode(segmentation)
         if segment_id:
             if segment_id != Target.of_editor(self._editor).segment_id:
-                list_all(self._editor.GetSegmentationNode())
+                keep_listed(self._editor.GetSegmentationNode(), segment_id)
             self._editor.SetSelectedSegmentID(segment_id)
         self._bind()
 

@@ -64,13 +64,6 @@ def add_segment(
     return segment_id
 
 
-def list_all(segmentation: slicer.vtkMRMLSegmentationNode | None) -> None:
-    """Clear the filter of the segmentation's list in Slicer's editors: what it leaves out they don't let be
-    selected, and the effect that works on the selected segment is ended."""
-    if segmentation is not None:
-        segmentation.SetSegmentListFilterOptions("")
-
-
 def read_segment(
     segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str, volume: slicer.vtkMRMLScalarVolumeNode
 ) -> MaskCrop:

@@ -109,6 +109,32 @@ def test_a_filtered_list_shows_a_new_segment_too(an_editor):
     assert segments.GetSegment(effect.logic.segment_id).GetName() == "Segment_2"
 
 
+def test_a_filtered_list_goes_on_to_show_the_segment_that_an_answer_starts(an_editor, pump):
+    effect = activate(an_editor)
+    effect.panel.ui.newSegmentButton.click()
+    segmentation, segment_id = an_editor.segmentationNode(), effect.logic.segment_id
+    segmentation.SetSegmentListFilterOptions("text:;status:notstarted")
+    segmentation.SetSegmentListFilterEnabled(True)
+    wait_for_answer(effect, pump, lambda: effect.logic.set_box(CENTRE, (20.0, 16.0, 20.0)))
+    assert an_editor.activeEffect().name == "ENSAM"
+    assert an_editor.currentSegmentID() == segment_id
+
+
+@pytest.mark.parametrize(
+    ("options", "is_enabled"),
+    [("text:1;status:", False), ("text:SEGMENT;status:", True), ("text:;status:notstarted,inprogress", True)],
+)
+def test_a_filter_that_is_not_in_the_way_stays(an_editor, pump, options, is_enabled):
+    effect = activate(an_editor)
+    segmentation = an_editor.segmentationNode()
+    segmentation.SetSegmentListFilterOptions(options)
+    segmentation.SetSegmentListFilterEnabled(is_enabled)
+    for _segment in range(2):
+        effect.panel.ui.newSegmentButton.click()
+    wait_for_answer(effect, pump, lambda: effect.logic.set_box(CENTRE, (20.0, 16.0, 20.0)))
+    assert segmentation.GetSegmentListFilterOptions() == options
+
+
 def test_it_works_on_the_editors_node(an_editor, a_volume):
     effect = activate(an_editor)
     assert effect.logic.volume is a_volume
