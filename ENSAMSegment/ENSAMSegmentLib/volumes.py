@@ -51,9 +51,13 @@ def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
 
 
 def shown_volumes(scene: slicer.vtkMRMLScene) -> tuple[slicer.vtkMRMLScalarVolumeNode, ...]:
-    """The images in the scene's slice views, view by view, the one behind first; some may be there twice."""
-    views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene)
-    ids = [each for view in views for each in (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID())]
+    """The images in the slice views of the scene's layout, view by view, the one behind first; some may be
+    there twice."""
+    views = slicer.util.getNodesByClass("vtkMRMLSliceNode", scene)
+    shown = [
+        slicer.vtkMRMLSliceLogic.GetSliceCompositeNode(view) for view in views if view.IsMappedInLayout()
+    ]
+    ids = [each for view in shown for each in (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID())]
     nodes = (scene.GetNodeByID(each) for each in ids if each)
     return tuple(node for node in nodes if node is not None and node.IsA("vtkMRMLScalarVolumeNode"))
 

@@ -37,10 +37,10 @@ def main() -> int:
 
 def load_case(application: Any) -> Any:
     """The sample case's image, in the scene and in a slice view."""
-    from mrml.nodes import load_volume
+    from mrml.nodes import add_slice_view, load_volume
 
     volume = load_volume(application.scene, _CASE / "image.nii.gz", "Fetal brain, T2")
-    composite = application.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    composite, _view = add_slice_view(application.scene)
     composite.SetBackgroundVolumeID(volume.GetID())
     return volume
 

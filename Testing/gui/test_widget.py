@@ -31,8 +31,9 @@ def an_entered_module(a_module, a_volume):
 
 def show(volume):
     import slicer
+    from mrml.nodes import add_slice_view
 
-    composite = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    composite, _view = add_slice_view(slicer.mrmlScene)
     composite.SetBackgroundVolumeID(volume.GetID())
 
 

@@ -31,6 +31,20 @@ def add_transform(scene: slicer.vtkMRMLScene, to_parent: np.ndarray) -> slicer.v
     return node
 
 
+def add_slice_view(
+    scene: slicer.vtkMRMLScene, name: str = "Red"
+) -> tuple[slicer.vtkMRMLSliceCompositeNode, slicer.vtkMRMLSliceNode]:
+    """Add the two nodes of a slice view that the layout shows."""
+    composite = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    composite.SetLayoutName(name)
+    view = slicer.vtkMRMLSliceNode()
+    view.SetLayoutName(name)
+    view.SetName(name)
+    view.SetMappedInLayout(True)
+    scene.AddNode(view)
+    return composite, view
+
+
 def add_roi(
     scene: slicer.vtkMRMLScene, center_ras: Iterable[float], size_mm: Iterable[float], name: str = "box"
 ) -> slicer.vtkMRMLMarkupsROINode:

@@ -15,10 +15,10 @@ from ENSAMSegmentLib.segment_state import PROMPTS_TAG
 from ENSAMSegmentLib.segments import read_segment
 from ENSAMSegmentLib.volumes import grid_from_node
 
-from .nodes import add_segment_editor, add_transform, add_volume
+from .nodes import add_segment_editor, add_slice_view, add_transform, add_volume
 from .slicer_core_scene import create_scene
 from .stub_training import by_the_command
-from .trainer_cases import CENTRE_RAS, SHAPE, FakeProcess, a_trainer, add_case, add_slice_view
+from .trainer_cases import CENTRE_RAS, SHAPE, FakeProcess, a_trainer, add_case
 
 
 @pytest.fixture

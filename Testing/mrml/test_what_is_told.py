@@ -11,7 +11,7 @@ from ensam.errors import InputError
 from ensam.planning import Preview
 
 from .conftest import SHAPE, affine
-from .nodes import add_transform, add_volume
+from .nodes import add_slice_view, add_transform, add_volume
 from .prompting import ALONG_X, CENTRE, click, draw_box, paint, started, voxels_of
 
 
@@ -261,10 +261,13 @@ def test_the_user_learns_that_the_views_show_another_image_than_the_one_that_is_
     a_logic, an_mrml_scene
 ):
     told = "'CT chest' is what is segmented, and the slice views show another image: choose that one"
-    red, green = (an_mrml_scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode") for _ in range(2))
+    (red, _shown), (green, _shown) = (add_slice_view(an_mrml_scene, name) for name in ("Red", "Green"))
     follow_up = add_follow_up(an_mrml_scene)  # it was loaded just now, and Slicer has shown it
     for view in (red, green):
         view.SetBackgroundVolumeID(follow_up.GetID())
+    of_another_layout, hidden = add_slice_view(an_mrml_scene, "Yellow")
+    of_another_layout.SetBackgroundVolumeID(a_logic.volume.GetID())
+    hidden.SetMappedInLayout(False)
     a_logic.start_placing("foreground")
     assert a_logic.status.text.startswith(told)
     a_logic.stop_placing()
@@ -275,3 +278,14 @@ def test_the_user_learns_that_the_views_show_another_image_than_the_one_that_is_
     assert a_logic.status.text == "Done."
     a_logic.start_placing("foreground")
     assert a_logic.status.text == "Done."
+
+
+def test_a_tool_that_is_begun_leaves_the_word_on_what_runs(a_logic, a_session, an_mrml_scene):
+    red, _view = add_slice_view(an_mrml_scene)
+    red.SetBackgroundVolumeID(add_follow_up(an_mrml_scene).GetID())
+    started(a_logic, a_session)
+    a_logic.start_placing("foreground")
+    assert a_logic.status.kind == "working"
+    a_session.gate.set()
+    a_logic.wait()
+    assert a_logic.status.text.startswith("Done. 'CT chest' is what is segmented")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import slicer
 from ensam.checkpoint_store import CheckpointStore
 from ensam.masks import MaskCrop
 from ensam.prompts import Box, Point, PromptSet
@@ -81,14 +80,3 @@ def a_trainer(folder: Path, python=Path("python"), **more):
     return ENSAMTrainerLogic(
         folder / "training", CheckpointStore(folder / "models"), FakeSettings(), python, **more
     )
-
-
-def add_slice_view(scene, name="Red"):
-    """A slice view's two nodes."""
-    composite = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
-    composite.SetLayoutName(name)
-    view = slicer.vtkMRMLSliceNode()
-    view.SetLayoutName(name)
-    view.SetName(name)
-    scene.AddNode(view)
-    return composite, view
