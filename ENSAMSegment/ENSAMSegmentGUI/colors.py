@@ -15,11 +15,14 @@ _MIDDLE = 128  # of a lightness from 0 to 255
 
 
 def color_in(widget: qt.QWidget, color: Color) -> str:
-    """The one of the two that can be read in this widget, as "#rrggbb"."""
+    """The one of the two that can be read in this widget, as "#rrggbb".
+
+    Ask a widget that has no style sheet: with one of its own it doesn't follow the application's palette.
+    """
     on_light, on_dark = color
     return on_dark if widget.palette.color(qt.QPalette.Window).lightness() < _MIDDLE else on_light
 
 
 def style(widget: qt.QWidget, color: Color) -> str:
-    """A style sheet for a sentence in this widget that should stand out."""
+    """A style sheet for a sentence that should stand out in this widget, see `color_in`."""
     return f"color: {color_in(widget, color)}; font-weight: bold;"

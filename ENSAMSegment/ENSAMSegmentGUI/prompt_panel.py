@@ -15,6 +15,7 @@ from .colors import BAD, style
 from .icons import sign_icon
 from .install_box import InstallBox, Installer
 from .options import Options, give_options
+from .palette_watch import PaletteWatch
 from .prompt_table import PromptTable
 from .reporting import errors_shown
 from .shortcuts import Shortcuts
@@ -77,9 +78,7 @@ class PromptPanel:
                 "B": self.place_background,
             }
         )
-        # The application tells of another palette before its widgets have it.
-        self._repaint_timer = qt.QTimer()
-        self._repaint_timer.setSingleShot(True)
+        self._palette_watch = PaletteWatch(self._repaint)
         self._connections: tuple[tuple[object, str, Callable[[], None]], ...] = (
             (self.ui.newSegmentButton, "clicked()", self.add_segment),
             (self.ui.boxButton, "clicked()", self.place_box),
@@ -89,8 +88,6 @@ class PromptPanel:
             (self.ui.updateButton, "clicked()", self.update),
             (self.ui.cancelButton, "clicked()", self.cancel),
             (self.ui.measureLabel, "linkActivated(QString)", self.jump_to_diameters),
-            (slicer.app, "paletteChanged(QPalette)", self._on_palette),
-            (self._repaint_timer, "timeout()", self._repaint),
         )
         for sender, signal, slot in self._connections:
             sender.connect(signal, slot)
@@ -130,7 +127,7 @@ class PromptPanel:
         self.shortcuts.remove()
         self.logic.changed = _nothing
         self.ticker.cleanup()
-        self._repaint_timer.stop()
+        self._palette_watch.cleanup()
         for sender, signal, slot in self._connections:
             sender.disconnect(signal, slot)
         for part in (self.table, self.advanced, self.install_box):
@@ -254,9 +251,6 @@ class PromptPanel:
         """The eye, open and crossed out, in the colour that the palette has for text on buttons."""
         text = self.widget.palette.color(qt.QPalette.ButtonText)
         return {True: sign_icon("shown", text), False: sign_icon("hidden", text)}
-
-    def _on_palette(self) -> None:
-        self._repaint_timer.start(0)
 
     def _repaint(self) -> None:
         self._eyes = self._drawn_eyes()

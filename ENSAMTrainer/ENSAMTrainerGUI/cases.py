@@ -46,7 +46,7 @@ class Cases:
         rows = self._logic.rows()
         if rows != self._rows or not self._ui.casesLabel.text:
             self._rows = rows
-            self._fill()
+            self.fill()
         self._ui.casesLabel.text = cases_text(rows)
         self._table.visible = bool(rows)
         ending = Path(*self._logic.folder.parts[-2:])
@@ -60,7 +60,8 @@ class Cases:
             self._scene_has_cases = bool(self._logic.scene_choices())
         self._show_selected()
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
+        """Write the table anew, in colours that can be read on what the window looks like now."""
         selected = self._selected()
         blocked = self._table.blockSignals(True)
         self._table.setRowCount(len(self._rows))

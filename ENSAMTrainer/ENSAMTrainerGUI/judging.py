@@ -38,15 +38,16 @@ class Judging:
         )
         is_better, rows = judgement.is_better, judgement.comparisons
         color = GOOD if is_better else BAD
-        ui.verdictLabel.styleSheet = "" if is_better is None else style(ui.verdictLabel, color)
+        ui.verdictLabel.styleSheet = "" if is_better is None else style(ui.comparisonTable, color)
         ui.cautionLabel.text = judgement.caution
         ui.cautionLabel.visible = bool(judgement.caution)
         if rows != self._rows:
             self._rows = rows
-            self._fill()
+            self.fill()
         ui.comparisonTable.visible = bool(rows)
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
+        """Write the table anew, in colours that can be read on what the window looks like now."""
         table = self._ui.comparisonTable
         table.setRowCount(len(self._rows) + 1 if self._rows else 0)
         for at, row in enumerate(self._rows):

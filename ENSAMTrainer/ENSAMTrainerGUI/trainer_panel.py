@@ -11,6 +11,7 @@ import qt
 import slicer
 from ensam.errors import InputError
 from ENSAMSegmentGUI.install_box import InstallBox, Installer
+from ENSAMSegmentGUI.palette_watch import PaletteWatch
 from ENSAMSegmentGUI.reporting import errors_shown
 from ENSAMSegmentGUI.ticker import Ticker
 from ENSAMSegmentLib import install
@@ -56,12 +57,8 @@ class TrainerPanel:
         self.install_box = InstallBox(self.widget, self.ui.toolsBox, installer)
         self.cases = Cases(self.ui, logic)
         self._training = Training(self.ui, logic)
-        self._parts = (
-            self.cases,
-            self._training,
-            Judging(self.ui, logic),
-            Results(self.ui, logic),
-        )
+        self._judging = Judging(self.ui, logic)
+        self._parts = (self.cases, self._training, self._judging, Results(self.ui, logic))
         self.ticker = Ticker(self._poll)
         # The scene tells of every single node: all of one go are answered once.
         self._scene_timer = qt.QTimer()
@@ -72,6 +69,7 @@ class TrainerPanel:
         )
         for sender, signal, slot in self._connections:
             sender.connect(signal, slot)
+        self._palette_watch = PaletteWatch(self._repaint)
         with errors_shown():
             logic.choice = load_choice()
         logic.changed = self._on_changed
@@ -110,9 +108,15 @@ class TrainerPanel:
         self.logic.changed = _nothing
         self._scene_timer.stop()
         self.ticker.cleanup()
+        self._palette_watch.cleanup()
         for sender, signal, slot in self._connections:
             sender.disconnect(signal, slot)
         self.install_box.cleanup()
+
+    def _repaint(self) -> None:
+        self.cases.fill()
+        self._judging.fill()
+        self.refresh()
 
     def _poll(self, wait_s: float) -> float | None:
         delay_s = self.logic.poll(wait_s)

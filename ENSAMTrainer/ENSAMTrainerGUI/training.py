@@ -95,7 +95,7 @@ class Training:
         ui = self._ui
         ui.statusBox.visible = bool(status.text)
         ui.statusLabel.text = status.text
-        ui.statusLabel.styleSheet = style(ui.statusLabel, BAD) if status.kind == "error" else ""
+        ui.statusLabel.styleSheet = style(ui.statusBox, BAD) if status.kind == "error" else ""
         ui.detailLabel.text = status.detail
         ui.detailLabel.visible = bool(status.detail)
         ui.progressBar.visible = status.kind == "working"

@@ -106,6 +106,26 @@ def test_the_panel_follows_another_style_that_is_chosen_meanwhile(choose_window,
         a_panel.logic.say(status=Status("error", "The box lies outside the image: move it."))
 
 
+def test_so_does_the_trainers(choose_window, a_trainer, trainer_fakes, an_application):
+    import qt
+    from ENSAMSegmentLib.status import Status
+    from ENSAMTrainerLib.values import Judgement
+
+    ui = a_trainer.ui
+    a_trainer.logic.say(
+        status=Status("error", "The training broke off."),
+        cases=trainer_fakes.CASES,
+        judgement=Judgement("Better.", "", True, trainer_fakes.COMPARISONS),
+    )
+    for kind in ("light", "dark", "light"):
+        window = choose_window(kind)
+        an_application.pump(0.05)
+        for label in (ui.statusLabel, ui.verdictLabel):
+            assert contrast(text_color(label), window) >= TEXT
+        for table, row, column in ((ui.caseTable, 0, 2), (ui.comparisonTable, 0, 2)):
+            assert contrast(qt.QColor(a_trainer.color(table, row, column)), window) >= TEXT
+
+
 def test_the_colours_of_judgements_can_be_read(a_window, an_application):
     import qt
     from ENSAMSegmentGUI.colors import BAD, DOUBTFUL, GOOD, color_in, style
