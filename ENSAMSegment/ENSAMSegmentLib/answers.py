@@ -184,8 +184,9 @@ class Answers:
         results = dict(zip(asked, asking.job.results if asking.job else (), strict=True))
         grid, target = asking.volume.grid, asking.target
         masks = {q.segment_id: q.answer(results.get(q.segment_id), grid) for q in asking.questions}
-        if target.segment_id in masks:
-            keep_listed(target.segmentation, target.segment_id, is_written=True)
+        selected = self.writer.selected_id  # another one, perhaps, than when it was asked
+        if selected in masks:
+            keep_listed(target.segmentation, selected, is_written=True)
         held_back = self.writer.write(target.segmentation, target.volume, masks)
         written = {q.segment_id: self._remember(target, q) for q in asking.questions}
         for segment_id in written:

@@ -214,7 +214,7 @@ class SegmentFollower(Choosing):
         self._managed(lambda: self._selected.follow_undo(collects=not self.auto_update))
         if self._selected.is_opened_again():  # as the user was told to do
             self._updates.say(self._selected.what_to_do())
-            if self.auto_update and not self._selected.is_answered:
+            if self.auto_update and self._selected.waits(self._choices):
                 self._updates.plan()
         self.changed()
 

@@ -23,7 +23,7 @@ from .volumes import (
     transform_points,
 )
 
-_RIGHT_ANGLE = 1e-6  # largest cosine
+_RIGHT_ANGLE = 1e-4  # largest cosine, as in `Box`: matrices come rounded
 # A warp may bulge a box's face outwards, so more than the corners must be followed.
 _POINTS_PER_EDGE = 11
 

@@ -142,7 +142,11 @@ class SegmentWriter:
             # Of segments that share out the voxels most stay as they were.
             for write in (write for write in writes if write.changes):
                 editor.SetSelectedSegmentID(write.segment_id)
-                if self.is_masked or editor.GetOverwriteMode() != editor.OverwriteNone:
+                is_alone = not self.is_masked and editor.GetOverwriteMode() == editor.OverwriteNone
+                # Of an image without foreground Slicer can't make the segment's surface.
+                if is_alone and write.wanted > write.held_back:
+                    self._replace(segmentation, write)
+                else:
                     self._logic.ModifySegmentByLabelmap(
                         segmentation,
                         write.segment_id,
@@ -151,8 +155,6 @@ class SegmentWriter:
                         True,
                         False,
                     )
-                else:
-                    self._replace(segmentation, write)
         if self._errors:
             raise InputError(
                 _("Slicer could not write to '{segmentation}': {error}.").format(
@@ -164,16 +166,18 @@ class SegmentWriter:
     def _replace(self, segmentation: slicer.vtkMRMLSegmentationNode, write: _Write) -> None:
         """As the editor's logic does, which first takes out what was there and then puts in what comes: three
         times the work where neither other segments nor an editable area have a say."""
-        logic = slicer.vtkSlicerSegmentationsModuleLogic
+        logic, segment = slicer.vtkSlicerSegmentationsModuleLogic, get_segment(segmentation, write.segment_id)
         # A labelmap that lesions all over the volume share would be gone through at each click.
         segmentation.GetSegmentation().SeparateSegmentLabelmap(write.segment_id)
+        # Slicer puts the segment's label value into the modifier, and cuts it to what its type holds.
+        slicer.vtkOrientedImageDataResample.CastImageForValue(write.modifier, segment.GetLabelValue())
         if not logic.SetBinaryLabelmapToSegment(
             write.modifier, segmentation, write.segment_id, logic.MODE_REPLACE
         ):
             self._errors.append(_("its labelmap could not be replaced"))
-        segment = get_segment(segmentation, write.segment_id)
         if logic.GetSegmentStatus(segment) == logic.NotStarted:
             logic.SetSegmentStatus(segment, logic.InProgress)
+        _put_beside(segmentation, self._logic.GetSegmentEditorNode().GetSourceVolumeNode())
 
     def _prepared(
         self,
@@ -235,6 +239,11 @@ class SegmentWriter:
             display = segmentation.GetDisplayNode()
             return [one for one in segments if display is not None and display.GetSegmentVisibility(one)]
         return segments
+
+    @property
+    def selected_id(self) -> str:
+        """The segment that is selected in the editor now, "" for none."""
+        return self._logic.GetSegmentEditorNode().GetSelectedSegmentID() or ""
 
     @property
     def is_masked(self) -> bool:
@@ -311,6 +320,18 @@ class SegmentWriter:
         if "Subject hierarchy" not in message:
             # VTK puts the class, the object's address and the method before what it has to say.
             self._errors.append(message.strip().rpartition(": ")[2])
+
+
+def _put_beside(
+    segmentation: slicer.vtkMRMLSegmentationNode, volume: slicer.vtkMRMLScalarVolumeNode | None
+) -> None:
+    """Sort the segmentation under the study of its image in the subject hierarchy."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(segmentation.GetScene())
+    if hierarchy is None or volume is None:
+        return
+    item, beside = hierarchy.GetItemByDataNode(segmentation), hierarchy.GetItemByDataNode(volume)
+    if item and beside:
+        hierarchy.SetItemParent(item, hierarchy.GetItemParent(beside))
 
 
 def _wanted(

@@ -8,7 +8,7 @@ import slicer
 from ensam.errors import InputError
 
 from .conftest import SHAPE
-from .prompting import ALONG_X, CENTRE, click, draw_box, name_of, paint, started, voxels_of
+from .prompting import ALONG_X, CENTRE, click, draw_box, name_of, paint, set_status, started, voxels_of
 
 
 def test_the_newest_prompts_win(a_logic, a_session):
@@ -153,3 +153,35 @@ def test_an_unforeseen_failure_reaches_user_and_developer(a_logic, a_session):
     a_session.error = None
     click(a_logic)
     assert a_logic.status.kind == "done"
+
+
+def test_the_list_goes_on_to_show_what_is_selected_when_its_answer_comes(a_logic, a_session, tmp_path):
+    first = a_logic.segment_id
+    draw_box(a_logic)
+    second = a_logic.add_segment("kidney")
+    draw_box(a_logic, np.add(CENTRE, (0, 8, 0)), (6.0, 6.0, 6.0))
+    a_logic.save_prompts(tmp_path / "prompts.json")
+    for segment_id in (first, second):
+        a_logic.select(segment_id=segment_id)
+        a_logic.clear_prompts()
+        a_logic.wait()
+        set_status(a_logic, segment_id, "NotStarted")
+    a_logic.load_prompts(tmp_path / "prompts.json")
+    a_logic.select(segment_id=second)
+    a_logic.segmentation.SetSegmentListFilterOptions("text:;status:notstarted")
+    a_logic.segmentation.SetSegmentListFilterEnabled(True)
+    asked = len(a_session.calls)
+    a_session.gate.clear()
+    a_logic.run()
+    while len(a_session.calls) == asked:
+        a_logic.poll(0.01)
+    a_logic._editor.SetSelectedSegmentID(first)
+    filters = set()
+    a_session.gate.set()
+    while a_logic.status.kind == "working" or not filters:
+        a_logic.poll(0.01)
+        status = slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentStatus(
+            a_logic.segmentation.GetSegmentation().GetSegment(first)
+        )
+        filters.add((status, a_logic.segmentation.GetSegmentListFilterOptions()))
+    assert (slicer.vtkSlicerSegmentationsModuleLogic.InProgress, "text:;status:notstarted") not in filters

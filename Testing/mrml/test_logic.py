@@ -14,7 +14,8 @@ from ENSAMSegmentLib.logic import ENSAMSegmentLogic
 from ENSAMSegmentLib.prompt_nodes import BACKGROUND, BOX, FOREGROUND
 from ENSAMSegmentLib.segment_state import seen_tags
 
-from .conftest import SHAPE
+from .conftest import SHAPE, affine
+from .nodes import add_transform
 from .prompting import ALONG_X, CENTRE, click, draw_box, paint, prompts_of, slicer_nodes, visible, voxels_of
 
 # The mask follows
@@ -111,6 +112,19 @@ def test_a_transform_that_moves_all_changes_nothing(a_logic, a_session, an_mrml_
     a_logic.wait()
     assert len(a_session.calls) == asked
     assert np.array_equal(voxels_of(a_logic), mask)
+
+
+def test_a_box_goes_along_with_a_turn_that_was_rounded(a_logic, an_mrml_scene):
+    turn = affine((20.0, 10.0, 5.0)).round(4)
+    transform = add_transform(an_mrml_scene, turn)
+    a_logic.volume.SetAndObserveTransformNodeID(transform.GetID())
+    a_logic.set_box(tuple(turn[:3, :3] @ CENTRE), (8.0, 8.0, 8.0))
+    a_logic.wait()
+    turn[0, 3] += 30
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(turn))
+    box = a_logic._target.nodes.prompts().box
+    np.testing.assert_allclose(box.size_mm, 8, atol=0.01)
+    np.testing.assert_allclose(box.center_ras, CENTRE, atol=0.01)
 
 
 def test_the_prompts_of_all_segments_follow_the_volume_under_another_transform(a_logic, an_mrml_scene):

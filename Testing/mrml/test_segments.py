@@ -10,6 +10,7 @@ from ensam.errors import InputError
 from ensam.masks import MaskCrop
 from ENSAMSegmentLib.segment_writer import SegmentWriter
 from ENSAMSegmentLib.segments import add_segment, add_segmentation, read_segment
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .conftest import GROWN, KIDNEY, LIVER, OBLIQUE, SHAPE, affine, ball
 from .nodes import add_segment_editor, add_volume, exported, load_segmentation, save
@@ -263,6 +264,33 @@ def test_a_segment_that_shares_a_labelmap_has_its_own_once_it_is_written(
     )
     assert segments.GetNumberOfLayers() == 2
     np.testing.assert_array_equal(exported(painted_neighbours, "kidney", a_straight_volume_node), KIDNEY)
+
+
+@pytest.mark.parametrize("value", [1, 255, 256, 1001, -5])
+def test_a_segment_keeps_a_label_value_of_any_size(two_neighbours, a_straight_volume_node, a_writer, value):
+    two_neighbours.GetSegmentation().SeparateSegmentLabelmap("liver")
+    liver = two_neighbours.GetSegmentation().GetSegment("liver")
+    voxels = liver.GetRepresentation("Binary labelmap").GetPointData()
+    labels = np.where(vtk_to_numpy(voxels.GetScalars()) > 0, value, 0).astype(np.int16)
+    voxels.SetScalars(numpy_to_vtk(labels, deep=True))
+    liver.SetLabelValue(value)
+    a_writer.write(two_neighbours, a_straight_volume_node, {"liver": MaskCrop(GROWN, (0, 0, 0))})
+    np.testing.assert_array_equal(
+        read_segment(two_neighbours, "liver", a_straight_volume_node).laid_out(SHAPE), GROWN
+    )
+    assert liver.GetLabelValue() == value
+
+
+def test_a_segmentation_comes_under_the_study_of_its_image(
+    an_mrml_scene, two_neighbours, a_segment_editor, a_writer, a_straight_volume_node
+):
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(an_mrml_scene)
+    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), "study")
+    hierarchy.CreateItem(study, a_straight_volume_node)
+    item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), two_neighbours)
+    a_segment_editor.GetSegmentEditorNode().SetAndObserveSourceVolumeNode(a_straight_volume_node)
+    a_writer.write(two_neighbours, a_straight_volume_node, {"liver": MaskCrop(GROWN, (0, 0, 0))})
+    assert hierarchy.GetItemParent(item) == study
 
 
 def test_a_segment_is_in_progress_once_it_is_written_as_after_painting(

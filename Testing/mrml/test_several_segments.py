@@ -165,6 +165,19 @@ def test_a_completed_segment_that_was_clicked_on_goes_on_when_it_is_opened_again
     assert a_logic.offers_update is not auto_update
 
 
+def test_so_it_does_where_other_grey_values_were_chosen(a_logic, a_session):
+    draw_box(a_logic)
+    set_status(a_logic, a_logic.segment_id, "Completed")
+    a_logic.intensity = "ct"
+    with pytest.raises(InputError, match="is marked as completed"):
+        a_logic.run()
+    asked = len(a_session.calls)
+    set_status(a_logic, a_logic.segment_id, "InProgress")
+    a_logic.wait()
+    assert len(a_session.calls) == asked + 1
+    assert a_logic.status.text == "Done."
+
+
 def test_so_it_does_where_segments_share_out_the_voxels(a_logic):
     draw_box(a_logic)
     first = a_logic.segment_id
