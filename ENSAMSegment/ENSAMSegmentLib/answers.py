@@ -21,7 +21,6 @@ from slicer.util import arrayFromVTKMatrix
 from .labelmaps import voxels_of
 from .places import note_place
 from .prompt_nodes import PromptNodes
-from .segment_list import keep_listed
 from .segment_state import NO_PROMPTS, STATE_TAG, SegmentState, get_tag, write_state
 from .segment_writer import SegmentWriter
 from .segments import read_segment
@@ -184,9 +183,6 @@ class Answers:
         results = dict(zip(asked, asking.job.results if asking.job else (), strict=True))
         grid, target = asking.volume.grid, asking.target
         masks = {q.segment_id: q.answer(results.get(q.segment_id), grid) for q in asking.questions}
-        selected = self.writer.selected_id  # another one, perhaps, than when it was asked
-        if selected in masks:
-            keep_listed(target.segmentation, selected, is_written=True)
         held_back = self.writer.write(target.segmentation, target.volume, masks)
         written = {q.segment_id: self._remember(target, q) for q in asking.questions}
         for segment_id in written:
@@ -293,7 +289,8 @@ def _is_edited(target: Target, question: Question) -> bool:
 def _state_of(target: Target, segment_id: str) -> tuple[object, ...]:
     """Tells the states of a segment that were written here from each other and from those of others."""
     segment = target.segment(segment_id)
-    return (*target.key_of(segment_id), segment and get_tag(segment, STATE_TAG))
+    # Hashed, since there is one for each answer: the state itself has all prompts in it.
+    return (*target.key_of(segment_id), segment and hash(get_tag(segment, STATE_TAG)))
 
 
 def _image_of(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[object, ...]:

@@ -24,6 +24,7 @@ from .labelmaps import (
     voxels_near,
     voxels_of,
 )
+from .segment_list import keep_listed
 from .segments import (
     check_is_not_completed,
     ensure_reference_geometry,
@@ -129,6 +130,9 @@ class SegmentWriter:
         self._check_editable_area(segmentation, volume, writes)
         if editor.GetSegmentationNode() is segmentation:
             self.save_state()
+        selected = editor.GetSelectedSegmentID()
+        if any(write.segment_id == selected and write.changes for write in writes):
+            keep_listed(segmentation, selected, is_written=True)
         self._errors.clear()
         with self._settings_kept(), _rendering_paused():
             editor.SetAndObserveSegmentationNode(segmentation)
@@ -239,11 +243,6 @@ class SegmentWriter:
             display = segmentation.GetDisplayNode()
             return [one for one in segments if display is not None and display.GetSegmentVisibility(one)]
         return segments
-
-    @property
-    def selected_id(self) -> str:
-        """The segment that is selected in the editor now, "" for none."""
-        return self._logic.GetSegmentEditorNode().GetSelectedSegmentID() or ""
 
     @property
     def is_masked(self) -> bool:
