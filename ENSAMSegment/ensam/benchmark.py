@@ -91,7 +91,7 @@ def peak_mb(device: torch.device) -> float | None:
 
 def _time_active(session: InteractiveSession, edge: int) -> float:
     """Seconds of decoding a click in the middle of a box of a third of the window's width, in that part."""
-    features = next(iter(session.cache))
+    features = next(iter(session.cache)).features
     faces, middle = np.array([[edge / 3 - 0.5] * 3, [2 * edge / 3 - 0.5] * 3]), np.full(3, edge / 2)
     before = PromptTensors.of_objects([faces], [[]]).to(session.device)
     prompts = PromptTensors.of_objects([faces], [[(middle, True)]]).to(session.device)

@@ -1,25 +1,40 @@
-"""The image features of the windows that were looked at, kept within a bound."""
+"""What is known of the windows that were looked at, kept within a bound."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
 
 from ensam.network import ImageFeatures
 
 
-class FeatureCache:
-    """Features by key, bounded in bytes; the least recently used go first."""
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A window's image (1, 1, z, y, x) as the network saw it, on the CPU, and its features on the device."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._entries: OrderedDict[Hashable, ImageFeatures] = OrderedDict()
+    image: Tensor
+    features: ImageFeatures
 
     @property
     def nbytes(self) -> int:
-        return sum(features.nbytes for features in self._entries.values())
+        return self.image.nbytes + self.features.nbytes
 
-    def get(self, key: Hashable) -> ImageFeatures | None:
+
+class FeatureCache:
+    """Windows by key, bounded in bytes; the least recently used go first."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._entries: OrderedDict[Hashable, Seen] = OrderedDict()
+
+    @property
+    def nbytes(self) -> int:
+        return sum(seen.nbytes for seen in self._entries.values())
+
+    def get(self, key: Hashable) -> Seen | None:
         if key in self._entries:
             self._entries.move_to_end(key)
         return self._entries.get(key)
@@ -27,15 +42,15 @@ class FeatureCache:
     def __contains__(self, key: Hashable) -> bool:
         return key in self._entries
 
-    def __iter__(self) -> Iterator[ImageFeatures]:
+    def __iter__(self) -> Iterator[Seen]:
         """From the least to the most recently used."""
         return iter(self._entries.values())
 
-    def put(self, key: Hashable, features: ImageFeatures) -> None:
-        """Keep features; those that are beyond the bound by themselves are not, and push nothing out."""
-        if features.nbytes > self.limit:
+    def put(self, key: Hashable, seen: Seen) -> None:
+        """Keep a window; one that is beyond the bound by itself is not kept, and pushes nothing out."""
+        if seen.nbytes > self.limit:
             return
-        self._entries[key] = features
+        self._entries[key] = seen
         while self.nbytes > self.limit:
             self._entries.popitem(last=False)
 

@@ -32,6 +32,8 @@ from ensam.volume import Volume
 COARSENING = 1.25
 
 NEAR_MM = 10.0  # round foreground clicks without a box: what an automatic CT window is chosen by
+CLICK_REACH = 5  # voxels of the window round a click that is obeyed by force: see `obey_clicks`
+LEAST_DOUBT = 2.0  # a logit below minus this stays background, whatever details the image has there
 ACTIVE_MARGIN = 8  # voxels of the window round box and clicks in which an answer may change
 
 # The grey ranges found for boxes of a volume: every click on a box asks again, and large boxes take a while.
@@ -224,17 +226,40 @@ def estimate_memory(window: Window, at_once: int, half: bool, runs_encoder: bool
     return round(network + more + FULL_SIZE_BYTES * at_once * math.prod(window.size))
 
 
-def own_region(one: ObjectPrompts, window: Window, grid: Grid) -> tuple[slice, slice, slice] | None:
-    """Where an object must have at least one voxel, in the window's crop: its box, else its first foreground
-    click. None if it has neither: its background clicks may take away all that there was."""
+def own_region(one: ObjectPrompts, grid: Grid) -> tuple[slice, slice, slice] | None:
+    """Where an object must have at least one voxel of the volume: its box, else its first foreground click.
+    None if it has neither: its background clicks may take away all that there was."""
     if one.box is not None:
-        place = _slices(one.box, grid)
-    else:
-        first = next(_foreground(one), None)
-        if first is None:
-            return None
-        place = tuple(slice(at, at + 1) for at in grid.voxel_at(first))
-    return tuple(slice(s.start - a, s.stop - a) for s, a in zip(place, window.lower, strict=True))
+        return _slices(one.box, grid)
+    first = next(_foreground(one), None)
+    return None if first is None else tuple(slice(at, at + 1) for at in grid.voxel_at(first))
+
+
+def answered_part(
+    logits: NDArray[np.float32], one: ObjectPrompts, window: Window, grid: Grid
+) -> tuple[slice, slice, slice]:
+    """The part of the window's crop that an object's answer takes up: beyond it all is background.
+
+    logits (z, y, x): on the window's voxels. It holds those that may become foreground, the box, and what a
+    click may reach.
+    """
+    zoom = np.divide(window.size, window.shape)
+    clicks = np.array([grid.voxel_at(voxel) for voxel, _ in one.clicks]).reshape(-1, 3)
+    corners = [clicks - CLICK_REACH * zoom, clicks + CLICK_REACH * zoom + 1]
+    region = own_region(one, grid)
+    if region is not None:
+        # With neighbours: where several objects have one voxel for a box, each gets one.
+        corners.append(np.array([[s.start, s.stop] for s in region]).T + [-zoom, zoom])
+    places = np.concatenate(corners) - window.lower
+    likely = logits > -LEAST_DOUBT
+    if likely.any():
+        hits = [np.flatnonzero(likely.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+        ends = np.array([[hit[0] - 1, hit[-1] + 2] for hit in hits]).T
+        places = np.concatenate((places, ends * zoom))
+    lower, upper = np.floor(places.min(axis=0) + ROUNDING), np.ceil(places.max(axis=0) - ROUNDING)
+    return tuple(
+        slice(max(0, int(a)), min(n, int(b))) for a, b, n in zip(lower, upper, window.size, strict=True)
+    )
 
 
 def active_region(

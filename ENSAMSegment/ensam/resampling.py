@@ -1,8 +1,9 @@
-"""The image that the network sees: a window of the volume, resampled, in 256 steps of grey."""
+"""The image that the network sees, a window of the volume thinned to fewer voxels, and its answer on all of them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from torch.nn import functional as F
 
 from ensam.preprocessing import IntensityRange, Window
 
-_BAND = 16  # planes that a processor interpolates at once
+SLIGHT = 0.05  # of the grey range: a contrast that may as well be noise as an edge
+_BAND = 16  # planes that are worked on at once, so that they stay in the caches
 
 
 def extract(array: NDArray, window: Window, intensity: IntensityRange) -> Tensor:
@@ -20,11 +22,25 @@ def extract(array: NDArray, window: Window, intensity: IntensityRange) -> Tensor
 
     The mean over the covered voxels, not a sample among them, so that thinning does not alias.
     """
-    # In float64: 32-bit integers and large offsets lose their contrast in float32.
-    part = torch.from_numpy(array[window.slices].astype(np.float64))
+    part, in_plane = array[window.slices], window.shape[1:]
+    bands = [
+        resample(_grey(part[first:last], intensity)[None, None], (last - first, *in_plane))
+        for first, last in _bands(len(part))
+    ]
+    return resample(torch.cat(bands, dim=2), window.shape).mul_(255).round_().div_(255)
+
+
+def _grey(array: NDArray, intensity: IntensityRange) -> Tensor:
+    """Grey values as the network knows them: float32 in 0..1."""
+    # 32-bit integers and large offsets lose their contrast in float32.
+    values = torch.from_numpy(array.astype(np.result_type(array, np.float32)))
     width = (intensity.upper - intensity.lower) or 1.0  # a constant volume has none, and is dark
-    scaled = part.sub_(intensity.lower).div_(width).clamp_(0, 1).float()
-    return resample(scaled[None, None], window.shape).mul_(255).round_().div_(255)
+    return values.sub_(intensity.lower).div_(width).clamp_(0, 1).float()
+
+
+def _bands(depth: int) -> Iterator[tuple[int, int]]:
+    """First plane, and one past the last, of each band."""
+    return ((first, min(first + _BAND, depth)) for first in range(0, depth, _BAND))
 
 
 def resample(image: Tensor, shape: tuple[int, int, int]) -> Tensor:
@@ -41,36 +57,64 @@ def resample(image: Tensor, shape: tuple[int, int, int]) -> Tensor:
     return image.contiguous()
 
 
-def enlarge(logits: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """(N, C, Z, Y, X) interpolated to `shape`, trilinear with the outer faces in line.
+def enlarge(
+    logits: NDArray[np.float32],
+    image: Tensor,
+    array: NDArray,
+    window: Window,
+    intensity: IntensityRange,
+    part: tuple[slice, slice, slice],
+) -> NDArray[np.float32]:
+    """A window's logits (z, y, x) on the volume's voxels in a part of the window's crop.
 
-    Axis by axis as products of matrices, several times faster on a CPU than torch's own for one channel.
+    Interpolated trilinearly, with the outer faces in line, and with the details that thinning took from the
+    image (ours): as logits grow or fall with the grey value among the voxels of a place, so they do within
+    them. What is left between the two is a linear model of a neighbourhood, as in He et al., "Guided image
+    filtering" (2013). image (1, 1, z, y, x): what `extract` gave; array: the volume's (z, y, x).
     """
-    depth, height, width = logits.shape[2:]
-    if width != shape[2]:
-        logits = logits @ _linear_weights(width, shape[2], logits).T
-    if height != shape[1]:
-        logits = _linear_weights(height, shape[1], logits) @ logits
-    if depth == shape[0]:
-        return logits
-    # The last axis has by far the largest result. A band of planes needs only the few that it lies between;
-    # a graphics card would rather have one large product.
-    planes_at_once = _BAND if logits.device.type == "cpu" else shape[0]
-    weights, planes = _linear_weights(depth, shape[0], logits), logits.flatten(3)
-    result = logits.new_empty((*logits.shape[:2], shape[0], planes.shape[3]))
-    step = depth / shape[0]
-    for first in range(0, shape[0], planes_at_once):
-        band = slice(first, min(first + planes_at_once, shape[0]))
-        lower = max(0, math.floor((band.start + 0.5) * step - 0.5))
-        upper = max(0, math.floor((band.stop - 0.5) * step - 0.5)) + 2
-        torch.matmul(weights[band, lower:upper], planes[:, :, lower:upper], out=result[:, :, band])
-    return result.unflatten(3, logits.shape[3:])
+    if window.size == window.shape:
+        return logits[part]
+    own = torch.from_numpy(logits)[None, None]
+    slopes = _slopes(own, image)
+    depth, height, width = (
+        _Interpolation(*axis) for axis in zip(window.shape, window.size, part, strict=True)
+    )
+    fields = torch.cat((own - slopes * image, slopes))[:, 0, depth.inputs, height.inputs, width.inputs]
+    # Axis by axis as products of matrices, several times faster than torch's own for one channel; the last
+    # axis has by far the largest result.
+    planes = (height.weights @ (fields @ width.weights.T)).flatten(2)
+    voxels = array[window.slices][part]
+    result = np.empty(voxels.shape, np.float32)
+    for first, last in _bands(len(result)):
+        flat, steep = depth.weights[first:last] @ planes
+        grey = _grey(voxels[first:last], intensity).flatten(1)
+        torch.addcmul(flat, steep, grey, out=torch.from_numpy(result[first:last]).flatten(1))
+    return result
 
 
-def _linear_weights(inputs: int, outputs: int, like: Tensor) -> Tensor:
-    """(outputs, inputs): what each input counts in an output, interpolated along one axis."""
-    places = torch.eye(inputs, dtype=like.dtype, device=like.device)
-    return F.interpolate(places[None], size=outputs, mode="linear", align_corners=False)[0].T
+def _slopes(logits: Tensor, image: Tensor) -> Tensor:
+    """How much the logits grow with the grey value among the 27 voxels round each: all (1, 1, z, y, x)."""
+    moments = torch.cat((logits, image, logits * image, image.square()), dim=1)
+    around = F.pad(moments, (1,) * 6, mode="replicate")
+    logit, grey, product, square = F.avg_pool3d(around, 3, stride=1).split(1, dim=1)
+    return (product - logit * grey) / (square - grey.square() + SLIGHT**2)
+
+
+class _Interpolation:
+    """Linear interpolation along one axis, from the voxels `inputs` of a window to a part of its crop.
+
+    weights (voxels of the part, of the inputs): what each input counts.
+    """
+
+    def __init__(self, inputs: int, outputs: int, part: slice) -> None:
+        start, stop, _ = part.indices(outputs)
+        step = inputs / outputs
+        lower = max(0, math.floor((start + 0.5) * step - 0.5))
+        upper = max(0, math.floor((stop - 0.5) * step - 0.5)) + 2
+        places = torch.eye(inputs)[None]
+        whole = F.interpolate(places, size=outputs, mode="linear", align_corners=False)[0].T
+        self.inputs = slice(lower, upper)
+        self.weights = whole[start:stop, lower:upper]
 
 
 def _area_weights(inputs: int, outputs: int) -> Tensor:

@@ -21,7 +21,7 @@ class Timings:
 
 @dataclass(frozen=True, eq=False)
 class Segmentation(MaskCrop):
-    """The answer for one object: a mask on the volume's grid, cut to the window that was looked at.
+    """The answer for one object: a mask on the volume's grid, cut to where it may be foreground.
 
     logits: float32, of the mask's shape; encoder_ran: whether this prompt paid for the encoder; found: False
     where no voxel was over the threshold, and the mask is the one that came nearest (paper). In words for the

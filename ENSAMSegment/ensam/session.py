@@ -17,7 +17,7 @@ from ensam.checkpoint import Checkpoint, load_checkpoint
 from ensam.device import layout, synchronise
 from ensam.errors import Cancelled, InputError
 from ensam.execution import Execution, told_of_memory
-from ensam.feature_cache import FeatureCache
+from ensam.feature_cache import FeatureCache, Seen
 from ensam.geometry import Grid
 from ensam.masks import MaskCrop
 from ensam.network import ENSAM, ImageFeatures, PromptTensors
@@ -28,6 +28,7 @@ from ensam.planning import (
     Plan,
     Preview,
     along_axes,
+    answered_part,
     estimate_memory,
     exclude_clicks,
     group_objects,
@@ -218,10 +219,10 @@ class InteractiveSession:
         sharing = [one for one in rivals if one in objects]
         told = exclude_clicks(objects, sharing, plan.window, volume.grid)
         _stop_if(cancelled)
-        features, encode_s = self._features(volume, plan)
+        seen, encode_s = self._look(volume, plan)
         begun = time.perf_counter()
-        logits = self._decode(features, plan.window, told, cancelled)
-        if not _are_numbers(logits):
+        logits = self._decode(seen.features, plan.window, told, cancelled)
+        if not all(np.isfinite(one).all() for one in logits):  # what is no number would read as an empty mask
             if not self._execution.is_half(plan.window.shape):
                 raise InputError(
                     f"These weights give no numbers on {self.device.type}: choose the CPU or other weights."
@@ -231,13 +232,16 @@ class InteractiveSession:
         decode_s = time.perf_counter() - begun
         words = self._describe(plan.window, volume), self._reduction(volume, objects, plan)
         answers = []
-        for one, own in zip(obeyed, logits, strict=True):
-            own, found = _obedient(own, one, plan.window, volume.grid)
+        for one, thinned in zip(obeyed, logits, strict=True):
+            part = answered_part(thinned, one, plan.window, volume.grid)
+            own = enlarge(thinned, seen.image, volume.array, plan.window, plan.intensity, part)
+            offset = tuple(low + s.start for low, s in zip(plan.window.lower, part, strict=True))
+            own, found = _obedient(own, offset, one, plan.window, volume.grid)
             timings = Timings(encode_s, decode_s, time.perf_counter() - started)
             answers.append(
                 Segmentation(
                     own > 0,
-                    plan.window.lower,
+                    offset,
                     own,
                     timings,
                     encode_s > 0,
@@ -252,20 +256,20 @@ class InteractiveSession:
         grey = (plan.intensity.lower, plan.intensity.upper)
         return volume.fingerprint, plan.window, grey, self.checkpoint.digest, self.device
 
-    def _features(self, volume: Volume, plan: Plan) -> tuple[ImageFeatures, float]:
+    def _look(self, volume: Volume, plan: Plan) -> tuple[Seen, float]:
+        """What there is to know of a window's image, and the seconds that it took to encode it."""
         key = self._key(volume, plan)
-        features = self.cache.get(key)
-        if features is not None:
-            return features, 0.0
+        seen = self.cache.get(key)
+        if seen is not None:
+            return seen, 0.0
         begun = time.perf_counter()
-        image = extract(volume.array, plan.window, plan.intensity).to(
-            self.device, memory_format=layout(self.device)
-        )
+        image = extract(volume.array, plan.window, plan.intensity)
+        there = image.to(self.device, memory_format=layout(self.device))
         with torch.inference_mode(), self._execution.precision(plan.window.shape):
-            features = self.network.encode(image, voxel_mm(plan.window, volume))
+            seen = Seen(image, self.network.encode(there, voxel_mm(plan.window, volume)))
         synchronise(self.device)
-        self.cache.put(key, features)
-        return features, time.perf_counter() - begun
+        self.cache.put(key, seen)
+        return seen, time.perf_counter() - begun
 
     def _decode(
         self,
@@ -274,17 +278,16 @@ class InteractiveSession:
         objects: Sequence[ObjectPrompts],
         cancelled: Callable[[], bool] | None,
     ) -> list[NDArray[np.float32]]:
-        """Every object's logits (Z, Y, X) on the volume's voxels in the window."""
+        """Every object's logits on the window's voxels, (z, y, x)."""
         # The features serve any number of objects; the memory of a pass is bounded.
         chunk = _objects_at_once(window)
         found: list[NDArray[np.float32]] = []
         for start in range(0, len(objects), chunk):
             _stop_if(cancelled)
             tensors = _as_tensors(objects[start : start + chunk], window).to(self.device)
-            with torch.inference_mode():
-                with self._execution.precision(window.shape):
-                    logits = self.network.decode(features, tensors)
-                found.extend(enlarge(logits.float(), window.size)[:, 0].cpu().numpy())
+            with torch.inference_mode(), self._execution.precision(window.shape):
+                logits = self.network.decode(features, tensors)
+            found.extend(logits[:, 0].float().cpu().numpy())
         return found
 
     def _reduction(self, volume: Volume, objects: Sequence[ObjectPrompts], plan: Plan) -> tuple[str, ...]:
@@ -313,27 +316,22 @@ def _as_tensors(objects: Sequence[ObjectPrompts], window: Window) -> PromptTenso
     )
 
 
-def _are_numbers(logits: Sequence[NDArray[np.float32]]) -> bool:
-    """Whether they are numbers: what is none would read as an empty mask."""
-    # A few of them tell: the normalisations spread what is no number over the whole window.
-    return all(np.isfinite(one[::8, ::8, ::8]).all() for one in logits)
-
-
 def _obedient(
-    logits: NDArray[np.float32], one: ObjectPrompts, window: Window, grid: Grid
+    logits: NDArray[np.float32], offset: Sequence[int], one: ObjectPrompts, window: Window, grid: Grid
 ) -> tuple[NDArray[np.float32], bool]:
-    """One object's logits, in the window's crop of the volume, with every click obeyed and a voxel at least;
-    and whether there was one."""
+    """One object's logits, of which the first lies at `offset` of the volume, with every click obeyed and a
+    voxel at least; and whether there was one."""
     clicks = [
-        (tuple(np.subtract(grid.voxel_at(voxel), window.lower).tolist()), is_foreground)
+        (tuple(np.subtract(grid.voxel_at(voxel), offset).tolist()), is_foreground)
         for voxel, is_foreground in one.clicks
     ]
     obedient = obey_clicks(logits, clicks, BALL_SIGMA * np.divide(window.size, window.shape))
-    region = own_region(one, window, grid)
+    region = own_region(one, grid)
     if region is None:
         return obedient, True
+    here = tuple(slice(s.start - at, s.stop - at) for s, at in zip(region, offset, strict=True))
     background = [voxel for voxel, is_foreground in clicks if not is_foreground]
-    ensured = ensure_voxel(obedient, region, background)
+    ensured = ensure_voxel(obedient, here, background)
     return ensured, ensured is obedient
 
 

@@ -117,7 +117,8 @@ def test_on_a_card_training_normalises_as_torch_does():
 def test_the_features_stay_on_the_card(a_session):
     with Card():
         a_session.segment(PromptSet(BOX))
-    (features,) = a_session.cache
+    (seen,) = a_session.cache
+    features = seen.features
     assert all(tensor.is_meta for tensor in (features.latent, *features.prepared, features.positions))
 
 

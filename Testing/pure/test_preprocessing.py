@@ -341,9 +341,59 @@ def test_a_constant_volume_is_dark_and_not_undefined():
     assert torch.equal(image, torch.zeros(1, 1, 10, 10, 10))
 
 
+@st.composite
+def thinned(draw):
+    """A window of a volume that is thinned, and a part of its crop."""
+    shape = draw(st.tuples(*[st.integers(1, 9)] * 3))
+    lower = draw(st.tuples(*[st.integers(0, 3)] * 3))
+    size = tuple(n + draw(st.integers(0, 12)) for n in shape)
+    ends = (sorted(draw(st.tuples(st.integers(0, n - 1), st.integers(1, n)))) for n in size)
+    part = tuple(slice(a, max(b, a + 1)) for a, b in ends)
+    return Window(lower, tuple(a + n for a, n in zip(lower, size, strict=True)), shape), part
+
+
 @fast
-@given(st.tuples(*[st.integers(1, 9)] * 3), st.tuples(*[st.integers(1, 21)] * 3))
-def test_logits_are_enlarged_as_by_trilinear_interpolation(size, shape):
-    logits = torch.randn(2, 1, *size, generator=torch.Generator().manual_seed(0))
-    plain = torch.nn.functional.interpolate(logits, size=shape, mode="trilinear", align_corners=False)
-    assert torch.allclose(enlarge(logits, shape), plain, atol=1e-5)
+@given(thinned())
+def test_logits_are_enlarged_as_by_trilinear_interpolation_where_the_image_has_no_details(case):
+    window, part = case
+    logits = torch.randn(1, 1, *window.shape, generator=torch.Generator().manual_seed(0))
+    volume, grey = np.full(window.upper, 7, np.int16), IntensityRange(0, 255, "")
+    answer = enlarge(logits[0, 0].numpy(), extract(volume, window, grey), volume, window, grey, part)
+    plain = torch.nn.functional.interpolate(logits, size=window.size, mode="trilinear", align_corners=False)
+    assert np.allclose(answer, plain[0, 0].numpy()[part], atol=1e-5)
+
+
+@fast
+@given(thinned())
+def test_a_part_of_an_answer_is_as_in_the_whole(case):
+    window, part = case
+    rng, grey = np.random.default_rng(0), IntensityRange(0, 500, "")
+    logits, volume = rng.normal(size=window.shape).astype(np.float32), rng.integers(0, 500, window.upper)
+    image = extract(volume, window, grey)
+    everything = tuple(slice(0, n) for n in window.size)
+    whole, alone = (enlarge(logits, image, volume, window, grey, cut) for cut in (everything, part))
+    assert np.allclose(whole[part], alone, atol=1e-5)
+
+
+def test_an_answer_follows_what_is_thinner_than_the_networks_voxels():
+    volume = np.zeros((30, 30, 30), np.int16)
+    volume[:, :, 16] = 100
+    window, grey = Window((0, 0, 0), (30, 30, 30), (10, 10, 10)), IntensityRange(0, 100, "")
+    image, everything = extract(volume, window, grey), (slice(0, 30),) * 3
+    logits = (12 * image[0, 0] - 1).numpy()
+    assert np.array_equal(enlarge(logits, image, volume, window, grey, everything) > 0, volume > 0)
+    plain = enlarge(logits, torch.zeros_like(image), volume * 0, window, grey, everything)
+    assert np.count_nonzero(plain > 0) > 2 * np.count_nonzero(volume)  # interpolation alone smears it
+
+
+def test_an_answer_hardly_follows_noise():
+    rng, grey = np.random.default_rng(0), IntensityRange(0, 1000, "")
+    volume = rng.normal(500, 30, (40, 40, 40))
+    window = Window((0, 0, 0), (40, 40, 40), (16, 16, 16))
+    logits = np.broadcast_to(np.linspace(-4, 4, 16, dtype=np.float32), window.shape).copy()
+    noisy, smooth = (
+        enlarge(logits, extract(image, window, grey), image, window, grey, (slice(0, 40),) * 3) > 0
+        for image in (volume, np.full_like(volume, 500))
+    )
+    edge = smooth[:, :, :-1] != smooth[:, :, 1:]
+    assert np.count_nonzero(noisy != smooth) < 0.1 * np.count_nonzero(edge)

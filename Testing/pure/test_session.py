@@ -277,7 +277,9 @@ def test_a_preview_tells_the_window_and_whether_the_encoder_will_run(a_session, 
         assert before.window_voxels == after.window_voxels
         counts = " x ".join(str(n) for n in reversed(before.window_voxels))
         assert f"window of {counts} voxels" in result.notes[-1]
-        extent = np.multiply(result.mask.shape, a_volume.grid.spacing_zyx)
+        one = to_voxels(a_volume, prompts, previous)
+        window = make_plan(a_volume, [one], BUDGET).window
+        extent = np.multiply(window.size, a_volume.grid.spacing_zyx)
         assert np.allclose(np.multiply(before.window_voxels, before.voxel_mm), extent)
 
 
