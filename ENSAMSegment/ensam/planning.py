@@ -51,10 +51,9 @@ CLICK_SHARE = 0.5  # of it that the decoder alone needs at most: 0.3 in half pre
 # A voxel of the window, for every object more in a decoder pass: 160 to 200 for 4 and 12 objects in 48^3 and
 # 60^3. On a CPU large windows need none of it, since their objects are decoded one after the other.
 OBJECT_BYTES = 200
-# A voxel of the volume in the window: of every object, for its logits and its mask before and after merging;
-# and beside that, before the image is thinned or while the logits of a decoder pass are enlarged.
-ANSWER_BYTES = 6
-FULL_SIZE_BYTES = 6
+# A voxel of the volume that an answer is sure to take up: logits, twice where a click is obeyed by force, and
+# masks before and after merging. Boxes of 128 to 380 voxels on a side took 0.5 to 0.8 of what is foreseen.
+ANSWER_BYTES = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,8 +221,7 @@ def estimate_memory(window: Window, at_once: int, half: bool, runs_encoder: bool
     fixed, each = HALF_PRECISION if half else FULL_PRECISION
     voxels = math.prod(window.shape)
     network = (fixed + each * voxels) * width / MEASURED_WIDTH * (1 if runs_encoder else CLICK_SHARE)
-    more = OBJECT_BYTES * voxels * (at_once - 1)
-    return round(network + more + FULL_SIZE_BYTES * at_once * math.prod(window.size))
+    return round(network + OBJECT_BYTES * voxels * (at_once - 1))
 
 
 def own_region(one: ObjectPrompts, grid: Grid) -> tuple[slice, slice, slice] | None:
@@ -236,27 +234,25 @@ def own_region(one: ObjectPrompts, grid: Grid) -> tuple[slice, slice, slice] | N
 
 
 def answered_part(
-    logits: NDArray[np.float32], one: ObjectPrompts, window: Window, grid: Grid
+    one: ObjectPrompts, window: Window, grid: Grid, logits: NDArray[np.float32] | None = None
 ) -> tuple[slice, slice, slice]:
     """The part of the window's crop that an object's answer takes up: beyond it all is background.
 
-    logits (z, y, x): on the window's voxels. It holds those that may become foreground, the box, and what a
-    click may reach.
+    It holds the box, what clicks may reach, and the voxels that may become foreground by their logits
+    (z, y, x), which are on the window's voxels; without logits it is the least that an answer takes up.
     """
     zoom = np.divide(window.size, window.shape)
     clicks = np.array([grid.voxel_at(voxel) for voxel, _ in one.clicks]).reshape(-1, 3)
-    corners = [clicks - CLICK_REACH * zoom, clicks + CLICK_REACH * zoom + 1]
+    places = [clicks - CLICK_REACH * zoom, clicks + CLICK_REACH * zoom + 1]
     region = own_region(one, grid)
     if region is not None:
         # With neighbours: where several objects have one voxel for a box, each gets one.
-        corners.append(np.array([[s.start, s.stop] for s in region]).T + [-zoom, zoom])
-    places = np.concatenate(corners) - window.lower
-    likely = logits > -LEAST_DOUBT
-    if likely.any():
+        places.append(np.array([[s.start, s.stop] for s in region]).T + [-zoom, zoom])
+    if logits is not None and (likely := logits > -LEAST_DOUBT).any():
         hits = [np.flatnonzero(likely.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
-        ends = np.array([[hit[0] - 1, hit[-1] + 2] for hit in hits]).T
-        places = np.concatenate((places, ends * zoom))
-    lower, upper = np.floor(places.min(axis=0) + ROUNDING), np.ceil(places.max(axis=0) - ROUNDING)
+        places.append(np.array([[hit[0] - 1, hit[-1] + 2] for hit in hits]).T * zoom + window.lower)
+    corners = np.concatenate(places) - window.lower
+    lower, upper = np.floor(corners.min(axis=0) + ROUNDING), np.ceil(corners.max(axis=0) - ROUNDING)
     return tuple(
         slice(max(0, int(a)), min(n, int(b))) for a, b, n in zip(lower, upper, window.size, strict=True)
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -76,17 +75,16 @@ def enlarge(
         return logits[part]
     own = torch.from_numpy(logits)[None, None]
     slopes = _slopes(own, image)
-    depth, height, width = (
-        _Interpolation(*axis) for axis in zip(window.shape, window.size, part, strict=True)
-    )
-    fields = torch.cat((own - slopes * image, slopes))[:, 0, depth.inputs, height.inputs, width.inputs]
-    # Axis by axis as products of matrices, several times faster than torch's own for one channel; the last
-    # axis has by far the largest result.
-    planes = (height.weights @ (fields @ width.weights.T)).flatten(2)
+    depth, height, width = zip(window.shape, window.size, strict=True)
     voxels = array[window.slices][part]
     result = np.empty(voxels.shape, np.float32)
+    # Axis by axis as products of matrices, several times faster than torch's own for one channel.
+    (rows, across), (columns, along) = _interpolation(*height, part[1]), _interpolation(*width, part[2])
+    fields = torch.cat((own - slopes * image, slopes))[:, 0, :, rows, columns]
+    planes = (across @ (fields @ along.T)).flatten(2)
     for first, last in _bands(len(result)):
-        flat, steep = depth.weights[first:last] @ planes
+        near, weights = _interpolation(*depth, slice(part[0].start + first, part[0].start + last))
+        flat, steep = weights @ planes[:, near]
         grey = _grey(voxels[first:last], intensity).flatten(1)
         torch.addcmul(flat, steep, grey, out=torch.from_numpy(result[first:last]).flatten(1))
     return result
@@ -95,26 +93,22 @@ def enlarge(
 def _slopes(logits: Tensor, image: Tensor) -> Tensor:
     """How much the logits grow with the grey value among the 27 voxels round each: all (1, 1, z, y, x)."""
     moments = torch.cat((logits, image, logits * image, image.square()), dim=1)
-    around = F.pad(moments, (1,) * 6, mode="replicate")
-    logit, grey, product, square = F.avg_pool3d(around, 3, stride=1).split(1, dim=1)
+    means = F.pad(moments, (1,) * 6, mode="replicate")
+    for axis in (2, 3, 4):  # several times faster than torch's pooling
+        before, here, behind = (means.narrow(axis, i, means.shape[axis] - 2) for i in range(3))
+        means = (before + here + behind) / 3
+    logit, grey, product, square = means.split(1, dim=1)
     return (product - logit * grey) / (square - grey.square() + SLIGHT**2)
 
 
-class _Interpolation:
-    """Linear interpolation along one axis, from the voxels `inputs` of a window to a part of its crop.
-
-    weights (voxels of the part, of the inputs): what each input counts.
-    """
-
-    def __init__(self, inputs: int, outputs: int, part: slice) -> None:
-        start, stop, _ = part.indices(outputs)
-        step = inputs / outputs
-        lower = max(0, math.floor((start + 0.5) * step - 0.5))
-        upper = max(0, math.floor((stop - 0.5) * step - 0.5)) + 2
-        places = torch.eye(inputs)[None]
-        whole = F.interpolate(places, size=outputs, mode="linear", align_corners=False)[0].T
-        self.inputs = slice(lower, upper)
-        self.weights = whole[start:stop, lower:upper]
+def _interpolation(inputs: int, outputs: int, part: slice) -> tuple[slice, Tensor]:
+    """Linear interpolation along one axis to a part of its outputs: the inputs that they lie between, and
+    what each of them counts, (outputs of the part, inputs)."""
+    # An output lies between the voxel at or before its place and the next; at the ends both are the outer one.
+    places = ((torch.arange(part.start, part.stop) + 0.5) * (inputs / outputs) - 0.5).clamp(0, inputs - 1)
+    before = places.floor().long().clamp_max(max(0, inputs - 2))
+    lower, upper = int(before[0]), min(int(before[-1]) + 2, inputs)
+    return slice(lower, upper), (1 - (places[:, None] - torch.arange(lower, upper)).abs()).clamp_min(0)
 
 
 def _area_weights(inputs: int, outputs: int) -> Tensor:

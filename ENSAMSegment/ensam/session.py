@@ -171,9 +171,13 @@ class InteractiveSession:
         objects, groups = self._grouped(volume, prompts, previous)
         budget = self._execution.budget
         plans = [make_plan(volume, [objects[i] for i in group], budget, self.intensity) for group in groups]
-        sizes = [len(group) * prod(plan.window.size) for group, plan in zip(groups, plans, strict=True)]
+        voxels = sum(
+            prod(part.stop - part.start for part in answered_part(objects[i], plan.window, volume.grid))
+            for group, plan in zip(groups, plans, strict=True)
+            for i in group
+        )
         previews = [
-            self._preview(volume, plan, len(group), ANSWER_BYTES * sum(sizes))
+            self._preview(volume, plan, len(group), ANSWER_BYTES * voxels)
             for group, plan in zip(groups, plans, strict=True)
         ]
         return max(previews, key=lambda preview: (preview.runs_encoder, preview.memory_bytes))
@@ -233,7 +237,7 @@ class InteractiveSession:
         words = self._describe(plan.window, volume), self._reduction(volume, objects, plan)
         answers = []
         for one, thinned in zip(obeyed, logits, strict=True):
-            part = answered_part(thinned, one, plan.window, volume.grid)
+            part = answered_part(one, plan.window, volume.grid, thinned)
             own = enlarge(thinned, seen.image, volume.array, plan.window, plan.intensity, part)
             offset = tuple(low + s.start for low, s in zip(plan.window.lower, part, strict=True))
             own, found = _obedient(own, offset, one, plan.window, volume.grid)
