@@ -13,14 +13,15 @@ from ensam.network import ImageFeatures
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A window's image (1, 1, z, y, x) as the network saw it, on the CPU, and its features on the device."""
+    """What the network saw of a window: its image (1, 1, z, y, x) on the CPU, where it was thinned, and its
+    features on the device."""
 
-    image: Tensor
+    image: Tensor | None
     features: ImageFeatures
 
     @property
     def nbytes(self) -> int:
-        return self.image.nbytes + self.features.nbytes
+        return self.features.nbytes + (0 if self.image is None else self.image.nbytes)
 
 
 class FeatureCache:

@@ -247,7 +247,8 @@ def answered_part(
     region = own_region(one, grid)
     if region is not None:
         # With neighbours: where several objects have one voxel for a box, each gets one.
-        places.append(np.array([[s.start, s.stop] for s in region]).T + [-zoom, zoom])
+        faces = np.array([[s.start, s.stop] for s in region]).T
+        places += [faces - zoom, faces + zoom]
     if logits is not None and (likely := logits > -LEAST_DOUBT).any():
         hits = [np.flatnonzero(likely.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
         places.append(np.array([[hit[0] - 1, hit[-1] + 2] for hit in hits]).T * zoom + window.lower)

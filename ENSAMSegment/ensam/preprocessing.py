@@ -140,6 +140,10 @@ class Window:
         """Voxels of the volume that the window covers, (z, y, x)."""
         return tuple(b - a for a, b in zip(self.lower, self.upper, strict=True))
 
+    @property
+    def is_thinned(self) -> bool:
+        return self.shape != self.size
+
     def from_volume(self, voxels: NDArray) -> NDArray:
         """Volume voxel coordinates (..., 3) -> window voxel coordinates, centres at integers."""
         scale = np.divide(self.shape, self.size)

@@ -1,4 +1,4 @@
-"""The image that the network sees, a window of the volume thinned to fewer voxels, and its answer on all of them."""
+"""The image that the network sees, a window of the volume thinned to fewer voxels, and the answer on all."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def resample(image: Tensor, shape: tuple[int, int, int]) -> Tensor:
 
 def enlarge(
     logits: NDArray[np.float32],
-    image: Tensor,
+    image: Tensor | None,
     array: NDArray,
     window: Window,
     intensity: IntensityRange,
@@ -69,9 +69,10 @@ def enlarge(
     Interpolated trilinearly, with the outer faces in line, and with the details that thinning took from the
     image (ours): as logits grow or fall with the grey value among the voxels of a place, so they do within
     them. What is left between the two is a linear model of a neighbourhood, as in He et al., "Guided image
-    filtering" (2013). image (1, 1, z, y, x): what `extract` gave; array: the volume's (z, y, x).
+    filtering" (2013). image (1, 1, z, y, x): what `extract` gave, None for a window with all of its voxels;
+    array: the volume's (z, y, x).
     """
-    if window.size == window.shape:
+    if image is None:
         return logits[part]
     own = torch.from_numpy(logits)[None, None]
     slopes = _slopes(own, image)
@@ -104,7 +105,7 @@ def _slopes(logits: Tensor, image: Tensor) -> Tensor:
 def _interpolation(inputs: int, outputs: int, part: slice) -> tuple[slice, Tensor]:
     """Linear interpolation along one axis to a part of its outputs: the inputs that they lie between, and
     what each of them counts, (outputs of the part, inputs)."""
-    # An output lies between the voxel at or before its place and the next; at the ends both are the outer one.
+    # An output lies between the input at or before its place and the next one; beyond the ends, at the end.
     places = ((torch.arange(part.start, part.stop) + 0.5) * (inputs / outputs) - 0.5).clamp(0, inputs - 1)
     before = places.floor().long().clamp_max(max(0, inputs - 2))
     lower, upper = int(before[0]), min(int(before[-1]) + 2, inputs)

@@ -270,7 +270,8 @@ class InteractiveSession:
         image = extract(volume.array, plan.window, plan.intensity)
         there = image.to(self.device, memory_format=layout(self.device))
         with torch.inference_mode(), self._execution.precision(plan.window.shape):
-            seen = Seen(image, self.network.encode(there, voxel_mm(plan.window, volume)))
+            features = self.network.encode(there, voxel_mm(plan.window, volume))
+        seen = Seen(image if plan.window.is_thinned else None, features)
         synchronise(self.device)
         self.cache.put(key, seen)
         return seen, time.perf_counter() - begun

@@ -21,6 +21,7 @@ from ensam_training.pool import run_all
 
 LEAST_VOXELS = 8  # along each axis: one voxel of the network's latent
 _VERY_LARGE = 512**3  # voxels
+_CUT_OFF = 0.5  # of the voxels at the largest value of their type: no image has so many by nature
 _SHOWN = 12  # lines of a kind in the text; the CSV has them all
 SIZE_CLASSES = (MINIMUM_VOXELS, 100, 1_000, 10_000, 100_000)  # voxels of an object
 
@@ -136,6 +137,15 @@ def _warnings(file: CaseFile, volume: Volume, sizes: dict[int, int]) -> Iterator
     if file.modality and (file.modality.upper() == "CT") != volume.is_ct:
         is_or_not = "look like" if volume.is_ct else "don't look like"
         yield f"said to be {file.modality}, but its values {is_or_not} CT"
+    # In 8 bits a white background is usual.
+    if volume.array.dtype.kind in "iu" and volume.array.itemsize > 1:
+        largest = np.iinfo(volume.array.dtype).max
+        share = np.count_nonzero(volume.array == largest) / volume.array.size
+        if share > _CUT_OFF:
+            yield (
+                f"{share:.0%} of the voxels are {largest}, the largest value of their type: the image was "
+                "cut off in a conversion; convert it again, or leave it out"
+            )
 
 
 @dataclass(frozen=True)

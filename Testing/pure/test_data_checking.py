@@ -161,6 +161,17 @@ def test_what_deserves_a_look_is_said(tmp_path):
     assert other.warnings == ("has the same image as ct_a_01: both count as one patient's",)
 
 
+@pytest.mark.parametrize(("dtype", "told"), [(np.int16, True), (np.uint16, True), (np.uint8, False)])
+def test_images_that_a_conversion_cut_off_are_told_of(tmp_path, dtype, told):
+    image = np.full((12, 12, 12), np.iinfo(dtype).max, dtype)
+    image[:4] = np.arange(144).reshape(12, 12)
+    write(tmp_path / "mr_a_01" / "image.nii.gz", image)
+    write(tmp_path / "mr_a_01" / "label.nii.gz", a_label(image.shape))
+    (check,) = check_cases(find_cases(tmp_path)).checks
+    assert not check.reason
+    assert [w.startswith("67% of the voxels are ") for w in check.warnings] == [True] * told
+
+
 def test_patients_who_share_an_image_are_one(tmp_path):
     table = ["image,label,name,group"]
     for name, seed, group in (("a", 1, "x"), ("b", 1, "y"), ("c", 2, "y"), ("d", 2, "z"), ("e", 3, "v")):

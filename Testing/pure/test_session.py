@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from ensam import planning
 from ensam import session as session_module
 from ensam.edits import follow_prompts
 from ensam.errors import Cancelled, InputError, PromptError
@@ -57,6 +58,27 @@ def test_the_answer_is_on_the_volumes_grid(a_session, a_volume, a_box):
     result = a_session.segment(PromptSet(a_box))
     assert result.mask.dtype == bool and result.mask.shape == result.logits.shape
     assert result.laid_out(a_volume.grid.shape).sum() == result.mask.sum() > 0
+
+
+@pytest.mark.parametrize("size", [(14, 14, 14), (30, 38, 44)], ids=["whole", "thinned"])
+def test_an_answer_is_cut_to_where_it_may_be_foreground_and_loses_nothing(
+    a_session, a_volume, size, monkeypatch
+):
+    box = box_of(a_volume, (5, 5, 5), tuple(np.add(5, size)))
+    prompts = PromptSet(box, (point_at(a_volume, (8, 9, 10)), point_at(a_volume, (11, 11, 11), False)))
+    cut = a_session.segment(prompts)
+    monkeypatch.setattr(planning, "LEAST_DOUBT", np.inf)
+    whole = a_session.segment(prompts)
+    assert cut.is_same(whole) and cut.mask.size <= whole.mask.size
+    here, there = cut.shared(whole)
+    assert cut.logits[here].shape == cut.mask.shape
+    assert np.allclose(cut.logits[here], whole.logits[there], atol=1e-4)
+
+
+def test_an_answer_that_stays_in_its_box_takes_up_little_more(a_session, a_volume, monkeypatch):
+    logits_of(monkeypatch, -5)
+    result = a_session.segment(PromptSet(box_of(a_volume, (18, 20, 22), (20, 24, 28))))
+    assert result.offset == (17, 19, 21) and result.mask.shape == (5, 7, 9)
 
 
 def test_a_transformed_volume_gives_the_same_mask_for_prompts_moved_with_it(a_session, a_volume, a_box):
