@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -13,15 +13,20 @@ from ensam.network import ImageFeatures
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What the network saw of a window: its image (1, 1, z, y, x) on the CPU, where it was thinned, and its
-    features on the device."""
+    """What is known of a window.
+
+    image (1, 1, z, y, x): as the network saw it, on the CPU; None where the window was not thinned.
+    features, and boxed, the logits (z, y, x) that boxes alone get, by box: on the device.
+    """
 
     image: Tensor | None
     features: ImageFeatures
+    boxed: dict[bytes, Tensor] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
-        return self.features.nbytes + (0 if self.image is None else self.image.nbytes)
+        tensors = [*self.boxed.values(), *([] if self.image is None else [self.image])]
+        return self.features.nbytes + sum(tensor.nbytes for tensor in tensors)
 
 
 class FeatureCache:
@@ -48,7 +53,9 @@ class FeatureCache:
         return iter(self._entries.values())
 
     def put(self, key: Hashable, seen: Seen) -> None:
-        """Keep a window; one that is beyond the bound by itself is not kept, and pushes nothing out."""
+        """Keep a window, or see to the bound again after it grew; one that is beyond the bound by itself is
+        not kept, and pushes nothing out."""
+        self._entries.pop(key, None)
         if seen.nbytes > self.limit:
             return
         self._entries[key] = seen

@@ -385,6 +385,54 @@ def logits_of(monkeypatch, value):
     monkeypatch.setattr(ENSAM, "decode", lambda *given: torch.full_like(decode(*given), value))
 
 
+@pytest.fixture
+def decoded(monkeypatch):
+    """The network says -1 of all voxels, and 1 where it is told of clicks; how many it was told of."""
+    told = []
+    decode = ENSAM.decode
+
+    def says(self, features, prompts):
+        clicks = (prompts.foreground | prompts.background).sum(dim=1)
+        told.append(clicks.tolist())
+        return decode(self, features, prompts) * 0 + (2.0 * (clicks > 0) - 1).view(-1, 1, 1, 1, 1)
+
+    monkeypatch.setattr(ENSAM, "decode", says)
+    return told
+
+
+def test_what_clicks_change_in_the_boxs_answer_counts_for_more(a_session, a_volume, a_box, a_mask, decoded):
+    click = point_at(a_volume, (20, 24, 28))
+    assert not a_session.segment(PromptSet(a_box)).found
+    assert np.allclose(a_session.segment(PromptSet(a_box, (click,))).logits, 1 + 0.3 * 2)
+    for prompts, previous in ((PromptSet(points=(click,)), None), (PromptSet(a_box, (click,)), a_mask)):
+        assert np.allclose(a_session.segment(prompts, previous).logits, 1)
+
+
+def test_a_box_is_answered_alone_once_however_many_clicks_follow(a_session, a_volume, a_box, decoded):
+    clicks = [point_at(a_volume, (20, 24, x)) for x in (26, 28, 30)]
+    a_session.segment(PromptSet(a_box))
+    for count in (1, 2, 3):
+        a_session.segment(PromptSet(a_box, tuple(clicks[:count])))
+    assert decoded == [[0], [1], [2], [3]]
+    other = box_of(a_volume, (13, 17, 21), (26, 30, 34))
+    a_session.segment_all([PromptSet(a_box, (clicks[0],)), PromptSet(other, (clicks[1],))])
+    assert decoded[4:] in ([[1, 1], [0]], [[1, 1], [0], [0]])  # in one window with the box, or another
+
+
+def test_answers_to_boxes_stay_within_the_memory_bound(a_session, a_volume, a_box, monkeypatch):
+    a_session.segment(PromptSet(a_box))
+    seen = next(iter(a_session.cache))
+    assert list(seen.boxed) and a_session.cache.nbytes == seen.nbytes > seen.features.nbytes
+    monkeypatch.setattr(session_module, "BOXES_KEPT", 2)
+    for shift in (0.1, 0.2, 0.3):
+        corner = np.array((12.0, 16.0, 20.0)) + shift
+        a_session.segment(PromptSet(box_of(a_volume, tuple(corner), (27, 31, 35))))
+    assert all(len(seen.boxed) <= 2 for seen in a_session.cache)
+    a_session.cache.limit = seen.features.nbytes
+    a_session.segment(PromptSet(a_box))
+    assert a_session.cache.nbytes <= a_session.cache.limit
+
+
 def test_a_voxel_clicked_as_background_is_not_the_one_that_a_lost_object_gets(
     a_session, a_volume, monkeypatch
 ):
