@@ -16,17 +16,21 @@ class Seen:
     """What is known of a window.
 
     image (1, 1, z, y, x): as the network saw it, on the CPU; None where the window was not thinned.
-    features, and boxed, the logits (z, y, x) that boxes alone get, by box: on the device.
+    features, and box_logits (z, y, x), what boxes alone got, by box: on the device.
     """
 
     image: Tensor | None
     features: ImageFeatures
-    boxed: dict[bytes, Tensor] = field(default_factory=dict)
+    box_logits: dict[bytes, Tensor] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
-        tensors = [*self.boxed.values(), *([] if self.image is None else [self.image])]
+        tensors = [*self.box_logits.values(), *([] if self.image is None else [self.image])]
         return self.features.nbytes + sum(tensor.nbytes for tensor in tensors)
+
+    def drop_oldest_box(self) -> None:
+        """Forget what the first of the boxes got."""
+        del self.box_logits[next(iter(self.box_logits))]
 
 
 class FeatureCache:
@@ -53,8 +57,13 @@ class FeatureCache:
         return iter(self._entries.values())
 
     def put(self, key: Hashable, seen: Seen) -> None:
-        """Keep a window, or see to the bound again after it grew; one that is beyond the bound by itself is
-        not kept, and pushes nothing out."""
+        """Keep a window; again after it grew, so that the bound holds.
+
+        One that is beyond the bound by itself loses what its boxes got first; if that doesn't do, it is not
+        kept, and pushes nothing out.
+        """
+        while seen.box_logits and seen.nbytes > self.limit:
+            seen.drop_oldest_box()
         self._entries.pop(key, None)
         if seen.nbytes > self.limit:
             return

@@ -26,6 +26,7 @@ from ensam.preprocessing import (
     place_cut,
 )
 from ensam.prompts import PromptSet
+from ensam.resampling import LEAST_DOUBT
 from ensam.volume import Volume
 
 # Objects share a window as long as none is seen coarser than this many times its own window's voxel size.
@@ -33,7 +34,6 @@ COARSENING = 1.25
 
 NEAR_MM = 10.0  # round foreground clicks without a box: what an automatic CT window is chosen by
 CLICK_REACH = 5  # voxels of the window round a click that is obeyed by force: see `obey_clicks`
-LEAST_DOUBT = 2.0  # a logit below minus this stays background, whatever details the image has there
 ACTIVE_MARGIN = 8  # voxels of the window round box and clicks in which an answer may change
 
 # The grey ranges found for boxes of a volume: every click on a box asks again, and large boxes take a while.
@@ -79,8 +79,8 @@ class Preview:
     """What an answer will take, told before anything runs.
 
     window_voxels: of the window the network sees, (z, y, x); voxel_mm: their size, (z, y, x); runs_encoder:
-    False if only the decoder is left to run; memory_bytes: an estimate of the most memory that the answer
-    needs on the device beyond what is in use; device: "cpu", "cuda" or "mps".
+    False if only the decoder is left to run; memory_bytes: an estimate of the memory that the answer needs
+    at its peak beyond what is in use, if the mask stays near its box; device: "cpu", "cuda" or "mps".
     """
 
     window_voxels: tuple[int, int, int]
@@ -239,19 +239,21 @@ def answered_part(
     """The part of the window's crop that an object's answer takes up: beyond it all is background.
 
     It holds the box, what clicks may reach, and the voxels that may become foreground by their logits
-    (z, y, x), which are on the window's voxels; without logits it is the least that an answer takes up.
+    (z, y, x), which are on the window's voxels; without logits the mask to go on from stands for those.
     """
     zoom = np.divide(window.size, window.shape)
     clicks = np.array([grid.voxel_at(voxel) for voxel, _ in one.clicks]).reshape(-1, 3)
     places = [clicks - CLICK_REACH * zoom, clicks + CLICK_REACH * zoom + 1]
     region = own_region(one, grid)
     if region is not None:
-        # With neighbours: where several objects have one voxel for a box, each gets one.
-        faces = np.array([[s.start, s.stop] for s in region]).T
-        places += [faces - zoom, faces + zoom]
+        # With neighbours: where many objects have one voxel for a box, each gets one.
+        faces, wide = np.array([[s.start, s.stop] for s in region]).T, np.maximum(zoom, 3)
+        places += [faces - wide, faces + wide]
     if logits is not None and (likely := logits > -LEAST_DOUBT).any():
         hits = [np.flatnonzero(likely.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
         places.append(np.array([[hit[0] - 1, hit[-1] + 2] for hit in hits]).T * zoom + window.lower)
+    elif logits is None and one.previous is not None:
+        places.append(np.add(one.previous.offset, [[0, 0, 0], one.previous.mask.shape]))
     corners = np.concatenate(places) - window.lower
     lower, upper = np.floor(corners.min(axis=0) + ROUNDING), np.ceil(corners.max(axis=0) - ROUNDING)
     return tuple(

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ensam.preprocessing import IntensityRange, Window
 
+LEAST_DOUBT = 4.0  # a logit below minus this stays background, whatever details the image has there
 SLIGHT = 0.05  # of the grey range: a contrast that may as well be noise as an edge
 _BAND = 16  # planes that are worked on at once, so that they stay in the caches
 
@@ -32,7 +33,8 @@ def extract(array: NDArray, window: Window, intensity: IntensityRange) -> Tensor
 def _grey(array: NDArray, intensity: IntensityRange) -> Tensor:
     """Grey values as the network knows them: float32 in 0..1."""
     # 32-bit integers and large offsets lose their contrast in float32.
-    values = torch.from_numpy(array.astype(np.result_type(array, np.float32)))
+    dtype = np.float32 if np.can_cast(array.dtype, np.float32) else np.float64
+    values = torch.from_numpy(array.astype(dtype))
     width = (intensity.upper - intensity.lower) or 1.0  # a constant volume has none, and is dark
     return values.sub_(intensity.lower).div_(width).clamp_(0, 1).float()
 
@@ -73,21 +75,24 @@ def enlarge(
     array: the volume's (z, y, x).
     """
     if image is None:
-        return logits[part]
+        return logits[part].copy()  # the window's own would stay in memory with a small part of them
     own = torch.from_numpy(logits)[None, None]
-    slopes = _slopes(own, image)
-    depth, height, width = zip(window.shape, window.size, strict=True)
+    # Where a logit is that low nothing is foreground: answers are cut off there.
+    slopes = _slopes(own, image) * (own > -LEAST_DOUBT)
     voxels = array[window.slices][part]
     result = np.empty(voxels.shape, np.float32)
     # Axis by axis as products of matrices, several times faster than torch's own for one channel.
-    (rows, across), (columns, along) = _interpolation(*height, part[1]), _interpolation(*width, part[2])
+    (rows, down), (columns, across) = (
+        _interpolation(window.shape[axis], window.size[axis], part[axis]) for axis in (1, 2)
+    )
     fields = torch.cat((own - slopes * image, slopes))[:, 0, :, rows, columns]
-    planes = (across @ (fields @ along.T)).flatten(2)
     for first, last in _bands(len(result)):
-        near, weights = _interpolation(*depth, slice(part[0].start + first, part[0].start + last))
-        flat, steep = weights @ planes[:, near]
-        grey = _grey(voxels[first:last], intensity).flatten(1)
-        torch.addcmul(flat, steep, grey, out=torch.from_numpy(result[first:last]).flatten(1))
+        band = slice(part[0].start + first, part[0].start + last)
+        planes, deep = _interpolation(window.shape[0], window.size[0], band)
+        thin = (deep @ fields[:, planes].flatten(2)).unflatten(2, fields.shape[2:])
+        flat, steep = down @ (thin @ across.T)
+        grey = _grey(voxels[first:last], intensity)
+        torch.addcmul(flat, steep, grey, out=torch.from_numpy(result[first:last]))
     return result
 
 

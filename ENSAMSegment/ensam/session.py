@@ -20,6 +20,7 @@ from ensam.errors import Cancelled, InputError
 from ensam.execution import Execution, told_of_memory
 from ensam.feature_cache import FeatureCache, Seen
 from ensam.geometry import Grid
+from ensam.guidance import guided
 from ensam.masks import MaskCrop
 from ensam.network import ENSAM, ImageFeatures, PromptTensors
 from ensam.network.prompt_maps import BALL_SIGMA
@@ -47,9 +48,6 @@ from ensam.segmentation import Segmentation, Timings
 from ensam.volume import Volume
 
 VOXELS_AT_ONCE = 1 << 25  # of all objects' logits in one decoder pass
-# Of what clicks change in the answer to the box alone, so much is added once more, as in classifier-free
-# guidance (Ho & Salimans 2022): the network follows clicks less than it should.
-GUIDANCE = 0.3
 BOXES_KEPT = 64  # answers to boxes alone in a window
 CERTAIN = 4.0  # the logit that stands for a voxel of a mask given as the previous result
 
@@ -231,7 +229,7 @@ class InteractiveSession:
         seen, encode_s = self._look(volume, plan)
         begun = time.perf_counter()
         logits = self._decode(seen, plan.window, told, cancelled)
-        self.cache.put(self._key(volume, plan), seen)
+        self.cache.put(self._key(volume, plan), seen)  # with what boxes alone got
         if not all(np.isfinite(one).all() for one in logits):  # what is no number would read as an empty mask
             if not self._execution.is_half(plan.window.shape):
                 raise InputError(
@@ -297,27 +295,29 @@ class InteractiveSession:
             _stop_if(cancelled)
             members = objects[start : start + chunk]
             with torch.inference_mode():
-                if len(objects) == 1 and _is_boxed(members[0]) and not members[0].clicks:
-                    logits = self._boxed(seen, window, members[0])[None].clone()
+                if len(objects) == 1 and _is_guided(members[0]) and not members[0].clicks:
+                    logits = self._box_logits(seen, window, members[0])[None]  # kept for the clicks to come
                 else:
                     logits = self._pass(seen.features, window, members)
-                for own, one in zip(logits, members, strict=True):
-                    if _is_boxed(one) and one.clicks:
+                for index, one in enumerate(members):
+                    if _is_guided(one) and one.clicks:
                         _stop_if(cancelled)
-                        own += GUIDANCE * (own - self._boxed(seen, window, one))
+                        alone = self._box_logits(seen, window, one)
+                        clicks = [window.from_volume(voxel) for voxel, _ in one.clicks]
+                        logits[index] = guided(logits[index], alone, window.from_volume(one.box), clicks)
             found.extend(logits.cpu().numpy())
         return found
 
-    def _boxed(self, seen: Seen, window: Window, one: ObjectPrompts) -> Tensor:
+    def _box_logits(self, seen: Seen, window: Window, one: ObjectPrompts) -> Tensor:
         """The logits (z, y, x) of an object's box alone, on the device."""
         key = one.box.tobytes()
-        if key not in seen.boxed:
+        if key not in seen.box_logits:
             # By itself: with others in a pass it would be rounded otherwise, and depend on what came before.
             logits = self._pass(seen.features, window, [replace(one, clicks=())])[0]
-            if len(seen.boxed) == BOXES_KEPT:
-                del seen.boxed[next(iter(seen.boxed))]
-            seen.boxed[key] = logits
-        return seen.boxed[key]
+            if len(seen.box_logits) == BOXES_KEPT:
+                seen.drop_oldest_box()
+            seen.box_logits[key] = logits
+        return seen.box_logits[key]
 
     def _pass(self, features: ImageFeatures, window: Window, objects: Sequence[ObjectPrompts]) -> Tensor:
         """The logits (N, z, y, x) of a pass of the decoder, float32 on the device."""
@@ -338,8 +338,8 @@ class InteractiveSession:
         return f"window of {counts} voxels of {sizes} mm on {self.device.type}"
 
 
-def _is_boxed(one: ObjectPrompts) -> bool:
-    """Whether its clicks can be told from its box."""
+def _is_guided(one: ObjectPrompts) -> bool:
+    """Whether the answer to its clicks goes by that to its box alone: a mask to go on from weighs in both."""
     return one.box is not None and one.previous is None
 
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from ensam.errors import InputError
+from ensam.geometry import Grid
+from ensam.planning import ObjectPrompts, answered_part
 from ensam.preprocessing import (
     CT_WINDOWS,
     IntensityRange,
@@ -397,3 +399,30 @@ def test_an_answer_hardly_follows_noise():
     )
     edge = smooth[:, :, :-1] != smooth[:, :, 1:]
     assert np.count_nonzero(noisy != smooth) < 0.1 * np.count_nonzero(edge)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<i2", ">i2", "<i4", "f2", "f4", "f8", np.longdouble])
+def test_values_of_any_type_are_seen_alike(dtype):
+    volume = np.arange(8 * 8 * 16).reshape(8, 8, 16) % 100
+    window, grey = Window((0, 0, 0), (8, 8, 16), (8, 8, 8)), IntensityRange(0, 100, "")
+    everything, logits = (slice(0, 8), slice(0, 8), slice(0, 16)), np.ones(window.shape, np.float32)
+    expected, image = (extract(array, window, grey) for array in (volume, volume.astype(dtype)))
+    assert torch.equal(image, expected)
+    assert np.allclose(enlarge(logits, image, volume.astype(dtype), window, grey, everything), 1, atol=1e-4)
+
+
+def test_a_thin_structure_ends_where_its_logits_do_whatever_part_is_asked_for():
+    """What a part leaves out would be background in the whole answer as well."""
+    volume = np.zeros((32, 32, 32), np.int16)
+    volume[:, 13, 13] = 100
+    window, grey = Window((0, 0, 0), (32, 32, 32), (16, 16, 16)), IntensityRange(0, 100, "")
+    image = extract(volume, window, grey)
+    logits = np.full(window.shape, -8, np.float32)
+    logits[:, 6, 6] = np.linspace(2, -8, 16)
+    whole = enlarge(logits, image, volume, window, grey, (slice(0, 32),) * 3) > 0
+    one = ObjectPrompts(np.array([[-0.5, 8.5, 8.5], [4.5, 18.5, 18.5]]), ())
+    part = answered_part(one, window, Grid((32, 32, 32), np.eye(4)), logits)
+    assert part != (slice(0, 32),) * 3 and whole.any()
+    outside = whole.copy()
+    outside[part] = False
+    assert not outside.any()
