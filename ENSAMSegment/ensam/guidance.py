@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-GUIDANCE = 0.4  # of the change, added at a click
+GUIDANCE = 0.25  # of the change, added at a click
 REACH = 0.3  # of the box's length along each axis: the standard deviation of what is near
 LEAST_REACH = 1.5  # voxels of the window
 

@@ -26,7 +26,6 @@ from ensam.preprocessing import (
     place_cut,
 )
 from ensam.prompts import PromptSet
-from ensam.resampling import LEAST_DOUBT
 from ensam.volume import Volume
 
 # Objects share a window as long as none is seen coarser than this many times its own window's voxel size.
@@ -34,6 +33,7 @@ COARSENING = 1.25
 
 NEAR_MM = 10.0  # round foreground clicks without a box: what an automatic CT window is chosen by
 CLICK_REACH = 5  # voxels of the window round a click that is obeyed by force: see `obey_clicks`
+LEAST_DOUBT = 4.0  # a logit below minus this stays background, whatever details the image has there
 ACTIVE_MARGIN = 8  # voxels of the window round box and clicks in which an answer may change
 
 # The grey ranges found for boxes of a volume: every click on a box asks again, and large boxes take a while.

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from ensam.planning import LEAST_DOUBT
 from ensam.preprocessing import IntensityRange, Window
 
-LEAST_DOUBT = 4.0  # a logit below minus this stays background, whatever details the image has there
 SLIGHT = 0.05  # of the grey range: a contrast that may as well be noise as an edge
 _BAND = 16  # planes that are worked on at once, so that they stay in the caches
 
