@@ -30,5 +30,5 @@ def guided(logits: Tensor, box_logits: Tensor, faces: NDArray, clicks: Sequence[
             torch.exp(-0.5 * ((torch.arange(n, device=logits.device) - float(at)) / sigma).square())
             for n, at, sigma in zip(logits.shape, click, sigmas, strict=True)
         )
-        near = torch.maximum(near, z[:, None, None] * y[:, None] * x)
+        torch.maximum(near, z[:, None, None] * (y[:, None] * x), out=near)
     return logits + GUIDANCE * near * (logits - box_logits)

@@ -47,7 +47,7 @@ from ensam.resampling import enlarge, extract, resample
 from ensam.segmentation import Segmentation, Timings
 from ensam.volume import Volume
 
-VOXELS_AT_ONCE = 1 << 25  # of all objects' logits in one decoder pass
+VOXELS_AT_ONCE = 1 << 25  # of the volume, in the windows of all objects of a decoder pass
 BOXES_KEPT = 64  # answers to boxes alone in a window
 CERTAIN = 4.0  # the logit that stands for a voxel of a mask given as the previous result
 
