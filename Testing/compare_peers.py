@@ -27,7 +27,7 @@ from statistics import median
 
 import torch
 from ensam.benchmark import count_gflop
-from ensam.device import has_matrix_units
+from ensam.device import multiplies_bfloat16
 from ensam.network import ENSAM, NetworkConfig, PromptTensors
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -154,7 +154,7 @@ def main() -> None:
     needed = options.only in (None, "nnInteractive")
     if needed and importlib.util.find_spec("dynamic_network_architectures") is None:
         sys.exit("nnInteractive's network is missing: pip install dynamic-network-architectures==0.4.4")
-    precision = options.precision or ("bfloat16" if has_matrix_units() else "float32")
+    precision = options.precision or ("bfloat16" if multiplies_bfloat16() else "float32")
     if options.only:
         values = measure(options.only, options.edge, precision == "bfloat16", options.repeats)
         print(json.dumps(values))

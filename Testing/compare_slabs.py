@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from unittest import mock
 
 import torch
-from ensam.device import has_matrix_units
+from ensam.device import multiplies_bfloat16
 from ensam.network import ENSAM, PromptTensors, slabs
 from torch.nn import functional as F
 
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precision", choices=("float32", "bfloat16"))
     options = parser.parse_args()
-    half = (options.precision or ("bfloat16" if has_matrix_units() else "float32")) == "bfloat16"
+    half = (options.precision or ("bfloat16" if multiplies_bfloat16() else "float32")) == "bfloat16"
     torch.manual_seed(0)
     network = ENSAM().eval()
     for part in (network.image_encoder, network.mask_decoder):

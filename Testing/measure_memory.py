@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=("float32", "auto"), default="auto")
     options = parser.parse_args()
     if options.precision == "float32":
-        mock.patch("ensam.device.has_matrix_units", lambda: False).start()
+        mock.patch("ensam.device.multiplies_bfloat16", lambda: False).start()
     # Every thread holds buffers of its own.
     torch.set_num_threads(1)
     shape, rng = tuple(options.edge * 3)[:3], np.random.default_rng(0)

@@ -29,14 +29,14 @@ def choose_device(name: str = "auto") -> torch.device:
 def autocast(device: torch.device, shape: tuple[int, ...]) -> AbstractContextManager:
     """Half precision where the device computes faster in it, for a window of that shape (Z, Y, X).
 
-    A CPU without matrix units is far slower in bfloat16. Windows a single latent voxel thick stay in
+    A CPU without instructions for it is far slower in bfloat16. Windows a single latent voxel thick stay in
     float32: torch 2.13's bfloat16 kernels gave not-a-number there on a CPU with AMX.
     """
     if device.type == "cuda":
         return torch.autocast("cuda", torch.bfloat16 if has_bfloat16() else torch.float16)
     if device.type == "mps":
         return torch.autocast("mps", torch.float16)
-    return torch.autocast("cpu", torch.bfloat16, enabled=has_matrix_units() and min(shape) > 8)
+    return torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16() and min(shape) > 8)
 
 
 def layout(device: torch.device) -> torch.memory_format:
@@ -55,9 +55,9 @@ def synchronise(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def has_matrix_units() -> bool:
-    """Whether this CPU multiplies bfloat16 matrices in hardware (AMX)."""
-    return torch.cpu._is_amx_tile_supported()
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU has instructions that multiply bfloat16: AMX, or AVX-512's."""
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 def has_bfloat16() -> bool:

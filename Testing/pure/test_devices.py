@@ -144,6 +144,16 @@ def test_cards_work_in_the_half_precision_that_they_have(monkeypatch, name, bflo
     assert (context.device, context.fast_dtype) == (name, expected)
 
 
+@pytest.mark.parametrize("has_amx", [False, True])
+@pytest.mark.parametrize("has_avx512", [False, True])
+def test_a_cpu_works_in_half_precision_if_it_has_instructions_for_it(monkeypatch, has_amx, has_avx512):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_avx512)
+    for shape, is_half in (((48, 48, 48), has_amx or has_avx512), ((8, 48, 48), False)):
+        with autocast(torch.device("cpu"), shape):
+            assert torch.is_autocast_enabled("cpu") == is_half
+
+
 def test_channels_come_last_but_on_apples_cards():
     assert [layout(torch.device(name)) for name in ("cpu", "cuda", "mps")] == [
         torch.channels_last_3d,

@@ -326,7 +326,7 @@ def no_numbers_in(monkeypatch, half):
         wrong = torch.is_autocast_enabled("cpu") or not half
         return decode(*given) * (float("nan") if wrong else 1)
 
-    monkeypatch.setattr(device_module, "has_matrix_units", lambda: True)
+    monkeypatch.setattr(device_module, "multiplies_bfloat16", lambda: True)
     monkeypatch.setattr(ENSAM, "decode", overflowing)
 
 
@@ -334,7 +334,7 @@ def test_weights_that_give_no_numbers_in_half_precision_are_tried_in_full(
     a_session, a_volume, a_box, encoder_calls, monkeypatch
 ):
     with monkeypatch.context() as exact:
-        exact.setattr(device_module, "has_matrix_units", lambda: False)
+        exact.setattr(device_module, "multiplies_bfloat16", lambda: False)
         expected = a_session.segment(PromptSet(a_box))
     a_session.cache.clear()
     no_numbers_in(monkeypatch, half=True)
