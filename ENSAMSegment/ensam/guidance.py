@@ -1,8 +1,8 @@
-"""Clicks count for more than the network says (ours).
+"""How much of what clicks change in the answer to a box alone counts, and where (ours).
 
-The network answers a click with too small a change round it. What clicks change in the answer to the box
-alone is known, and near them a part of it is added again, as in classifier-free guidance (Ho & Salimans
-2022).
+The network answers a click with too small a change round it: near clicks a part of the change is added again,
+as in classifier-free guidance (Ho & Salimans 2022). And it goes over all of the object where a click asks for
+nothing: then the change counts only near.
 """
 
 from __future__ import annotations
@@ -18,17 +18,29 @@ REACH = 0.3  # of the box's length along each axis: the standard deviation of wh
 LEAST_REACH = 1.5  # voxels of the window
 
 
-def guided(logits: Tensor, box_logits: Tensor, faces: NDArray, clicks: Sequence[NDArray]) -> Tensor:
+def guided(
+    logits: Tensor, box_logits: Tensor, faces: NDArray, clicks: Sequence[tuple[NDArray, bool]]
+) -> Tensor:
     """The logits (z, y, x) of a box with clicks, given those of the box alone.
 
-    faces (2, 3) of the box, and clicks (3,), in voxels of the window, (z, y, x).
+    faces (2, 3) of the box, and clicks ((3,), is it foreground), in voxels of the window, (z, y, x).
     """
     sigmas = [max(REACH * float(length), LEAST_REACH) for length in faces[1] - faces[0]]
     near = torch.zeros_like(logits)
-    for click in clicks:
+    for click, _ in clicks:
         z, y, x = (
             torch.exp(-0.5 * ((torch.arange(n, device=logits.device) - float(at)) / sigma).square())
             for n, at, sigma in zip(logits.shape, click, sigmas, strict=True)
         )
         torch.maximum(near, z[:, None, None] * (y[:, None] * x), out=near)
-    return logits + GUIDANCE * near * (logits - box_logits)
+    share = torch.where(_obeys(box_logits, clicks), near, 1.0)
+    return box_logits + (share + GUIDANCE * near) * (logits - box_logits)
+
+
+def _obeys(logits: Tensor, clicks: Sequence[tuple[NDArray, bool]]) -> Tensor:
+    """Whether every clicked voxel is on the asked side, as a tensor: a graphics card isn't waited for."""
+    sides = []
+    for click, is_foreground in clicks:
+        voxel = tuple(min(max(round(float(at)), 0), n - 1) for at, n in zip(click, logits.shape, strict=True))
+        sides.append((logits[voxel] > 0) == is_foreground)
+    return torch.stack(sides).all()

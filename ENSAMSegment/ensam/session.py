@@ -303,7 +303,7 @@ class InteractiveSession:
                     if _is_guided(one) and one.clicks:
                         _stop_if(cancelled)
                         alone = self._box_logits(seen, window, one)
-                        clicks = [window.from_volume(voxel) for voxel, _ in one.clicks]
+                        clicks = [(window.from_volume(voxel), positive) for voxel, positive in one.clicks]
                         logits[index] = guided(logits[index], alone, window.from_volume(one.box), clicks)
             found.extend(logits.cpu().numpy())
         return found

@@ -426,6 +426,18 @@ def test_what_clicks_change_in_the_boxs_answer_counts_for_more(a_session, a_volu
         assert np.allclose(a_session.segment(prompts, previous).logits, 1)
 
 
+def test_clicks_that_ask_for_nothing_change_nothing_far_from_them(a_session, a_volume, a_box, decoded):
+    right, other = (point_at(a_volume, at, False) for at in ((12, 16, 20), (14, 18, 22)))
+    alone = a_session.segment(PromptSet(a_box)).logits
+    quiet = a_session.segment(PromptSet(a_box, (right, other)))
+    assert quiet.logits.max() > 0.2 and np.isclose(alone[-1, -1, -1], -1)  # the network says 1 everywhere
+    far = tuple(np.array((27, 31, 35)) - quiet.offset)
+    assert -1 <= quiet.logits[far] < -0.85
+    wrong = point_at(a_volume, (13, 17, 21))
+    heard = a_session.segment(PromptSet(a_box, (right, wrong)))
+    assert heard.logits[tuple(np.array((27, 31, 35)) - heard.offset)] >= 1
+
+
 def test_a_box_is_answered_alone_once_however_many_clicks_follow(a_session, a_volume, a_box, decoded):
     clicks = [point_at(a_volume, (20, 24, x)) for x in (26, 28, 30)]
     a_session.segment(PromptSet(a_box))
