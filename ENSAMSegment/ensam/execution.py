@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from typing import TypeVar
 
 import torch
 
@@ -12,9 +12,9 @@ from ensam.checkpoint import Checkpoint
 from ensam.device import autocast, choose_device, is_out_of_memory, lacks_kernels, layout
 from ensam.errors import InputError
 from ensam.feature_cache import FeatureCache
-from ensam.segmentation import Segmentation
 from ensam.volume import Volume
 
+T = TypeVar("T")
 SMALLEST_BUDGET = 24**3  # of a window that an exhausted memory is answered with
 
 
@@ -69,8 +69,23 @@ class Execution:
             self._warnings.clear()
             self._settle("" if volume is None else volume.fingerprint)
 
-    def answer(self, volume: Volume, attempt: Callable[[], list[Segmentation]]) -> list[Segmentation]:
-        """What an attempt gives, tried again with less as long as the device falls short.
+    def take_warnings(self) -> tuple[str, ...]:
+        """What the device fell short of, in words for the user, told once."""
+        told, self._warnings = tuple(self._warnings), []
+        return told
+
+    def with_room(self, work: Callable[[], T]) -> T:
+        """What `work` gives, tried once more without the features that are kept where memory runs out."""
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or self._cache.nbytes == 0:
+                raise
+        self._cache.clear()
+        return work()
+
+    def within_memory(self, volume: Volume, attempt: Callable[[], T]) -> T:
+        """What an attempt with the network gives, tried again with less as long as the device falls short.
 
         Raises what the attempt raises, a lack of memory where there is nothing left to do without.
         """
@@ -78,7 +93,7 @@ class Execution:
         while True:
             has_features = self._cache.nbytes > 0
             try:
-                results = attempt()
+                return attempt()
             except (RuntimeError, MemoryError) as error:
                 on_cpu = self.device.type == "cpu"
                 too_old = not on_cpu and lacks_kernels(error)
@@ -89,9 +104,6 @@ class Execution:
                 is_last = on_cpu and self.budget // 2 < SMALLEST_BUDGET
                 if is_last and not frees_enough:
                     raise
-            else:
-                told, self._warnings = tuple(self._warnings), []
-                return [replace(result, warnings=(*told, *result.warnings)) for result in results]
             # Not before the error is gone: with it goes what the attempt held.
             if frees_enough:
                 tried_again = True

@@ -15,11 +15,13 @@ from ensam.network import ImageFeatures
 class Seen:
     """What is known of a window.
 
-    image (1, 1, z, y, x): as the network saw it, on the CPU; None where the window was not thinned.
-    features, and box_logits (z, y, x), what boxes alone got, by box: on the device.
+    image (1, 1, z, y, x): as the network saw it, on the CPU, and the noise of the voxels it was thinned from;
+    None and 0 where it was not. features, and box_logits (z, y, x), what boxes alone got, by box: on the
+    device.
     """
 
     image: Tensor | None
+    noise: float
     features: ImageFeatures
     box_logits: dict[bytes, Tensor] = field(default_factory=dict)
 

@@ -1,8 +1,8 @@
 """How much of what clicks change in the answer to a box alone counts, and where (ours).
 
-The network answers a click with too small a change round it: near clicks a part of the change is added again,
-as in classifier-free guidance (Ho & Salimans 2022). And it goes over all of the object where a click asks for
-nothing: then the change counts only near.
+The network answers a click with too small a change round it: near clicks a part of the change is added
+again, towards what each of them asks for, as in classifier-free guidance (Ho & Salimans 2022). And it goes
+over all of the object where a click asks for nothing: then the change counts only near.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ def guided(
     faces (2, 3) of the box, and clicks ((3,), is it foreground), in voxels of the window, (z, y, x).
     """
     sigmas = [max(REACH * float(length), LEAST_REACH) for length in faces[1] - faces[0]]
-    near = torch.zeros_like(logits)
-    for click, _ in clicks:
+    near = {True: torch.zeros_like(logits), False: torch.zeros_like(logits)}
+    for click, is_foreground in clicks:
         z, y, x = (
             torch.exp(-0.5 * ((torch.arange(n, device=logits.device) - float(at)) / sigma).square())
             for n, at, sigma in zip(logits.shape, click, sigmas, strict=True)
         )
-        torch.maximum(near, z[:, None, None] * (y[:, None] * x), out=near)
-    share = torch.where(_obeys(box_logits, clicks), near, 1.0)
-    return box_logits + (share + GUIDANCE * near) * (logits - box_logits)
+        torch.maximum(near[is_foreground], z[:, None, None] * (y[:, None] * x), out=near[is_foreground])
+    change = logits - box_logits
+    more = near[True] * change.clamp_min(0) + near[False] * change.clamp_max(0)
+    share = torch.where(_obeys(box_logits, clicks), torch.maximum(near[True], near[False]), 1.0)
+    return box_logits + share * change + GUIDANCE * more
 
 
 def _obeys(logits: Tensor, clicks: Sequence[tuple[NDArray, bool]]) -> Tensor:

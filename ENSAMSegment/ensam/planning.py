@@ -51,6 +51,8 @@ CLICK_SHARE = 0.5  # of it that the decoder alone needs at most: 0.3 in half pre
 # A voxel of the window, for every object more in a decoder pass: 160 to 200 for 4 and 12 objects in 48^3 and
 # 60^3. On a CPU large windows need none of it, since their objects are decoded one after the other.
 OBJECT_BYTES = 200
+# A voxel of a window whose features are kept, with the answer to a box: in half precision, and in float32.
+KEPT_BYTES = (63, 106)
 # A voxel of the volume that an answer is sure to take up: logits, twice where a click is obeyed by force, and
 # masks before and after merging. Boxes of 128 to 380 voxels on a side took 0.5 to 0.8 of what is foreseen.
 ANSWER_BYTES = 10
@@ -222,6 +224,11 @@ def estimate_memory(window: Window, at_once: int, half: bool, runs_encoder: bool
     voxels = math.prod(window.shape)
     network = (fixed + each * voxels) * width / MEASURED_WIDTH * (1 if runs_encoder else CLICK_SHARE)
     return round(network + OBJECT_BYTES * voxels * (at_once - 1))
+
+
+def kept_memory(window: Window, half: bool, width: int) -> int:
+    """Bytes that stay with a window once it was looked at; half and width as for `estimate_memory`."""
+    return round(KEPT_BYTES[0 if half else 1] * math.prod(window.shape) * width / MEASURED_WIDTH)
 
 
 def own_region(one: ObjectPrompts, grid: Grid) -> tuple[slice, slice, slice] | None:

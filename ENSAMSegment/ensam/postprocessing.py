@@ -123,17 +123,16 @@ def _give_voxel(masks: Sequence[MaskCrop], index: int, logits: NDArray[np.float3
     Raises PromptError if there are more objects than voxels.
     """
     own = masks[index]
-    owner = np.zeros(logits.shape, np.int32)
-    for number, mask in enumerate(masks, start=1):
+    free = np.ones(logits.shape, bool)
+    for mask in masks:
         here, there = own.shared(mask)
-        owner[here][mask.mask[there]] = number
-    counts = np.bincount(owner.ravel())
-    for flat in np.argsort(-logits, axis=None, kind="stable"):
-        voxel = np.unravel_index(flat, logits.shape)
-        if owner[voxel] == 0 or counts[owner[voxel]] > 1:
-            if owner[voxel] > 0:
-                giver = masks[owner[voxel] - 1]
-                giver.mask[tuple(np.add(voxel, own.offset) - giver.offset)] = False
-            own.mask[voxel] = True
-            return
-    raise PromptError("There are more objects than voxels between the prompts: remove some.")
+        if np.count_nonzero(mask.mask[there]) == 1:
+            free[here] &= ~mask.mask[there]
+    if not free.any():
+        raise PromptError("There are more objects than voxels between the prompts: remove some.")
+    voxel = np.unravel_index(np.argmax(np.where(free, logits, -np.inf)), logits.shape)
+    for mask in masks:
+        place = np.add(voxel, own.offset) - mask.offset
+        if (place >= 0).all() and (place < mask.mask.shape).all():
+            mask.mask[tuple(place)] = False
+    own.mask[voxel] = True

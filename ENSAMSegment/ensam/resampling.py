@@ -13,8 +13,10 @@ from torch.nn import functional as F
 from ensam.planning import LEAST_DOUBT
 from ensam.preprocessing import IntensityRange, Window
 
-SLIGHT = 0.05  # of the grey range: a contrast that may as well be noise as an edge
-_BAND = 16  # planes that are worked on at once, so that they stay in the caches
+SLIGHT = 0.05  # of the grey range: a contrast that may as well be noise as an edge, in an image without noise
+NOISES = 2.0  # standard deviations of the noise, which are as slight
+NOISE_SAMPLES = 1 << 19  # voxels that the noise is told by
+_BAND = 1 << 21  # voxels that are worked on at once, so that they stay in the caches
 
 
 def extract(array: NDArray, window: Window, intensity: IntensityRange) -> Tensor:
@@ -25,7 +27,7 @@ def extract(array: NDArray, window: Window, intensity: IntensityRange) -> Tensor
     part, in_plane = array[window.slices], window.shape[1:]
     bands = [
         resample(_grey(part[first:last], intensity)[None, None], (last - first, *in_plane))
-        for first, last in _bands(len(part))
+        for first, last in _bands(part.shape)
     ]
     return resample(torch.cat(bands, dim=2), window.shape).mul_(255).round_().div_(255)
 
@@ -39,9 +41,24 @@ def _grey(array: NDArray, intensity: IntensityRange) -> Tensor:
     return values.sub_(intensity.lower).div_(width).clamp_(0, 1).float()
 
 
-def _bands(depth: int) -> Iterator[tuple[int, int]]:
-    """First plane, and one past the last, of each band."""
-    return ((first, min(first + _BAND, depth)) for first in range(0, depth, _BAND))
+def noise_of(array: NDArray, window: Window, intensity: IntensityRange) -> float:
+    """The standard deviation of the noise in a window's crop, of the grey range.
+
+    By the median difference between neighbours along x, which edges hardly change.
+    """
+    part = array[window.slices]
+    step = max(1, round((part.size / NOISE_SAMPLES) ** 0.5))
+    grey = _grey(part[::step, ::step], intensity)
+    before, behind = grey[..., :-1], grey[..., 1:]
+    # Values that the range cuts off have no noise.
+    differences = (behind - before)[(before > 0) & (before < 1) & (behind > 0) & (behind < 1)]
+    return float(differences.abs().median()) / (0.6745 * 2**0.5) if len(differences) else 0.0
+
+
+def _bands(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """First plane, and one past the last, of each band of (z, y, x)."""
+    depth, planes = shape[0], max(1, _BAND // (shape[1] * shape[2]))
+    return ((first, min(first + planes, depth)) for first in range(0, depth, planes))
 
 
 def resample(image: Tensor, shape: tuple[int, int, int]) -> Tensor:
@@ -65,6 +82,7 @@ def enlarge(
     window: Window,
     intensity: IntensityRange,
     part: tuple[slice, slice, slice],
+    noise: float = 0.0,
 ) -> NDArray[np.float32]:
     """A window's logits (z, y, x) on the volume's voxels in a part of the window's crop.
 
@@ -72,13 +90,13 @@ def enlarge(
     image (ours): as logits grow or fall with the grey value among the voxels of a place, so they do within
     them. What is left between the two is a linear model of a neighbourhood, as in He et al., "Guided image
     filtering" (2013). image (1, 1, z, y, x): what `extract` gave, None for a window with all of its voxels;
-    array: the volume's (z, y, x).
+    array: the volume's (z, y, x); noise: what `noise_of` gave, which the answer must not follow.
     """
     if image is None:
         return logits[part].copy()  # the window's own would stay in memory with a small part of them
     own = torch.from_numpy(logits)[None, None]
     # Where a logit is that low nothing is foreground: answers are cut off there.
-    slopes = _slopes(own, image) * (own > -LEAST_DOUBT)
+    slopes = _slopes(own, image, max(SLIGHT, NOISES * noise)) * (own > -LEAST_DOUBT)
     voxels = array[window.slices][part]
     result = np.empty(voxels.shape, np.float32)
     # Axis by axis as products of matrices, several times faster than torch's own for one channel.
@@ -86,7 +104,7 @@ def enlarge(
         _interpolation(window.shape[axis], window.size[axis], part[axis]) for axis in (1, 2)
     )
     fields = torch.cat((own - slopes * image, slopes))[:, 0, :, rows, columns]
-    for first, last in _bands(len(result)):
+    for first, last in _bands(result.shape):
         band = slice(part[0].start + first, part[0].start + last)
         planes, deep = _interpolation(window.shape[0], window.size[0], band)
         thin = (deep @ fields[:, planes].flatten(2)).unflatten(2, fields.shape[2:])
@@ -96,15 +114,18 @@ def enlarge(
     return result
 
 
-def _slopes(logits: Tensor, image: Tensor) -> Tensor:
-    """How much the logits grow with the grey value among the 27 voxels round each: all (1, 1, z, y, x)."""
+def _slopes(logits: Tensor, image: Tensor, slight: float) -> Tensor:
+    """How much the logits grow with the grey value among the 27 voxels round each: all (1, 1, z, y, x).
+
+    slight: of the grey range, the contrast whose slope is halved.
+    """
     moments = torch.cat((logits, image, logits * image, image.square()), dim=1)
     means = F.pad(moments, (1,) * 6, mode="replicate")
     for axis in (2, 3, 4):  # several times faster than torch's pooling
         before, here, behind = (means.narrow(axis, i, means.shape[axis] - 2) for i in range(3))
         means = (before + here + behind) / 3
     logit, grey, product, square = means.split(1, dim=1)
-    return (product - logit * grey) / (square - grey.square() + SLIGHT**2)
+    return (product - logit * grey) / (square - grey.square() + slight**2)
 
 
 def _interpolation(inputs: int, outputs: int, part: slice) -> tuple[slice, Tensor]:

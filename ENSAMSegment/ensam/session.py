@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from ensam.planning import (
     exclude_clicks,
     group_objects,
     intensity_of,
+    kept_memory,
     make_plan,
     own_region,
     to_voxels,
@@ -43,7 +45,7 @@ from ensam.planning import (
 from ensam.postprocessing import ensure_voxel, merge_objects, obey_clicks
 from ensam.preprocessing import IntensityChoice, Window, check_choice
 from ensam.prompts import PromptSet
-from ensam.resampling import enlarge, extract, resample
+from ensam.resampling import enlarge, extract, noise_of, resample
 from ensam.segmentation import Segmentation, Timings
 from ensam.volume import Volume
 
@@ -145,14 +147,13 @@ class InteractiveSession:
             volume = self._current()
             objects, groups = self._grouped(volume, prompts, previous)
             results: list[Segmentation | None] = [None] * len(objects)
+            rivals = objects if clicks_exclude else ()
             for group in groups:
                 members = [objects[i] for i in group]
-                answers = self._execution.answer(
-                    volume,
-                    lambda members=members: self._answer(
-                        members, objects if clicks_exclude else (), started, cancelled
-                    ),
-                )
+                decode = partial(self._decoded, members, rivals, cancelled)
+                decoded = self._execution.within_memory(volume, decode)
+                # A lack of memory here is none of the window's: the answers are as large as their objects.
+                answers = self._execution.with_room(partial(self._answers, members, rivals, decoded, started))
                 for index, answer in zip(group, answers, strict=True):
                     results[index] = answer
             return merge_objects([r for r in results if r is not None])
@@ -169,7 +170,8 @@ class InteractiveSession:
         self, prompts: Sequence[PromptSet], previous: Sequence[MaskCrop | None] | None = None
     ) -> Preview:
         """What `segment_all` will look at and need for one object or more. Of several windows, which are
-        answered one after the other, the one that asks for most is told, with the memory of all answers."""
+        answered one after the other, the one that asks for most is told, with the memory of all answers and
+        of the features of the others."""
         volume = self._current()
         objects, groups = self._grouped(volume, prompts, previous)
         budget = self._execution.budget
@@ -179,8 +181,15 @@ class InteractiveSession:
             for group, plan in zip(groups, plans, strict=True)
             for i in group
         )
+        new = {plan.window for plan in plans if self._key(volume, plan) not in self.cache}
+        kept = sorted(
+            kept_memory(window, self._execution.is_half(window.shape), self.checkpoint.config.widths[0])
+            for window in new
+        )
+        # The last one's are in what its answer takes.
+        besides = ANSWER_BYTES * voxels + min(sum(kept[:-1]), max(0, self.cache.limit - self.cache.nbytes))
         previews = [
-            self._preview(volume, plan, len(group), ANSWER_BYTES * voxels)
+            self._preview(volume, plan, len(group), besides)
             for group, plan in zip(groups, plans, strict=True)
         ]
         return max(previews, key=lambda preview: (preview.runs_encoder, preview.memory_bytes))
@@ -195,14 +204,14 @@ class InteractiveSession:
         objects = [to_voxels(volume, one, mask) for one, mask in zip(prompts, masks, strict=True)]
         return objects, group_objects(volume, objects, self._execution.budget, self.intensity)
 
-    def _preview(self, volume: Volume, plan: Plan, objects: int, answers_bytes: int) -> Preview:
+    def _preview(self, volume: Volume, plan: Plan, objects: int, besides: int) -> Preview:
         window = plan.window
         half = self._execution.is_half(window.shape)
         runs_encoder = self._key(volume, plan) not in self.cache
         at_once = min(objects, _objects_at_once(window))
         memory = estimate_memory(window, at_once, half, runs_encoder, self.checkpoint.config.widths[0])
         return Preview(
-            window.shape, voxel_mm(window, volume), runs_encoder, memory + answers_bytes, self.device.type
+            window.shape, voxel_mm(window, volume), runs_encoder, memory + besides, self.device.type
         )
 
     def _current(self) -> Volume:
@@ -210,17 +219,15 @@ class InteractiveSession:
             raise InputError("There is no volume to segment: choose one first.")
         return self.volume
 
-    def _answer(
+    def _decoded(
         self,
         objects: Sequence[ObjectPrompts],
         rivals: Sequence[ObjectPrompts],
-        started: float,
         cancelled: Callable[[], bool] | None,
-    ) -> list[Segmentation]:
+    ) -> _Decoded:
+        """What the network says of objects that share a window."""
         volume = self._current()
         plan = make_plan(volume, objects, self._execution.budget, self.intensity)
-        # Only now: the clicks of rivals don't move the window that was previewed and grouped by.
-        obeyed = exclude_clicks(objects, rivals, plan.window, volume.grid)
         # The network is told of those in its pass alone: with clicks of objects that are seen in another
         # window, or in other grey values, it answers worse (DSC AUC 3.015 against 3.034 on 16 cases).
         sharing = [one for one in rivals if one in objects]
@@ -236,29 +243,44 @@ class InteractiveSession:
                     f"These weights give no numbers on {self.device.type}: choose the CPU or other weights."
                 )
             self._execution.leave_half()
-            return self._answer(objects, rivals, started, cancelled)
-        decode_s = time.perf_counter() - begun
+            return self._decoded(objects, rivals, cancelled)
+        return _Decoded(plan, seen.image, seen.noise, logits, encode_s, time.perf_counter() - begun)
+
+    def _answers(
+        self,
+        objects: Sequence[ObjectPrompts],
+        rivals: Sequence[ObjectPrompts],
+        decoded: _Decoded,
+        started: float,
+    ) -> list[Segmentation]:
+        """The objects' answers on the volume's voxels, from what the network says."""
+        volume, plan = self._current(), decoded.plan
+        # Only now: the clicks of rivals don't move the window that was previewed and grouped by.
+        obeyed = exclude_clicks(objects, rivals, plan.window, volume.grid)
         words = self._describe(plan.window, volume), self._reduction(volume, objects, plan)
         answers = []
-        for one, thinned in zip(obeyed, logits, strict=True):
+        for one, thinned in zip(obeyed, decoded.logits, strict=True):
             part = answered_part(one, plan.window, volume.grid, thinned)
-            own = enlarge(thinned, seen.image, volume.array, plan.window, plan.intensity, part)
+            own = enlarge(
+                thinned, decoded.image, volume.array, plan.window, plan.intensity, part, decoded.noise
+            )
             offset = tuple(low + s.start for low, s in zip(plan.window.lower, part, strict=True))
             own, found = _obedient(own, offset, one, plan.window, volume.grid)
-            timings = Timings(encode_s, decode_s, time.perf_counter() - started)
+            timings = Timings(decoded.encode_s, decoded.decode_s, time.perf_counter() - started)
             answers.append(
                 Segmentation(
                     own > 0,
                     offset,
                     own,
                     timings,
-                    encode_s > 0,
+                    decoded.encode_s > 0,
                     intensity_of(volume, one, self.intensity).reason,
                     *words,
                     found=found,
                 )
             )
-        return answers
+        told = self._execution.take_warnings()
+        return [replace(answer, warnings=(*told, *answer.warnings)) for answer in answers]
 
     def _key(self, volume: Volume, plan: Plan) -> Hashable:
         grey = (plan.intensity.lower, plan.intensity.upper)
@@ -275,7 +297,10 @@ class InteractiveSession:
         there = image.to(self.device, memory_format=layout(self.device))
         with torch.inference_mode(), self._execution.precision(plan.window.shape):
             features = self.network.encode(there, voxel_mm(plan.window, volume))
-        seen = Seen(image if plan.window.is_thinned else None, features)
+        if plan.window.is_thinned:
+            seen = Seen(image, noise_of(volume.array, plan.window, plan.intensity), features)
+        else:
+            seen = Seen(None, 0.0, features)
         synchronise(self.device)
         self.cache.put(key, seen)
         return seen, time.perf_counter() - begun
@@ -296,25 +321,27 @@ class InteractiveSession:
             members = objects[start : start + chunk]
             with torch.inference_mode():
                 if len(objects) == 1 and _is_guided(members[0]) and not members[0].clicks:
-                    logits = self._box_logits(seen, window, members[0])[None]  # kept for the clicks to come
+                    logits = self._box_logits(seen, window, members[0], 1)[
+                        None
+                    ]  # kept for the clicks to come
                 else:
                     logits = self._pass(seen.features, window, members)
                 for index, one in enumerate(members):
                     if _is_guided(one) and one.clicks:
                         _stop_if(cancelled)
-                        alone = self._box_logits(seen, window, one)
+                        alone = self._box_logits(seen, window, one, len(objects))
                         clicks = [(window.from_volume(voxel), positive) for voxel, positive in one.clicks]
                         logits[index] = guided(logits[index], alone, window.from_volume(one.box), clicks)
             found.extend(logits.cpu().numpy())
         return found
 
-    def _box_logits(self, seen: Seen, window: Window, one: ObjectPrompts) -> Tensor:
-        """The logits (z, y, x) of an object's box alone, on the device."""
+    def _box_logits(self, seen: Seen, window: Window, one: ObjectPrompts, boxes: int) -> Tensor:
+        """The logits (z, y, x) of an object's box alone, on the device. boxes: how many are asked about."""
         key = one.box.tobytes()
         if key not in seen.box_logits:
             # By itself: with others in a pass it would be rounded otherwise, and depend on what came before.
             logits = self._pass(seen.features, window, [replace(one, clicks=())])[0]
-            if len(seen.box_logits) == BOXES_KEPT:
+            while len(seen.box_logits) >= max(BOXES_KEPT, boxes):
                 seen.drop_oldest_box()
             seen.box_logits[key] = logits
         return seen.box_logits[key]
@@ -336,6 +363,18 @@ class InteractiveSession:
     def _describe(self, window: Window, volume: Volume) -> str:
         counts, sizes = along_axes(window.shape), along_axes(voxel_mm(window, volume))
         return f"window of {counts} voxels of {sizes} mm on {self.device.type}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Decoded:
+    """What the network says of objects in a window: logits (z, y, x) each, on the window's voxels."""
+
+    plan: Plan
+    image: Tensor | None  # see Seen
+    noise: float
+    logits: list[NDArray[np.float32]]
+    encode_s: float
+    decode_s: float
 
 
 def _is_guided(one: ObjectPrompts) -> bool:

@@ -20,10 +20,11 @@ from ensam.preprocessing import (
     percentile_range,
     place_window,
 )
-from ensam.resampling import enlarge, extract, resample
+from ensam.resampling import enlarge, extract, noise_of, resample
 from fuzzing import inputs
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 fast = inputs(200)
 sizes = st.tuples(*[st.integers(1, 600)] * 3)
@@ -399,6 +400,33 @@ def test_an_answer_hardly_follows_noise():
     )
     edge = smooth[:, :, :-1] != smooth[:, :, 1:]
     assert np.count_nonzero(noisy != smooth) < 0.1 * np.count_nonzero(edge)
+
+
+def test_the_noise_of_an_image_is_told_from_its_edges():
+    rng, grey = np.random.default_rng(0), IntensityRange(0, 1000, "")
+    window = Window((0, 0, 0), (40, 60, 80), (20, 30, 40))
+    steps = np.where(np.arange(80) // 20 % 2, 700.0, 300.0)
+    clean = np.broadcast_to(steps, (40, 60, 80)).copy()
+    clean[:10] = 2000  # beyond the range
+    assert noise_of(clean, window, grey) == 0
+    assert np.isclose(noise_of(clean + rng.normal(0, 40, clean.shape), window, grey), 0.04, rtol=0.1)
+    assert noise_of(np.zeros((40, 60, 80)), window, grey) == 0
+    line = Window((0, 0, 0), (40, 60, 1), (20, 30, 1))
+    assert noise_of(clean[:, :, :1], line, grey) == 0
+
+
+def test_noise_makes_no_specks_in_an_answer():
+    rng, grey = np.random.default_rng(0), IntensityRange(0, 1000, "")
+    window, everything = Window((0, 0, 0), (40, 40, 40), (16, 16, 16)), (slice(0, 40),) * 3
+    inside = np.linalg.norm(np.indices((40, 40, 40)) - 19.5, axis=0) < 12
+    volume = np.where(inside, 600.0, 400.0) + rng.normal(0, 80, inside.shape)
+    image = extract(volume, window, grey)
+    logits = 20 * (image[0, 0].numpy() - 0.5)
+    specks = [
+        ndimage.label(enlarge(logits, image, volume, window, grey, everything, noise) > 0)[1]
+        for noise in (0, noise_of(volume, window, grey))
+    ]
+    assert specks[1] < specks[0] / 3
 
 
 @pytest.mark.parametrize("dtype", ["u1", "<i2", ">i2", "<i4", "f2", "f4", "f8", np.longdouble])

@@ -450,6 +450,25 @@ def test_a_box_is_answered_alone_once_however_many_clicks_follow(a_session, a_vo
     assert decoded[4:] == [[1, 1], [0], [1, 1]]
 
 
+def test_the_boxes_of_one_question_are_all_kept(a_session, a_volume, monkeypatch, decoded):
+    monkeypatch.setattr(session_module, "BOXES_KEPT", 2)
+    boxes = [box_of(a_volume, (12, 16, x), (19, 23, x + 7)) for x in (18, 22, 26)]
+    click = point_at(a_volume, (15, 19, 25))
+    asked = [PromptSet(box, (click,)) for box in boxes]
+    a_session.segment_all(asked)
+    del decoded[:]
+    a_session.segment_all(asked)
+    assert decoded == [[1, 1, 1]]
+
+
+def test_a_click_turns_nothing_near_it_against_itself(a_session, a_volume, a_box, decoded):
+    """The network says more for foreground than for the box alone, whatever is clicked."""
+    click = point_at(a_volume, (20, 24, 28), False)
+    result = a_session.segment(PromptSet(a_box, (click, point_at(a_volume, (13, 17, 21)))))
+    place = np.subtract((20, 24, 30), result.offset)
+    assert result.logits[tuple(place)] < 1.01  # 1 by the network; its neighbour is far from the other click
+
+
 def test_answers_to_boxes_stay_within_the_memory_bound(a_session, a_volume, a_box, monkeypatch):
     a_session.segment(PromptSet(a_box))
     seen = next(iter(a_session.cache))

@@ -279,6 +279,42 @@ def test_out_of_memory_in_a_preview_is_one_clear_sentence(a_session, a_box, monk
         a_session.preview(PromptSet(a_box))
 
 
+def test_an_answer_too_large_for_the_memory_shrinks_no_window(a_session, a_volume, a_box, monkeypatch):
+    expected = a_session.segment(PromptSet(a_box))
+    enlarge, asked = session_module.enlarge, []
+
+    def hungry(*given):
+        asked.append(a_session.cache.nbytes)
+        if len(asked) < failures:
+            raise MemoryError
+        return enlarge(*given)
+
+    monkeypatch.setattr(session_module, "enlarge", hungry)
+    failures = 3
+    with pytest.raises(InputError, match="too little free memory"):
+        a_session.segment(PromptSet(a_box))
+    assert len(asked) == 2 and asked[0] > asked[1] == 0  # once more, without what is kept
+    del asked[:]
+    failures = 2
+    answer = a_session.segment(PromptSet(a_box))
+    assert answer.window == expected.window and not answer.warnings
+    assert np.array_equal(answer.logits, expected.logits)
+
+
+def test_the_memory_foreseen_for_many_windows_holds_what_is_kept_of_all(a_session):
+    volume = blob_volume((24, 24, 200))
+    a_session.set_volume(volume)
+    asked = [PromptSet(box_of(volume, (4, 4, x), (19, 19, x + 15))) for x in (4, 90, 180)]
+    alone = max(a_session.preview(one).memory_bytes for one in asked)
+    together = a_session.preview_all(asked).memory_bytes
+    a_session.segment_all(asked)
+    kept = sorted(seen.nbytes for seen in a_session.cache)
+    assert len(kept) == 3 and together - alone > 0.8 * sum(kept[:2])
+    a_session.cache.limit = a_session.cache.nbytes
+    again = a_session.preview_all(asked)
+    assert not again.runs_encoder and again.memory_bytes < alone
+
+
 def test_a_defect_is_not_taken_for_a_lack_of_memory(a_session, a_box, monkeypatch):
     def broken(self, image, spacing):
         raise RuntimeError("shapes do not match")
