@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from ensam_training.losses import segmentation_loss
 from ensam_training.user import SimulatedUser
 
+LEAST_HALF = 17  # voxels along every axis of a window that a CPU may learn from in half precision
+
 
 class RoundsLoss(nn.Module):
     """What a window costs: the mean loss over the rounds that carry gradient.
@@ -75,5 +77,10 @@ class RoundsLoss(nn.Module):
 
 def precision(device: torch.device, shape: tuple[int, ...]) -> AbstractContextManager:
     """As in use: bfloat16 where the device is fast in it, else float16 (CUDA) or float32. On MPS float32,
-    since float16 would need its gradients scaled."""
-    return nullcontext() if device.type == "mps" else autocast(device, shape)
+    since float16 would need its gradients scaled.
+
+    On a CPU thin windows are in float32 too: torch 2.13's gradients of a convolution's weights in bfloat16
+    take in stray memory where the latent is two voxels thick, and are not-a-number now and then.
+    """
+    is_thin = device.type == "cpu" and min(shape) < LEAST_HALF
+    return nullcontext() if device.type == "mps" or is_thin else autocast(device, shape)

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
+from ensam import device as device_module
 from ensam.errors import InputError
 from ensam.network import ENSAM, NetworkConfig
 from ensam_training import rounds
@@ -266,6 +267,16 @@ def a_sample():
 
 def trainer_of(seed=0, **changes):
     return Trainer(tiny_network(seed), TrainingConfig(**{"warmup_steps": 1, **changes}))
+
+
+PRECISION = rounds.precision
+
+
+@pytest.mark.parametrize(("thinnest", "is_half"), [(16, False), (17, True), (24, True)])
+def test_thin_windows_are_learned_from_in_full_precision(monkeypatch, thinnest, is_half):
+    monkeypatch.setattr(device_module, "multiplies_bfloat16", lambda: True)
+    with PRECISION(torch.device("cpu"), (thinnest, 48, 48)):
+        assert torch.is_autocast_enabled("cpu") == is_half
 
 
 @pytest.fixture(autouse=True)
