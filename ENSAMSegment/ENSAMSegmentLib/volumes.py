@@ -88,24 +88,8 @@ def _grid(shape: tuple[int, int, int], matrix: bytes) -> Grid:
     return Grid(shape, np.frombuffer(matrix).reshape(4, 4))
 
 
-def points_from_world(volume: slicer.vtkMRMLScalarVolumeNode, points_ras: np.ndarray) -> np.ndarray:
-    """Give points of the world in volume RAS.
-
-    Args:
-        volume: The volume, under any transform.
-        points_ras: (N, 3) in world RAS millimetres.
-
-    Returns:
-        (N, 3) float64 in volume RAS millimetres.
-
-    Raises:
-        VolumeError: A transform above the volume has no inverse at one of the points.
-    """
-    return transform_points(transform_between(None, volume.GetParentTransformNode()), points_ras)
-
-
 def points_to_world(volume: slicer.vtkMRMLScalarVolumeNode, points_ras: np.ndarray) -> np.ndarray:
-    """Give points in volume RAS millimetres, (N, 3), in world RAS; the inverse of `points_from_world`."""
+    """Give points in volume RAS millimetres, (N, 3), in world RAS. Raises as `transform_points`."""
     return transform_points(transform_between(volume.GetParentTransformNode(), None), points_ras)
 
 

@@ -135,17 +135,6 @@ class Case:
         return ct_range(automatic_ct_window(self.image[box]), "chosen by the values in the box")
 
 
-def read_case(folder: Path) -> Case:
-    """A folder with image.nii.gz and label.nii.gz on one grid. Raises InputError."""
-    name = folder.name
-    image, label = folder / "image.nii.gz", folder / "label.nii.gz"
-    try:
-        volume, labels = load(CaseFile(name, image, label, dataset_of(name), group_of(name)))
-    except InputError as error:
-        raise InputError(f"The case '{name}' can't be used: {error}") from error
-    return Case.from_arrays(name, volume.array, labels.astype(np.int32), volume.grid.spacing_zyx)
-
-
 def load(file: CaseFile) -> tuple[Volume, NDArray]:
     """The image and its labels (z, y, x), uint8 or uint16, of which at least one voxel is not 0.
 

@@ -15,7 +15,7 @@ from ensam.volume import Volume
 from ensam_training import cache as cache_module
 from ensam_training.__main__ import main
 from ensam_training.cache import Cache, grey_steps, prepare
-from ensam_training.cases import Case, read_case
+from ensam_training.cases import Case, load
 from ensam_training.coreset import split
 from ensam_training.discovery import find_cases
 from fuzzing import inputs
@@ -120,10 +120,12 @@ def data(tmp_path):
 
 
 def test_cached_cases_are_the_cases_of_the_files(data, tmp_path):
-    cases = prepare(find_cases(data), tmp_path / "cache").cases()
+    files = {file.name: file for file in find_cases(data)}
+    cases = prepare(tuple(files.values()), tmp_path / "cache").cases()
     assert [case.name for case in cases] == ["mr_a_01", "mr_a_02"]
     for case in cases:
-        original = read_case(data / case.name)
+        volume, labels = load(files[case.name])
+        original = Case.from_arrays(case.name, volume.array, labels, volume.grid.spacing_zyx)
         assert np.array_equal(case.labels, original.labels)
         for what in ("objects", "spacing", "is_ct", "dataset", "group"):
             assert getattr(case, what) == getattr(original, what)

@@ -11,9 +11,8 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from ensam.errors import InputError
 from ensam_training import pool
-from ensam_training.cases import read_case, split_instances
+from ensam_training.cases import split_instances
 from ensam_training.checking import check_cases
 from ensam_training.discovery import find_cases
 
@@ -231,12 +230,6 @@ def test_instances_are_counted_as_objects(tmp_path):
     (whole,) = check_cases(find_cases(tmp_path)).checks
     (split,) = check_cases(find_cases(tmp_path), instances=True).checks
     assert (len(whole.sizes), len(split.sizes)) == (1, 2)
-
-
-def test_a_case_folder_that_is_no_use_is_refused_by_its_name(tmp_path):
-    write_case(tmp_path, "case", label=np.zeros((12, 14, 16), np.uint8))
-    with pytest.raises(InputError, match=r"The case 'case' can't be used: .* has the same value"):
-        read_case(tmp_path / "case")
 
 
 @pytest.mark.parametrize(
