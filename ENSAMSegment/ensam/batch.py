@@ -15,19 +15,18 @@ from tqdm import tqdm
 
 from ensam.commands import (
     CASE_ERRORS,
-    answer,
     cautions_of,
     explain,
     is_same_place,
     label_image,
     notes_of,
     open_session,
+    segments_in,
 )
 from ensam.errors import InputError, OutputError
 from ensam.files import make_folder, remove_unfinished
 from ensam.manifest import BatchCase, read_manifest
 from ensam.measures import millilitres
-from ensam.prompts import read_prompts
 from ensam.session import InteractiveSession
 from ensam.summary import (
     Row,
@@ -113,14 +112,12 @@ def _segment(session: InteractiveSession, case: BatchCase, output: Path, known: 
     it is the same again, as on the same machine without the summary, there is nothing to lose.
     """
     started, inputs = time.perf_counter(), stamps(case)
-    segments = read_prompts(case.prompts)
-    if not segments:
-        raise InputError(f"'{case.prompts.name}' holds no segments: add one.")
+    segments = segments_in(case.prompts)
     if is_same_place(output, case.volume):
         raise OutputError(f"'{output.name}' is the image itself: give it another output in the manifest.")
     volume = read_volume(case.volume)
     session.set_volume(volume)
-    results = answer(session, segments)
+    results = session.segment_all([one.prompts for one in segments], clicks_exclude=True)
     names = [one.name for one in segments]
     is_foreign = os.path.isfile(output) and digest_of(output) not in known
     with TemporaryDirectory() if is_foreign else nullcontext(output.parent) as where:

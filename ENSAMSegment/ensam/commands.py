@@ -38,7 +38,7 @@ def segment(options: argparse.Namespace) -> int:
     check_output_grid(options.output, volume.grid)
     session = open_session(options, options.intensity)
     session.set_volume(volume)
-    results = answer(session, segments)
+    results = session.segment_all([one.prompts for one in segments], clicks_exclude=True)
     names = [one.name for one in segments]
     write_labels(options.output, label_image(results, volume.grid.shape), volume.grid, names)
     for note in dict.fromkeys(note for notes in map(notes_of, names, results) for note in notes):
@@ -170,15 +170,20 @@ def explain(error: Exception) -> str:
     return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
 
 
+def segments_in(path: Path) -> tuple[SegmentPrompts, ...]:
+    """The segments of a prompts file, at least one. Raises InputError."""
+    segments = read_prompts(path)
+    if not segments:
+        raise InputError(f"'{path.name}' holds no segments: add one.")
+    return segments
+
+
 def _prompts_of(options: argparse.Namespace) -> tuple[SegmentPrompts, ...]:
     by_hand = options.box is not None or options.fg or options.bg
     if options.prompts is not None and (by_hand or options.name is not None):
         raise InputError("Give either --prompts or --box, --fg, --bg and --name, not both.")
     if options.prompts is not None:
-        segments = read_prompts(options.prompts)
-        if not segments:
-            raise InputError(f"'{options.prompts.name}' holds no segments: add one.")
-        return segments
+        return segments_in(options.prompts)
     if not by_hand:
         raise InputError("There is nothing to segment yet: give --prompts, --box or --fg.")
     box = None
@@ -188,13 +193,6 @@ def _prompts_of(options: argparse.Namespace) -> tuple[SegmentPrompts, ...]:
     points = [Point(tuple(p), True) for p in options.fg] + [Point(tuple(p), False) for p in options.bg]
     name = "segment" if options.name is None else options.name
     return (SegmentPrompts(name, PromptSet(box, tuple(points))),)
-
-
-def answer(session: InteractiveSession, segments: Sequence[SegmentPrompts]) -> Sequence[Segmentation]:
-    """One segment alone, or several that share out the voxels, as they do in Slicer when told to."""
-    if len(segments) == 1:
-        return (session.segment(segments[0].prompts),)
-    return session.segment_all([one.prompts for one in segments], clicks_exclude=True)
 
 
 def answer_case(session: InteractiveSession, case: ChallengeCase) -> np.ndarray:

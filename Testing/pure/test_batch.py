@@ -16,6 +16,7 @@ from ensam.__main__ import main
 from ensam.errors import InputError, OutputError
 from ensam.manifest import read_manifest
 from ensam.prompts import PromptSet, SegmentPrompts, write_prompts
+from ensam.session import InteractiveSession
 
 from .command_files import Files
 from .test_session import box_of
@@ -69,10 +70,10 @@ def give_other_prompts(files):
 
 
 def make_every_segmentation_fail(patch, error):
-    def failing(*_given):
+    def failing(*_given, **_options):
         raise error
 
-    patch.setattr(batch, "answer", failing)
+    patch.setattr(InteractiveSession, "segment_all", failing)
 
 
 def test_a_batch_records_a_failing_case_and_goes_on(files, capsys):
@@ -266,13 +267,14 @@ def test_a_failed_case_names_no_output_and_says_that_an_earlier_one_is_there(fil
 
 
 def test_the_summary_has_the_notes_and_the_cautions_are_told_at_once(files, monkeypatch, capsys):
-    manifest, original = write_manifest(files, [("blob.nrrd", "prompts.json")]), batch.answer
+    manifest = write_manifest(files, [("blob.nrrd", "prompts.json")])
+    original = InteractiveSession.segment_all
 
-    def unsure(*given):
-        first, second = original(*given)
+    def unsure(*given, **options):
+        first, second = original(*given, **options)
         return replace(first, found=False), replace(second, warnings=("Memory ran out: it is coarser.",))
 
-    monkeypatch.setattr(batch, "answer", unsure)
+    monkeypatch.setattr(InteractiveSession, "segment_all", unsure)
     code, _, (first, second) = run_batch(files, manifest)
     assert code == 0 and "percentile" in first["notes"] and "window of" in second["notes"]
     errors = capsys.readouterr().err
