@@ -29,10 +29,6 @@ _UI_FILE = Path(__file__).resolve().parents[1] / "Resources" / "UI" / "ENSAMProm
 _PROGRESS_STEPS = 100
 
 
-def _nothing() -> None:
-    """For a callback that isn't needed."""
-
-
 def _mouse_is_pressed() -> bool:
     return bool(qt.QGuiApplication.mouseButtons())
 
@@ -97,7 +93,7 @@ class PromptPanel:
 
     def use(self, logic: ENSAMSegmentLogic) -> None:
         """Show another logic from now on; the one before is the host's to clean up."""
-        self.logic.changed = _nothing
+        self.logic.changed = lambda: None
         self.logic = self.table.logic = logic
         logic.changed = self._on_changed
         logic.is_pressed = _mouse_is_pressed
@@ -125,7 +121,7 @@ class PromptPanel:
     def cleanup(self) -> None:
         """Cut all connections. The logic is the host's to clean up."""
         self.shortcuts.remove()
-        self.logic.changed = _nothing
+        self.logic.changed = lambda: None
         self.ticker.cleanup()
         self._palette_watch.cleanup()
         for sender, signal, slot in self._connections:

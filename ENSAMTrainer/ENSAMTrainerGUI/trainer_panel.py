@@ -30,10 +30,6 @@ _RESOURCES = Path(__file__).resolve().parents[1] / "Resources"
 _REQUIREMENTS = (install.REQUIREMENTS, _RESOURCES / "ENSAMTrainer-requirements.txt")
 
 
-def _nothing() -> None:
-    """For a callback that isn't needed."""
-
-
 def installer() -> Installer:
     """Of what segmenting and training need together."""
     return SimpleNamespace(
@@ -87,8 +83,6 @@ class TrainerPanel:
     def exit(self) -> None:
         """The user has gone elsewhere."""
         self._scene_timer.stop()
-        with errors_shown():
-            self.logic.deactivate()
 
     def scene_changed(self) -> None:
         """Nodes have come or gone."""
@@ -105,7 +99,7 @@ class TrainerPanel:
 
     def cleanup(self) -> None:
         """Cut all connections. The logic is the host's to clean up."""
-        self.logic.changed = _nothing
+        self.logic.changed = lambda: None
         self._scene_timer.stop()
         self.ticker.cleanup()
         self._palette_watch.cleanup()

@@ -357,9 +357,6 @@ class ENSAMTrainerLogic:
         self._cases.read_again()
         self.changed()
 
-    def deactivate(self) -> None:
-        """The user has gone elsewhere; what runs goes on."""
-
     def cleanup(self) -> None:
         """For good. A training goes on; what loses nothing by it is ended."""
         self.changed = lambda: None

@@ -116,4 +116,4 @@ class FakeTrainerLogic(Telling):
 
 _ACTIONS = {"add_folder", "check", "show_case", "estimate", "start", "stop", "resume", "show_plot"}
 _ACTIONS |= {"show_comparison", "install", "take_back", "export_recipe", "import_result"}
-_ACTIONS |= {"activate", "deactivate", "cleanup"}
+_ACTIONS |= {"activate", "cleanup"}

@@ -148,11 +148,9 @@ def test_trainings_run_in_slicers_own_python(an_application, a_fake_logic, tmp_p
 # Coming and going
 
 
-def test_entering_and_leaving_activate_the_logic(a_module):
+def test_entering_activates_the_logic(a_module):
     a_module.parent.enter()
     assert "activate" in a_module.logic.calls.names()
-    a_module.parent.exit()
-    assert a_module.logic.calls.names()[-1] == "deactivate"
 
 
 def test_what_comes_into_the_scene_can_be_added(an_entered_module, a_fake_logic, an_application, pump):
@@ -194,7 +192,7 @@ def test_closing_the_scene_leaves_a_running_training_alone(
     an_application.scene.Clear(with_singletons)
     before = logic.calls.names().count("poll")
     pump(lambda: logic.calls.names().count("poll") > before + 3)
-    assert not {"stop", "cleanup", "deactivate"} & set(logic.calls.names())
+    assert not {"stop", "cleanup"} & set(logic.calls.names())
     assert an_entered_module.logic is logic
     assert an_entered_module.panel.ui.statusLabel.text == a_fake_logic.TRAINING.text
     assert an_application.dialogs.errors == []
