@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import slicer
-import vtk
 from ensam.edits import follow_prompts
 from ensam.errors import InputError
 from ensam.geometry import Grid
@@ -16,7 +15,6 @@ from ensam.measures import fingerprint
 from ensam.prompts import PromptSet
 from ensam.volume import Volume
 from ensam.worker import Job, Request, Settings, Worker
-from slicer.util import arrayFromVTKMatrix
 
 from .labelmaps import voxels_of
 from .places import note_place
@@ -26,7 +24,7 @@ from .segment_writer import SegmentWriter
 from .segments import read_segment
 from .target import Target
 from .translation import tr as _
-from .volumes import volume_from_node
+from .volumes import ijk_to_ras, volume_from_node
 
 _BASES_BYTES = 1 << 28
 
@@ -269,9 +267,7 @@ class Answers:
 
     def _read_volume(self, node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
         """The node's volume: the same object as long as image and place are the same."""
-        matrix = vtk.vtkMatrix4x4()
-        node.GetIJKToRASMatrix(matrix)
-        key = (*_image_of(node), *arrayFromVTKMatrix(matrix).ravel())
+        key = (*_image_of(node), *ijk_to_ras(node).ravel())
         if self._volume is None or self._volume[0] != key:
             volume = volume_from_node(node)
             if self._findings is not None and self._findings[0] == key:

@@ -10,9 +10,9 @@ import uuid
 import numpy as np
 import slicer
 import vtk
-from slicer.util import arrayFromVTKMatrix, vtkMatrixFromArray
+from slicer.util import vtkMatrixFromArray
 
-from .volumes import matrix_of, transform_between
+from .volumes import ijk_to_ras, matrix_of, transform_between
 
 _SAME = 1e-5  # of an element; files round matrices
 
@@ -21,9 +21,7 @@ _session = uuid.uuid4().hex  # node IDs mean something in one scene only
 
 def own_place(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
     """The volume's own place, without its transforms: its matrix from (i, j, k, 1) to RAS mm as text."""
-    matrix = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
-    return _text(arrayFromVTKMatrix(matrix))
+    return _text(ijk_to_ras(volume))
 
 
 def is_same_place(one: str, other: str) -> bool:

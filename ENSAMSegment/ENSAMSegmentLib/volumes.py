@@ -77,9 +77,14 @@ def grid_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Grid:
                 volume=node.GetName()
             )
         )
+    return _grid(tuple(reversed(image.GetDimensions())), ijk_to_ras(node).tobytes())
+
+
+def ijk_to_ras(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
+    """Give a volume node's matrix from (i, j, k, 1) to volume RAS millimetres, 4x4."""
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
-    return _grid(tuple(reversed(image.GetDimensions())), arrayFromVTKMatrix(matrix).tobytes())
+    return arrayFromVTKMatrix(matrix)
 
 
 @lru_cache(maxsize=8)
