@@ -19,6 +19,8 @@ from ensam.prompts import Box, Point, PromptSet
 from ensam.session import InteractiveSession
 from ensam.volume import Volume
 
+_REPEATS = 3
+
 
 def count_gflop(config: NetworkConfig, edge: int) -> tuple[float, float]:
     """GFLOP of encoding a cubic window and of decoding one object with a box and a click in it.
@@ -42,7 +44,7 @@ def count_gflop(config: NetworkConfig, edge: int) -> tuple[float, float]:
     return encoding.get_total_flops() / 1e9, decoding.get_total_flops() / 1e9
 
 
-def measure_click(checkpoint: Checkpoint, device: str, edge: int, repeats: int = 3) -> dict[str, Any]:
+def measure_click(checkpoint: Checkpoint, device: str, edge: int) -> dict[str, Any]:
     """Median seconds of a first prompt and of a click in a cubic window of noise, through the session."""
     rng = np.random.default_rng(0)
     volume = Volume(rng.normal(size=(edge,) * 3).astype(np.float32), Grid((edge,) * 3, np.eye(4)), "noise")
@@ -51,7 +53,7 @@ def measure_click(checkpoint: Checkpoint, device: str, edge: int, repeats: int =
     session.set_volume(volume)
     box = Box.from_bounds_ras((0.0,) * 3, (edge - 1.0,) * 3)
     encode, decode, click, active = [], [], [], []
-    for _ in range(repeats + 1):
+    for _ in range(1 + _REPEATS):
         session.cache.clear()
         first = session.segment(PromptSet(box))
         begun = time.perf_counter()

@@ -26,6 +26,7 @@ Vector = tuple[float, float, float]
 JSON_VERSION = 1
 IDENTITY_AXES: tuple[Vector, Vector, Vector] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _AXES_TOLERANCE = 1e-4
+_CLOSE_MM = 1e-3
 _LONGEST_SHOWN = 40  # characters
 _LABELS = {"foreground": True, "background": False}
 # Of Unicode: controls, surrogates, ends of lines and of paragraphs.
@@ -132,18 +133,18 @@ class PromptSet:
         box = self.box if before.box is None else None
         return PromptSet(box, tuple(set(self.points) - set(before.points)))
 
-    def is_close(self, other: PromptSet, tolerance_mm: float = 1e-3) -> bool:
-        """Whether both are the same prompts, each corner and point but for so many mm."""
+    def is_close(self, other: PromptSet) -> bool:
+        """Whether both are the same prompts, each corner and point to within `_CLOSE_MM`."""
         if (self.box is None) != (other.box is None) or len(self.points) != len(other.points):
             return False
         if self.box is not None:
             missed = np.linalg.norm(self.box.corners_ras() - other.box.corners_ras(), axis=1)
-            if missed.max() > tolerance_mm:
+            if missed.max() > _CLOSE_MM:
                 return False
         return all(
             any(
                 point.foreground == one.foreground
-                and math.dist(point.position_ras, one.position_ras) <= tolerance_mm
+                and math.dist(point.position_ras, one.position_ras) <= _CLOSE_MM
                 for one in other.points
             )
             for point in self.points

@@ -71,12 +71,10 @@ class Noise:
 
 @dataclass(frozen=True)
 class Gamma:
-    """image ** g, with g and 1 / g as often."""
-
-    largest: float = 1.6
+    """image ** g, with a g of up to 1.6 and 1 / g as often."""
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        return np.clip(image, 0, 1) ** np.float32(self.largest ** rng.uniform(-1, 1))
+        return np.clip(image, 0, 1) ** np.float32(1.6 ** rng.uniform(-1, 1))
 
 
 @dataclass(frozen=True)
@@ -89,15 +87,13 @@ class Inversion:
 
 @dataclass(frozen=True)
 class ThickSlices:
-    """The means of slabs of 2 to `thickest` voxels along an axis, interpolated back to the grid: volumes of
-    thick slices that somebody has resampled."""
-
-    thickest: float = 4.0
+    """The means of slabs of 2 to 4 voxels along an axis, interpolated back to the grid: volumes of thick
+    slices that somebody has resampled."""
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
         axis = int(rng.integers(3))
         count = image.shape[axis]
-        slabs = max(2, round(count / rng.uniform(2, self.thickest)))
+        slabs = max(2, round(count / rng.uniform(2, 4)))
         return np.moveaxis(np.tensordot(_through_slabs(count, slabs), image, (1, axis)), 0, axis)
 
 
@@ -133,23 +129,13 @@ class Turn:
         return moved
 
 
-@dataclass(frozen=True)
-class Orientation:
-    """Draws a turn for a window of a shape.
+def random_turn(shape: Sequence[int], rng: np.random.Generator) -> Turn:
+    """A turn of a window of a shape, with each flip as often as not.
 
-    Permutations end with the axes sorted by length, which keeps the shapes few; axes of equal length come in
-    random order.
+    The axes come sorted by length, which keeps the shapes few; those of equal length in random order.
     """
-
-    flips: bool = True
-    permutations: bool = True
-
-    def __call__(self, shape: Sequence[int], rng: np.random.Generator) -> Turn:
-        order, flipped = np.lexsort((rng.random(3), shape)), np.flatnonzero(rng.random(3) < 0.5)
-        return Turn(
-            tuple(int(axis) for axis in order) if self.permutations else (0, 1, 2),
-            tuple(int(axis) for axis in flipped) if self.flips else (),
-        )
+    order, flipped = np.lexsort((rng.random(3), shape)), np.flatnonzero(rng.random(3) < 0.5)
+    return Turn(tuple(int(axis) for axis in order), tuple(int(axis) for axis in flipped))
 
 
 PAPER = Sometimes(
@@ -165,10 +151,9 @@ OURS = (
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to real windows: the paper's changes, then, each seldom, ours. Synthetic only turn."""
+    """What is done to the grey values of real windows: the paper's changes, then, each seldom, ours."""
 
     changes: tuple[Change, ...] = (PAPER, *OURS)
-    orientation: Orientation = Orientation()
 
     def change_intensity(self, image: Image, rng: np.random.Generator) -> Image:
         """The image after all changes, clipped to 0..1."""

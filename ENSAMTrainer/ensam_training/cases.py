@@ -89,20 +89,10 @@ class Case:
     prompts: Mapping[int, ObjectPrompts] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def from_arrays(
-        cls,
-        name: str,
-        image: NDArray,
-        labels: NDArray,
-        spacing: Sequence[float],
-        *,
-        dataset: str | None = None,
-        group: str | None = None,
-        modality: str = "",
-    ) -> Case:
+    def from_arrays(cls, name: str, image: NDArray, labels: NDArray, spacing: Sequence[float]) -> Case:
         """A case whose objects are the labels above 0 of at least `MINIMUM_VOXELS` voxels.
 
-        Without `dataset` and `group` the name tells them.
+        The name tells the dataset and the group.
         """
         found = ndimage.find_objects(labels)
         counts = np.bincount(labels.ravel(), minlength=len(found) + 1)
@@ -118,9 +108,8 @@ class Case:
             tuple(spacing),
             objects,
             looks_like_ct(image),
-            dataset_of(name) if dataset is None else dataset,
-            group_of(name) if group is None else group,
-            modality,
+            dataset_of(name),
+            group_of(name),
         )
 
     @cached_property

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 # The share of Muon's rate for matrices of unit rows. Convolutions grow to rows of 3 and more, so that a step
 # turns them less; at the full rate noise turns the attention's matrices faster than they learn.
 SPHERE_RATE = 0.3
+_STEPS = 5  # of Newton-Schulz
 
 
 @torch.no_grad()
-def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
+def orthogonalise(matrix: Tensor) -> Tensor:
     """Newton-Schulz iteration (quintic, Keller Jordan's coefficients): singular values to about 1.
 
     A step is x <- p(x x^T) x with p(g) = a + b g + c g^2. All these polynomials of one matrix commute, so
@@ -35,13 +36,13 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     x = x.T if tall else x
     gram = x @ x.T
     product = None
-    for left in reversed(range(steps)):
+    for left in reversed(range(_STEPS)):
         polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
         polynomial.diagonal().add_(a)
         product = polynomial if product is None else polynomial @ product
         if left:
             gram = polynomial @ (gram @ polynomial)
-    x = x if product is None else product @ x
+    x = product @ x
     return (x.T if tall else x).to(matrix.dtype)
 
 

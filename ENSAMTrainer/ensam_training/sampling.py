@@ -34,7 +34,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ensam_training.augmentation import Augmentation, Turn
+from ensam_training.augmentation import Augmentation, Turn, random_turn
 from ensam_training.balance import Balance
 from ensam_training.cases import MINIMUM_VOXELS, Case
 from ensam_training.synthetic import make_case
@@ -46,6 +46,7 @@ from ensam_training.synthetic import make_case
 EDGES = (16, 24, 32, 40, 48, 64, *range(80, 513, 16))
 _SMALL = 64
 _THINNEST = 8  # voxels of a window where the volume itself has less than EDGES[0]: one of the latent
+_MOST_OBJECTS = 2  # of a window
 _INSIDE = 0.6  # share of another object that must lie in the window for it to be asked for as well
 _PAPER_MARGIN = 0.1  # share of the windows with the paper's margin of 1 to 64 voxels
 _ALL_LABELS, _ONE_PART, _CUT, _THINNED = 0.05, 0.3, 0.1, 0.15  # how often each is done
@@ -74,7 +75,6 @@ class WindowSampler(Dataset):
 
     budget: voxels of the smallest and the largest window; each window's is drawn so that edges are even.
     synthetic_share: 0..1, how many windows are synthetic; without objects in `cases` all are.
-    objects: most objects of a window. balance: which objects are drawn how often.
     """
 
     def __init__(
@@ -83,15 +83,13 @@ class WindowSampler(Dataset):
         budget: tuple[int, int],
         seed: int,
         synthetic_share: float = 0.2,
-        objects: int = 2,
-        balance: Balance | None = None,
         augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__()
-        self.budget, self.seed, self.objects = budget, seed, objects
+        self.budget, self.seed = budget, seed
         largest = max(_SMALL, round(budget[1] ** (1 / 3)))
         self.edges = tuple(edge for edge in EDGES if edge <= largest)
-        self.draw_object = (balance or Balance()).draw_from(cases)
+        self.draw_object = Balance().draw_from(cases)
         self.synthetic_share = synthetic_share if self.draw_object else 1.0
         self.augmentation = augmentation or Augmentation()
 
@@ -158,7 +156,7 @@ class WindowSampler(Dataset):
         targets = [_paste(mask, box, window)]
         prompts = [case.prompts.get(label) if whole and len(chosen) == 1 else None]
         for other in rng.permutation([name for name in names if name not in chosen]):
-            if len(targets) == self.objects:
+            if len(targets) == _MOST_OBJECTS:
                 break
             if _covered(case.objects[int(other)], window) >= _INSIDE:
                 targets.append((case.labels[window.slices] == other).astype(np.float32))
@@ -180,7 +178,7 @@ class WindowSampler(Dataset):
         large = [index for index, t in enumerate(targets) if (t >= 0.5).sum() >= MINIMUM_VOXELS]
         if not large:
             return None
-        turn, spacing = self.augmentation.orientation(image.shape, rng), window_spacing(case, window)
+        turn, spacing = random_turn(image.shape, rng), window_spacing(case, window)
         return Sample(
             np.ascontiguousarray(turn(image), np.float32)[None, None],
             np.ascontiguousarray(turn(targets[large]), np.float32)[:, None],
