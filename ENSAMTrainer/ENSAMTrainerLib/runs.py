@@ -33,12 +33,7 @@ class Runs:
     """Each training has a folder of its own in `folder`, named by the time it was started; the newest is the
     one that is shown. It may have been started by another Slicer, and may still run."""
 
-    def __init__(
-        self,
-        folder: Path,
-        python: Path,
-        start: Callable[..., Process] = Process,
-    ) -> None:
+    def __init__(self, folder: Path, python: Path, start: Callable[..., Process]) -> None:
         """start: starts a process, see `Process`."""
         self._folder, self._python, self._start = folder, python, start
         self._outcomes: Remembered[Outcome | None] = Remembered()

@@ -16,7 +16,7 @@ from .words import task_texts
 class Tasks:
     """One job at a time, with its output in `folder`/NAME.txt. Stopping one loses nothing."""
 
-    def __init__(self, folder: Path, python: Path, start: Callable[..., Process] = Process) -> None:
+    def __init__(self, folder: Path, python: Path, start: Callable[..., Process]) -> None:
         """start: starts a process, see `Process`."""
         self._folder, self._python, self._start = folder, python, start
         self._process: Process | None = None

@@ -75,7 +75,7 @@ class _Check:
         return examine(file, instances=self.instances).check
 
 
-def examine(file: CaseFile, *, instances: bool = False) -> Examined:
+def examine(file: CaseFile, *, instances: bool) -> Examined:
     """Read a case and judge it; with `instances` each connected component of a label is an object."""
     try:
         volume, labels = load(file)

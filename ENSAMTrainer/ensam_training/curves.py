@@ -21,7 +21,7 @@ class RunLog:
     Resuming drops the rows after the saved step, which will come again.
     """
 
-    def __init__(self, folder: Path, step: int = 0) -> None:
+    def __init__(self, folder: Path, step: int) -> None:
         self.folder = folder
         for name in ("log.csv", "validation.csv"):
             _keep_until(folder / name, step)

@@ -97,8 +97,8 @@ def measure(labelled: LabelledCase, answer: NDArray[np.uint8]) -> tuple[float, f
     return dsc, float(np.mean([surface_dice(*pair, spacing, TOLERANCE_MM) for pair in pairs]))
 
 
-def ensam_predictor(checkpoint: Path | None = None) -> Predictor:
-    """ENSAM with the checkpoint that is installed with it or another, as `ensam predict-npz` answers.
+def ensam_predictor(checkpoint: Path | None) -> Predictor:
+    """ENSAM with the checkpoint that is installed with it (None) or another, as `ensam predict-npz` answers.
 
     One session serves all rounds, so that the encoder runs again only where its window changed.
     """

@@ -68,9 +68,7 @@ def divide(cases: Sequence[Case], share: float, seed: int, test: Sequence[Case] 
     return _divided(with_objects(cases, order[count:]), with_objects(cases, order[:count]), test)
 
 
-def divide_as_begun(
-    cases: Sequence[Case], noted: Mapping[str, Any], test: Sequence[Case] = ()
-) -> FinetuningData:
+def divide_as_begun(cases: Sequence[Case], noted: Mapping[str, Any], test: Sequence[Case]) -> FinetuningData:
     """As it is noted of a training that goes on (see `beginning`), whoever their patients are by now.
 
     Raises InputError if there is nothing to train on.
@@ -138,10 +136,10 @@ def finetune(
     config: TrainingConfig,
     output: Path,
     card: dict[str, Any],
-    options: RunOptions | None = None,
-    device: torch.device | None = None,
+    options: RunOptions,
+    device: torch.device,
+    reporter: Reporter | None,
     say: Say = print,
-    reporter: Reporter | None = None,
 ) -> Outcome:
     """Trains `checkpoint`, which lies at `start`, on data.training and writes `output` only if it is better.
 
@@ -153,7 +151,6 @@ def finetune(
     and its folder keeps the state, so that the same call goes on from there. A run that is asked to stop
     judges its best weights so far; without a step there are none, and nothing is written. Raises InputError.
     """
-    device = device or torch.device("cpu")
     budget = config.validation_budget
     if data.test and budget != checkpoint.voxel_budget:
         data = replace(data, warning=f"{data.warning} {_other_windows(checkpoint, budget)}".strip())
@@ -174,7 +171,7 @@ def finetune(
     first = before if data.test is data.validation else scores(base, data.validation, budget)
     stop = StopRequest(None if reporter is None else reporter.stop_file)
     options = replace(
-        options or RunOptions(log_every=10),
+        options,
         result=partial(_halfway, base),
         worth=mean_over_objects,  # as the result will be judged
         to_beat=mean_over_objects(first) if first else -np.inf,

@@ -128,7 +128,7 @@ def _train_and_judge(options: argparse.Namespace, reporter: object | None) -> in
             card,
             RunOptions(workers=options.workers, log_every=10),
             choose_device(options.device),
-            reporter=reporter,
+            reporter,
         )
     took = f"{outcome.steps} steps in {outcome.minutes:.1f} minutes"
     if not outcome.written and not outcome.comparisons:

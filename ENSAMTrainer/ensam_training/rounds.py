@@ -25,7 +25,7 @@ class RoundsLoss(nn.Module):
     next and the latent's last; they start at zero, so that they learn before the network follows them.
     """
 
-    def __init__(self, network: ENSAM, deep_weight: float = 0.0) -> None:
+    def __init__(self, network: ENSAM, deep_weight: float) -> None:
         super().__init__()
         self.network, self.deep_weight = network, deep_weight
         widths = network.config.widths[1:] if deep_weight else ()

@@ -61,8 +61,8 @@ def open_data(
     held_out: HeldOut,
     folder: Path,
     say: Callable[[str], None],
-    prepare_it: bool = True,
-    chosen: Path | None = None,
+    prepare_it: bool,
+    chosen: Path | None,
 ) -> TrainingData:
     """data: a cache, which is used as it is, or files in any known layout, which are cached in `folder`.
 

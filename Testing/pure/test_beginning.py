@@ -5,6 +5,7 @@ import shutil
 import signal
 
 import pytest
+import torch
 from ensam.checkpoint import load_checkpoint, save_checkpoint
 from ensam.errors import InputError
 from ensam_training import finetuning
@@ -78,7 +79,7 @@ def tune(base, folder, data):
         options = RunOptions(workers=0, stop_at=1)
         return finetune(
             checkpoint, base, data, config, folder / "new.safetensors", {}, options,
-            say=lambda text: None, reporter=reporter,
+            torch.device("cpu"), reporter, say=lambda text: None,
         )  # fmt: skip
 
 

@@ -175,8 +175,8 @@ def run(base, output, data=None, steps=8, said=None, reporter=None, **changes):
     config = default_config(checkpoint, Limit(steps, "steps"), budget=(16**3, 16**3), **changes)
     data = data or held_out([ball_case(0)], [ball_case(1)], [ball_case(2), ball_case(3)])
     say = (lambda text: None) if said is None else said.append
-    options = RunOptions(workers=0)
-    return finetune(checkpoint, base, data, config, output, CARD, options, say=say, reporter=reporter)
+    options, device = RunOptions(workers=0), torch.device("cpu")
+    return finetune(checkpoint, base, data, config, output, CARD, options, device, reporter, say)
 
 
 def test_a_better_network_is_written_with_its_proof(base, tmp_path):

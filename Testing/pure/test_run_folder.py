@@ -161,7 +161,7 @@ class Watched:
             options = RunOptions(workers=0, log_every=1)
             return finetune(
                 checkpoint, self.base, data, config, self.folder / "new.safetensors", {"name": "n"}, options,
-                say=lambda text: None, reporter=reporter,
+                torch.device("cpu"), reporter, say=lambda text: None,
             )  # fmt: skip
 
 
