@@ -33,14 +33,16 @@ def prompts_from_nodes(
     box: slicer.vtkMRMLMarkupsROINode | None = None,
     foreground: slicer.vtkMRMLMarkupsFiducialNode | None = None,
     background: slicer.vtkMRMLMarkupsFiducialNode | None = None,
+    muted: bool = False,
 ) -> PromptSet:
-    """Read the prompts of one segment, without the muted ones.
+    """Read the prompts of one segment that count, or those that are muted.
 
     Args:
         volume: The volume that the prompts are for.
         box: The region of interest around the object. One that is not placed yet counts as none.
         foreground: Points on the object. Points that are not placed yet are left out.
         background: Points beside the object, likewise.
+        muted: Whether to read the muted prompts, and only those.
 
     Returns:
         The prompts in volume RAS millimetres. A box stays the same box, oriented as it is, where the
@@ -51,17 +53,9 @@ def prompts_from_nodes(
         PromptError: The box is empty, or one position is marked both foreground and background.
         VolumeError: The volume has no image, or a warp can't be inverted at a prompt.
     """
-    return _prompts(volume, box, foreground, background, muted=False)
-
-
-def muted_from_nodes(
-    volume: slicer.vtkMRMLScalarVolumeNode,
-    box: slicer.vtkMRMLMarkupsROINode | None = None,
-    foreground: slicer.vtkMRMLMarkupsFiducialNode | None = None,
-    background: slicer.vtkMRMLMarkupsFiducialNode | None = None,
-) -> PromptSet:
-    """Read the muted prompts of one segment: those that `prompts_from_nodes` leaves out for it."""
-    return _prompts(volume, box, foreground, background, muted=True)
+    points = (*_points(volume, foreground, True, muted), *_points(volume, background, False, muted))
+    wanted = box is not None and _is_placed(box) and _is_muted(box, 0) == muted
+    return PromptSet(_box(volume, box) if wanted else None, points)
 
 
 def moved_prompts(
@@ -133,18 +127,6 @@ def _place_box(node: slicer.vtkMRMLMarkupsROINode, box: Box) -> None:
     # The place last, and not within StartModify: Slicer rounds the centre to single precision on the way.
     node.SetSize(*box.size_mm)
     node.SetAndObserveObjectToNodeMatrix(vtkMatrixFromArray(object_to_node))
-
-
-def _prompts(
-    volume: slicer.vtkMRMLScalarVolumeNode,
-    box: slicer.vtkMRMLMarkupsROINode | None,
-    foreground: slicer.vtkMRMLMarkupsFiducialNode | None,
-    background: slicer.vtkMRMLMarkupsFiducialNode | None,
-    muted: bool,
-) -> PromptSet:
-    points = (*_points(volume, foreground, True, muted), *_points(volume, background, False, muted))
-    wanted = box is not None and _is_placed(box) and _is_muted(box, 0) == muted
-    return PromptSet(_box(volume, box) if wanted else None, points)
 
 
 def _is_placed(roi: slicer.vtkMRMLMarkupsROINode) -> bool:

@@ -17,7 +17,7 @@ from ensam.errors import PromptError
 from ensam.prompts import Box, Point, PromptSet, Vector
 
 from .drawn_box import box_in_slice
-from .markups import muted_from_nodes, prompts_from_nodes, set_box, set_box_world
+from .markups import prompts_from_nodes, set_box, set_box_world
 from .placement import place_node_kept
 from .places import is_same_place, own_place
 from .prompt_style import BACKGROUND, BOX, FOREGROUND, KINDS, node_name, style
@@ -134,7 +134,7 @@ class PromptNodes:
 
     def muted(self) -> PromptSet:
         """The prompts that the user set aside, in the volume's RAS."""
-        return muted_from_nodes(self.volume, *(self.find(kind) for kind in KINDS))
+        return prompts_from_nodes(self.volume, *(self.find(kind) for kind in KINDS), muted=True)
 
     def rows(self) -> tuple[PromptRow, ...]:
         """All prompts as the scene has them now."""
@@ -228,7 +228,8 @@ class PromptNodes:
                 node.RemoveAllControlPoints()
             return
         node = self.get(BOX)
-        current = prompts_from_nodes(self.volume, box=node).box or muted_from_nodes(self.volume, box=node).box
+        counting = prompts_from_nodes(self.volume, box=node)
+        current = counting.box or prompts_from_nodes(self.volume, box=node, muted=True).box
         if current is None or not np.allclose(
             current.corners_ras(), box.corners_ras(), rtol=0, atol=_SAME_MM
         ):

@@ -6,7 +6,7 @@ import slicer
 import vtk
 from ensam.errors import InputError, PromptError
 from ensam.prompts import Box, Point
-from ENSAMSegmentLib.markups import muted_from_nodes, prompts_from_nodes, set_box
+from ENSAMSegmentLib.markups import prompts_from_nodes, set_box
 from ENSAMSegmentLib.volumes import points_to_world
 
 from .conftest import add_warp, affine
@@ -134,7 +134,7 @@ def test_a_muted_point_is_left_out_and_kept(an_mrml_scene, a_straight_volume_nod
     beside.SetNthControlPointSelected(1, False)
 
     prompts = prompts_from_nodes(a_straight_volume_node, None, on, beside)
-    muted = muted_from_nodes(a_straight_volume_node, None, on, beside)
+    muted = prompts_from_nodes(a_straight_volume_node, None, on, beside, muted=True)
 
     assert prompts.points == (Point((2, 2, 2), True), Point((3, 3, 3), False))
     assert muted.points == (Point((1, 1, 1), True), Point((4, 4, 4), False))
@@ -143,12 +143,12 @@ def test_a_muted_point_is_left_out_and_kept(an_mrml_scene, a_straight_volume_nod
 def test_a_muted_box_is_left_out_and_kept(an_mrml_scene, a_straight_volume_node):
     roi = add_roi(an_mrml_scene, (0, 0, 0), (10, 20, 30))
     box = prompts_from_nodes(a_straight_volume_node, roi).box
-    assert muted_from_nodes(a_straight_volume_node, roi).is_empty
+    assert prompts_from_nodes(a_straight_volume_node, roi, muted=True).is_empty
 
     roi.SetNthControlPointSelected(0, False)
 
     assert prompts_from_nodes(a_straight_volume_node, roi).is_empty
-    assert muted_from_nodes(a_straight_volume_node, roi).box == box
+    assert prompts_from_nodes(a_straight_volume_node, roi, muted=True).box == box
 
 
 def test_a_box_of_which_one_corner_is_placed_is_no_prompt_yet(an_mrml_scene, a_straight_volume_node):
