@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import slicer
-from ENSAMSegmentLib.scene_nodes import singleton
+from ENSAMSegmentLib.scene_nodes import nodes_of_class, singleton
 from ENSAMSegmentLib.segments import add_segmentation
 from ENSAMSegmentLib.target import Target
 from ENSAMSegmentLib.volumes import shown_volumes
@@ -64,9 +64,7 @@ def _reference_volume(
 
 def _segmentation_of(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSegmentationNode | None:
     """The first one that the user sees and that isn't another image's."""
-    scene = slicer.mrmlScene
-    for at in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
-        one = scene.GetNthNodeByClass(at, "vtkMRMLSegmentationNode")
+    for one in nodes_of_class(slicer.mrmlScene, "vtkMRMLSegmentationNode"):
         if not one.GetHideFromEditors() and _reference_volume(one) in (None, volume):
             return one
     return None

@@ -14,6 +14,7 @@ import slicer
 from ensam.prompts import Box
 from slicer.util import arrayFromVTKMatrix
 
+from .scene_nodes import nodes_of_class
 from .volumes import transform_between, transform_points
 
 _IN_SLICE_MM = 0.01  # Slicer rounds a box's centre to single precision
@@ -36,7 +37,7 @@ def box_in_slice(node: slicer.vtkMRMLMarkupsROINode) -> Box | None:
     to_world = transform_between(node.GetParentTransformNode(), None)
     world = transform_points(to_world, corners @ to_node[:3, :3].T + to_node[:3, 3])
     best, box = _IN_SLICE_MM, None
-    for view in slicer.util.getNodesByClass("vtkMRMLSliceNode", node.GetScene()):
+    for view in nodes_of_class(node.GetScene(), "vtkMRMLSliceNode"):
         slice_to_world = arrayFromVTKMatrix(view.GetSliceToRAS())
         axes = slice_to_world[:3, :3]  # in columns, the normal last
         in_slice = (world - slice_to_world[:3, 3]) @ axes

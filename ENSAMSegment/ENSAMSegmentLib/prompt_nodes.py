@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import slicer
-import vtk
 from ensam.errors import PromptError
 from ensam.prompts import Box, Point, PromptSet, Vector
 
@@ -21,10 +20,11 @@ from .markups import prompts_from_nodes, set_box, set_box_world
 from .placement import place_node_kept
 from .places import is_same_place, own_place
 from .prompt_style import BACKGROUND, BOX, FOREGROUND, KINDS, node_name, style
-from .scene_nodes import remove
+from .scene_nodes import nodes_of_class, remove
 from .translation import tr as _
 from .volumes import matrix_of, transform_between, transform_points
 
+_MARKUPS = "vtkMRMLMarkupsNode"
 _REFERENCE = "ENSAM.Segmentation"
 _VOLUME = "ENSAM.Volume"  # the one that the node was made for, and moves with
 _KIND = "ENSAM.Kind"
@@ -305,8 +305,8 @@ def prompt_nodes(segmentation: slicer.vtkMRMLSegmentationNode) -> tuple[slicer.v
     scene = segmentation.GetScene()
     if scene is None:
         return ()
-    segmentation_id = segmentation.GetID()
-    return tuple(node for node in _markups(scene) if node.GetNodeReferenceID(_REFERENCE) == segmentation_id)
+    nodes, segmentation_id = nodes_of_class(scene, _MARKUPS), segmentation.GetID()
+    return tuple(node for node in nodes if node.GetNodeReferenceID(_REFERENCE) == segmentation_id)
 
 
 def prompt_nodes_by_segment(
@@ -321,15 +321,9 @@ def prompt_nodes_by_segment(
 
 def remove_orphans(scene: slicer.vtkMRMLScene) -> None:
     """Remove all nodes that hold prompts of segmentations which are no longer in the scene."""
-    for node in list(_markups(scene)):
+    for node in nodes_of_class(scene, _MARKUPS):
         if node.GetAttribute(_SEGMENT) and node.GetNodeReference(_REFERENCE) is None:
             remove(node)
-
-
-def _markups(scene: slicer.vtkMRMLScene) -> vtk.vtkCollection:
-    nodes = scene.GetNodesByClass("vtkMRMLMarkupsNode")
-    nodes.UnRegister(None)
-    return nodes
 
 
 def follow_names(segmentation: slicer.vtkMRMLSegmentationNode) -> None:

@@ -1,4 +1,4 @@
-"""Nodes that a scene has one of, and nodes that go."""
+"""Nodes that a scene has one of, nodes of a class, and nodes that go."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ def singleton(scene: slicer.vtkMRMLScene, class_name: str, tag: str) -> slicer.v
         node.SetSingletonTag(tag)
         node = scene.AddNode(node)
     return node
+
+
+def nodes_of_class(scene: slicer.vtkMRMLScene, class_name: str) -> list[slicer.vtkMRMLNode]:
+    """The scene's nodes of that class and of those derived from it; Slicer's own function looks in
+    `slicer.mrmlScene` whatever scene it is given."""
+    nodes = scene.GetNodesByClass(class_name)
+    nodes.UnRegister(None)
+    return list(nodes)
 
 
 def remove(node: slicer.vtkMRMLDisplayableNode) -> None:

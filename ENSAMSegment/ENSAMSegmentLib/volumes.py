@@ -18,6 +18,7 @@ from ensam.volume import Volume
 from slicer.util import arrayFromVTKMatrix
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from .scene_nodes import nodes_of_class
 from .translation import tr as _
 
 # What an inverse that is found step by step may miss; VTK stops at a hundredth of this.
@@ -53,7 +54,7 @@ def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
 def shown_volumes(scene: slicer.vtkMRMLScene) -> tuple[slicer.vtkMRMLScalarVolumeNode, ...]:
     """The images in the slice views of the scene's layout, view by view, the one behind first; some may be
     there twice."""
-    views = slicer.util.getNodesByClass("vtkMRMLSliceNode", scene)
+    views = nodes_of_class(scene, "vtkMRMLSliceNode")
     shown = [
         slicer.vtkMRMLSliceLogic.GetSliceCompositeNode(view) for view in views if view.IsMappedInLayout()
     ]

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-import vtk
 from ensam.errors import InputError
 from ensam.masks import MaskCrop
 from ensam_training.collection import CollectedCase
 from ENSAMSegmentLib.labelmaps import LABELMAP, image_of
-from ENSAMSegmentLib.scene_nodes import remove
+from ENSAMSegmentLib.scene_nodes import nodes_of_class, remove
 from ENSAMSegmentLib.segment_state import SegmentState, write_state
 from ENSAMSegmentLib.segments import add_segment, add_segmentation
 from ENSAMSegmentLib.translation import tr as _
@@ -68,13 +67,9 @@ class CaseDisplay:
     def clear(self) -> None:
         """Takes away what was shown; nothing of the user's."""
         for class_name in ("vtkMRMLSegmentationNode", "vtkMRMLScalarVolumeNode"):
-            for node in [node for node in self._nodes(class_name) if node.GetAttribute(LOOKED_AT)]:
-                self._remove(node)
-
-    def _nodes(self, class_name: str) -> vtk.vtkCollection:
-        nodes = self._scene.GetNodesByClass(class_name)
-        nodes.UnRegister(None)
-        return nodes
+            for node in nodes_of_class(self._scene, class_name):
+                if node.GetAttribute(LOOKED_AT):
+                    self._remove(node)
 
     def _labels(self, case: CollectedCase) -> np.ndarray:
         node = self._load(case, "vtkMRMLLabelMapVolumeNode", case.label)
@@ -127,12 +122,12 @@ class CaseDisplay:
 
     def _look_at(self, volume: slicer.vtkMRMLScalarVolumeNode, mask: MaskCrop) -> None:
         """All slice views as wide as the image, with the middle of a mask in theirs."""
-        for view in self._nodes("vtkMRMLSliceCompositeNode"):
+        for view in nodes_of_class(self._scene, "vtkMRMLSliceCompositeNode"):
             view.SetBackgroundVolumeID(volume.GetID())
         bounds = [0.0] * 6
         volume.GetRASBounds(bounds)
         longest = max(upper - lower for lower, upper in zip(bounds[::2], bounds[1::2], strict=True))
-        for view in self._nodes("vtkMRMLSliceNode"):
+        for view in nodes_of_class(self._scene, "vtkMRMLSliceNode"):
             width, height, _depth = view.GetDimensions()
             scale = longest / max(1, min(width, height))
             view.SetFieldOfView(scale * width, scale * height, view.GetFieldOfView()[2])

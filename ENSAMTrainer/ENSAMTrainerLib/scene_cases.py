@@ -11,6 +11,7 @@ from ensam.errors import PromptError, VolumeError
 from ensam.volume import Volume
 from ensam_training.collection import NewSegment
 from ENSAMSegmentLib.labelmaps import labelmap_of, voxels_of
+from ENSAMSegmentLib.scene_nodes import nodes_of_class
 from ENSAMSegmentLib.segment_state import NO_PROMPTS, read_state
 from ENSAMSegmentLib.segments import read_segment
 from ENSAMSegmentLib.volumes import volume_from_node
@@ -103,9 +104,7 @@ def _count_prompts(segment: slicer.vtkSegment) -> int:
 
 
 def _shown(scene: slicer.vtkMRMLScene, class_name: str) -> Iterator[slicer.vtkMRMLNode]:
-    nodes = scene.GetNodesByClass(class_name)
-    nodes.UnRegister(None)
-    for node in nodes:
+    for node in nodes_of_class(scene, class_name):
         # Labelmap volumes are scalar volumes too.
         if not node.GetHideFromEditors() and not node.IsA("vtkMRMLLabelMapVolumeNode"):
             yield node
