@@ -12,7 +12,6 @@ from ensam.worker import Worker
 from . import status
 from .answers import Answers
 from .choosing import Choices, Choosing
-from .lesions import new_lesions
 from .placement import Placement
 from .places import forget_places
 from .prompt_nodes import BACKGROUND, BOX, FOREGROUND, follow_names, remove_orphans, segments_with_prompts
@@ -358,7 +357,7 @@ class SegmentFollower(Choosing):
     def _open_lesions(self) -> None:
         """In lesion mode a foreground click outside of all boxes is a lesion of its own."""
         prompts = self._selected.prompts()
-        points = new_lesions(self._selected.known, self._selected.muted, prompts)
+        points = self._selected.new_lesions(prompts)
         points = [point for point in points if self._target.owner_of(point) != self.segment_id]
         if not points:
             return

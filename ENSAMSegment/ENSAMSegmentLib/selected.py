@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ensam.errors import InputError
-from ensam.prompts import PromptSet
+from ensam.prompts import Point, PromptSet
 
 from . import status
 from .choosing import Choices
@@ -83,6 +83,16 @@ class SelectedSegment:
         known = self.prompts()
         self.muted = self.target.nodes.muted() if self.target.is_complete else NO_PROMPTS
         self.known, self.is_readable = known, True
+
+    def new_lesions(self, now: PromptSet) -> list[Point]:
+        """The foreground points that were clicked beside the prompts that it has already.
+
+        None for its first click, where points were moved or deleted, and for a muted point that counts again.
+        """
+        if self.known.is_empty or not set(self.known.points) <= set(now.points):
+            return []
+        before = {*self.known.points, *self.muted.points}
+        return [point for point in now.points if point.foreground and point not in before]
 
     def keep_mask(self) -> None:
         """The prompts' nodes are gone for good: the mask stays, as if made by hand."""

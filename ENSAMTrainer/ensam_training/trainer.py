@@ -20,13 +20,13 @@ from ensam_training.distributed import Alone, Team
 from ensam_training.muon import SPHERE_RATE, Muon, split_parameters
 from ensam_training.rounds import RoundsLoss
 from ensam_training.sampling import Sample
-from ensam_training.schedule import rate
 from ensam_training.state import load_state
 from ensam_training.stopwatch import Stopwatch
 from ensam_training.user import SimulatedUser
 
 _ANOTHER_OPTIMISER = "The saved training used another optimiser: choose another folder for this one."
 MOST_SKIPPED = 50  # steps in a row without finite gradients: then the weights are lost, not a window
+_HALVED_AT = (2 / 15, 5 / 15, 10 / 15)  # the paper's epochs 2, 5 and 10 of 15
 
 
 class Trainer:
@@ -75,7 +75,7 @@ class Trainer:
 
     def rate(self) -> float:
         """The learning rate's factor at this step."""
-        return rate(self.config, self.step_count - self.schedule_start, self.progress())
+        return rate_at(self.config, self.step_count - self.schedule_start, self.progress())
 
     def step(self, samples: Sequence[Sample]) -> list[float]:
         """Learns from this process's share of the next windows -> mean loss of the first and the last round.
@@ -238,6 +238,16 @@ def _take_momenta(optimiser: torch.optim.Optimizer, saved: dict[str, Any]) -> No
         raise InputError(_ANOTHER_OPTIMISER) from error
     for group, values in zip(optimiser.param_groups, own, strict=True):
         group.update(values)
+
+
+def rate_at(config: TrainingConfig, step: int, progress: float) -> float:
+    """The learning rate's factor at a step (from 0) when a share `progress` (0..1) of the limit is spent."""
+    progress = min(1.0, progress)
+    if config.schedule == "halving":
+        level = 0.5 ** sum(progress >= share for share in _HALVED_AT)
+    else:
+        level = 1 - progress
+    return min(level, (step + 1) / max(1, config.warmup_steps))
 
 
 def _optimisers(network: ENSAM, config: TrainingConfig) -> list[torch.optim.Optimizer]:

@@ -15,10 +15,9 @@ from ensam_training.dead_layers import hardly_learning
 from ensam_training.losses import dice_loss, segmentation_loss
 from ensam_training.muon import SPHERE_RATE, Muon, orthogonalise, split_parameters
 from ensam_training.sampling import Sample
-from ensam_training.schedule import rate
 from ensam_training.stopwatch import Stopwatch
 from ensam_training.synthetic import make_case
-from ensam_training.trainer import Trainer
+from ensam_training.trainer import Trainer, rate_at
 from ensam_training.user import SimulatedUser
 
 from .tiny_network import TINY, tiny_network
@@ -225,14 +224,14 @@ def test_half_of_the_answers_go_on_from_the_last_and_some_rounds_are_only_looked
 
 def test_the_rate_warms_up_and_falls_evenly_to_zero():
     config = TrainingConfig(warmup_steps=10)
-    assert [rate(config, step, 0) for step in (0, 4, 9, 50)] == pytest.approx([0.1, 0.5, 1, 1])
+    assert [rate_at(config, step, 0) for step in (0, 4, 9, 50)] == pytest.approx([0.1, 0.5, 1, 1])
     shares = (0, 0.33, 0.5, 0.75, 1, 1.1)
-    assert [rate(config, 50, share) for share in shares] == pytest.approx([1, 0.67, 0.5, 0.25, 0, 0])
+    assert [rate_at(config, 50, share) for share in shares] == pytest.approx([1, 0.67, 0.5, 0.25, 0, 0])
 
 
 def test_the_papers_rate_is_halved_at_epochs_2_5_and_10_of_15():
     config = TrainingConfig(schedule="halving", warmup_steps=0)
-    rates = [rate(config, 0, epoch / 15) for epoch in (0, 1.9, 2, 4.9, 5, 9.9, 10, 15)]
+    rates = [rate_at(config, 0, epoch / 15) for epoch in (0, 1.9, 2, 4.9, 5, 9.9, 10, 15)]
     assert rates == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
 
 
