@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from ensam.checkpoint_store import STARTER
 from ensam.errors import CheckpointError
-from ensam.files import not_written, replacing
+from ensam.files import not_written, replacing, write_text
 from ensam.network import ENSAM, NetworkConfig
 
 FORMAT = "ensam-1"
@@ -71,8 +71,7 @@ def save_checkpoint(path: Path | str, network: ENSAM, voxel_budget: int, card: M
         except SafetensorError as error:  # what it makes of a full disk
             raise not_written(path, None) from error
         temporary.chmod(0o644)  # safetensors lets nobody but the owner read
-    with replacing(path.with_suffix(".json")) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(path.with_suffix(".json"), text + "\n")
 
 
 def load_checkpoint(path: Path | str | None = None) -> Checkpoint:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ensam.errors import CheckpointError, OutputError
-from ensam.files import make_folder, replacing
+from ensam.files import make_folder, replacing, write_text
 
 STARTER = Path(__file__).resolve().parent.parent / "Resources" / "Models" / "ensam-starter.safetensors"
 _SUFFIX = ".safetensors"
@@ -58,9 +58,8 @@ class CheckpointStore:
             with replacing(target) as temporary:
                 shutil.copyfile(path, temporary)
         try:
-            with replacing(target.with_suffix(".json")) as temporary:
-                # From inside the file, where it can't have been parted from the weights.
-                temporary.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            # From inside the file, where it can't have been parted from the weights.
+            write_text(target.with_suffix(".json"), json.dumps(card, indent=2, ensure_ascii=False) + "\n")
         except OutputError:
             if is_new:
                 target.unlink(missing_ok=True)

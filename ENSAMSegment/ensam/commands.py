@@ -16,7 +16,7 @@ from ensam.benchmark import count_gflop, measure_click
 from ensam.challenge import ChallengeCase, read_case, write_segmentation
 from ensam.checkpoint import load_checkpoint
 from ensam.errors import InputError, OutputError
-from ensam.files import make_folder, replacing
+from ensam.files import make_folder, write_text
 from ensam.masks import EMPTY, MaskCrop
 from ensam.measures import millilitres
 from ensam.prompts import Box, Point, PromptSet, SegmentPrompts, read_prompts
@@ -141,8 +141,7 @@ def bench(options: argparse.Namespace) -> int:
     text = json.dumps(values, indent=2)
     print(text)
     if options.json is not None:
-        with replacing(options.json) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_text(options.json, text + "\n")
     return 0
 
 

@@ -52,6 +52,12 @@ def replacing(path: Path | str) -> Iterator[Path]:
             temporary.unlink()
 
 
+def write_text(path: Path | str, text: str) -> None:
+    """A text file in UTF-8, whole or not at all. Raises `OutputError`."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def make_folder(path: Path) -> Path:
     """The folder, made with those above it where it isn't there yet. Raises `OutputError`."""
     try:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ensam.errors import PromptError
-from ensam.files import MOST_TEXT_BYTES, read_text, replacing
+from ensam.files import MOST_TEXT_BYTES, read_text, write_text
 
 Vector = tuple[float, float, float]
 
@@ -224,9 +224,7 @@ def read_prompts(path: Path | str) -> tuple[SegmentPrompts, ...]:
 
 def write_prompts(path: Path | str, segments: Iterable[SegmentPrompts]) -> None:
     """Write the prompts as a JSON file, whole or not at all. Raises as `to_json`, and `OutputError`."""
-    text = to_json(segments)
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, to_json(segments))
 
 
 def one_line(text: str) -> str:

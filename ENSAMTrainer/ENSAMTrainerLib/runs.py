@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from ensam.errors import InputError
-from ensam.files import not_written, replacing
+from ensam.files import not_written, write_text
 from ensam_training.recipe import Recipe, read_arguments, save_arguments
 from ensam_training.run_folder import OUTCOME, Outcome, RunFolder, write_outcome
 from ENSAMSegmentLib.status import Status
@@ -228,8 +228,7 @@ class Runs:
 
     def _write_installed(self, noted: list[tuple[Path, str]]) -> None:
         document = [{"path": str(path), "previous": previous} for path, previous in noted]
-        with replacing(self._folder / _INSTALLED) as temporary:
-            temporary.write_text(json.dumps(document), encoding="utf-8")
+        write_text(self._folder / _INSTALLED, json.dumps(document))
 
     def _launch(self, folder: Path) -> None:
         arguments = _where_it_is(folder, read_arguments(folder / _ARGUMENTS))

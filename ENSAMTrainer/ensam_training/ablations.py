@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from ensam.errors import InputError
-from ensam.files import make_folder, replacing
+from ensam.files import make_folder, replacing, write_text
 from ensam.network import NetworkConfig
 
 from ensam_training.configuration import TrainingConfig
@@ -169,8 +169,7 @@ def run_variant(
         round(float(np.mean([r["loss_clicks"] for r in last])), 4) if last else float("nan"),
         tuple(v for name, v in scores.items() if name.startswith("dice_")),
     )
-    with replacing(folder / "result.json") as temporary:
-        temporary.write_text(json.dumps(result.__dict__, indent=2), encoding="utf-8")
+    write_text(folder / "result.json", json.dumps(result.__dict__, indent=2))
     return result
 
 
@@ -184,8 +183,7 @@ def write_results(folder: Path, variants: Sequence[Variant]) -> list[Result]:
             results.append(Result(**{**values, "dice": tuple(values["dice"])}))
     if results:
         _write_csv(folder / "ablations.csv", results)
-        with replacing(folder / "ablations.md") as temporary:
-            temporary.write_text(table(results), encoding="utf-8")
+        write_text(folder / "ablations.md", table(results))
         _plot(folder, results)
     return results
 

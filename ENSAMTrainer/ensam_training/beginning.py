@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from ensam.errors import InputError
-from ensam.files import replacing
+from ensam.files import write_text
 
 from ensam_training.cases import Case
 from ensam_training.run_folder import BEST, STATE
@@ -87,8 +87,7 @@ def hold_to_beginning(folder: Path, facts: Mapping[str, Any]) -> None:
     """
     noted = beginning(folder)
     if not noted:
-        with replacing(folder / BEGINNING) as temporary:
-            temporary.write_text(json.dumps(facts), encoding="utf-8")
+        write_text(folder / BEGINNING, json.dumps(facts))
         return
     for name, another in _MUST_STAY.items():
         was, now = noted.get(name), facts.get(name)

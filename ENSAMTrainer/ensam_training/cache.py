@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from ensam.errors import InputError
-from ensam.files import make_folder, replacing
+from ensam.files import make_folder, replacing, write_text
 from ensam.planning import ObjectPrompts
 from ensam.preprocessing import IntensityRange
 from ensam.volume import Volume
@@ -288,8 +288,7 @@ def _read_index(folder: Path) -> dict[str, dict[str, Any]] | None:
 
 def _write_index(folder: Path, entries: dict[str, dict[str, Any]]) -> None:
     text = json.dumps({"version": VERSION, "cases": entries}, separators=(",", ":"))
-    with replacing(folder / INDEX) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(folder / INDEX, text)
 
 
 def _remove(paths: Iterable[Path]) -> None:

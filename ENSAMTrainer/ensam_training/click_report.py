@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from ensam.files import replacing
+from ensam.files import write_text
 
 from ensam_training.click_quality import CLICK, CONFIRMING, Step
 from ensam_training.evaluation import CLICK_ROUNDS
@@ -143,8 +143,7 @@ def write_json(path: Path | str, summaries: Sequence[ClickSummary]) -> None:
             key: (None if np.isnan(value) else round(value, 4)) if isinstance(value, float) else value
             for key, value in row.items()
         }
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(values, indent=2) + "\n")
 
 
 def _pooled(steps: Sequence[Step], part: str, whole: str) -> float:

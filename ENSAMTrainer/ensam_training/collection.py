@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from ensam.errors import InputError, PromptError
-from ensam.files import ABANDONED_SECONDS, not_written, replacing
+from ensam.files import ABANDONED_SECONDS, not_written, write_text
 from ensam.masks import MaskCrop
 from ensam.prompts import PromptSet, SegmentPrompts, from_json, one_line, to_json
 from ensam.volume import Volume, write_image, write_labels
@@ -259,8 +259,7 @@ def write_facts(path: Path, facts: CaseFacts) -> None:
         "segments": facts.segments,
         "prompts": json.loads(to_json(facts.prompts)),
     }
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_text(path, json.dumps(document, indent=1, ensure_ascii=False))
 
 
 def _write(folder: Path, volume: Volume, layer: Sequence[NewSegment], facts: CaseFacts) -> None:

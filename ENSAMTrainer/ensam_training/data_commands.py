@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ensam.errors import InputError, OutputError
-from ensam.files import replacing
+from ensam.files import write_text
 
 if TYPE_CHECKING:
     from ensam_training.cases import CaseFile
@@ -209,6 +209,5 @@ def _give(chosen: Sequence[CaseFile], files: Sequence[CaseFile], output: Path | 
     text = "".join(f"{name}\n" for name in names)
     if output is None:
         print(text, end="")
-        return
-    with replacing(output) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    else:
+        write_text(output, text)

@@ -13,7 +13,7 @@ import torch
 from ensam.benchmark import peak_mb
 from ensam.checkpoint import Checkpoint
 from ensam.device import synchronise
-from ensam.files import replacing
+from ensam.files import write_text
 from ensam.network import ENSAM
 
 from ensam_training.cases import Case
@@ -79,5 +79,4 @@ def estimate(
 
 def write_estimate(path: Path, value: Estimate) -> None:
     """As JSON, whole or not at all. Raises OutputError."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(asdict(value)), encoding="utf-8")
+    write_text(path, json.dumps(asdict(value)))

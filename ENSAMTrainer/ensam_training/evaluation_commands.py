@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ensam.command_line import seed
 from ensam.errors import InputError
-from ensam.files import make_folder, replacing
+from ensam.files import make_folder, write_text
 from tqdm import tqdm
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     write_cases_csv(options.output / "cases.csv", scores)
     write_json(options.output / "evaluation.json", scores)
     write_plot(options.output / "evaluation.png", scores)
-    with replacing(options.output / "summary.md") as temporary:
-        temporary.write_text(summary_markdown(scores), encoding="utf-8")
+    write_text(options.output / "summary.md", summary_markdown(scores))
     print(summary_text(summarise(scores)))
     return 2 if left_out else 0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from ensam.checkpoint import load_checkpoint
 from ensam.errors import InputError
-from ensam.files import replacing
+from ensam.files import write_text
 
 from ensam_training.baselines import BASELINES, Predictor
 from ensam_training.cases import CaseFile
@@ -136,8 +136,7 @@ def _resume(files: Sequence[CaseFile], protocol: Protocol, folder: Path) -> dict
 
 
 def _write_settings(path: Path, settings: dict[str, object]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(settings, indent=2) + "\n")
 
 
 def _differ(name: str, value: object, earlier: object) -> bool:

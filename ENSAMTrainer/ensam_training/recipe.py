@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 
 import ensam
 from ensam.errors import InputError
-from ensam.files import not_written, replacing
+from ensam.files import not_written, write_text
 
 import ensam_training
 from ensam_training.collection import FACTS, read_facts, write_facts
@@ -155,8 +155,7 @@ def _tell_no_place(path: Path) -> None:
 
 def save_arguments(path: Path, arguments: list[str]) -> None:
     """Keeps a command line, so that it can be run again. Raises OutputError."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(arguments), encoding="utf-8")
+    write_text(path, json.dumps(arguments))
 
 
 def read_arguments(path: Path) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from ensam.errors import InputError
-from ensam.files import replacing
+from ensam.files import replacing, write_text
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -102,8 +102,7 @@ def write_json(path: Path | str, scores: Sequence[Score]) -> None:
         for group, summaries in summarise_by(scores, key).items():
             for of in summaries:
                 values[of.method].setdefault(name, {})[group] = _figures(of)
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(values, indent=2) + "\n")
 
 
 def write_csv(path: Path | str, scores: Sequence[Score]) -> None:

@@ -15,14 +15,14 @@ import threading
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import numpy as np
 from ensam.errors import InputError, OutputError
-from ensam.files import not_written, replacing
+from ensam.files import not_written, replacing, write_text
 from ensam.masks import MaskCrop
 
 PROGRESS, OUTCOME, ALIVE, STOP = "progress.json", "outcome.json", "alive", "stop"
@@ -121,8 +121,7 @@ class RunFolder:
 
     def ask_to_stop(self) -> None:
         """The run ends between two steps, judges its best weights and keeps its state. Raises OutputError."""
-        with replacing(self.path / STOP) as temporary:
-            temporary.write_text("")
+        write_text(self.path / STOP, "")
 
     def forget_stop(self) -> None:
         """Asks the next process no more: one that was killed leaves the question. Raises OutputError."""
@@ -173,7 +172,7 @@ class Reporter:
         """Tells the watcher; without `always` only if it has been a while."""
         if always or time.monotonic() - self._written > _WRITE_SECONDS:
             self._written = time.monotonic()
-            self._try(lambda: _write(self.path / PROGRESS, asdict(progress)))
+            self._try(lambda: write_text(self.path / PROGRESS, json.dumps(asdict(progress))))
 
     def forget_outcome(self) -> None:
         """What an attempt that was stopped came to is known no more: this one goes on from it."""
@@ -200,7 +199,7 @@ class Reporter:
 
 def write_outcome(path: Path, outcome: Outcome) -> None:
     """Whole or not at all. Raises OutputError."""
-    _write(path, asdict(outcome))
+    write_text(path, json.dumps(asdict(outcome)))
 
 
 def _name(case: str, label: int) -> str:
@@ -221,11 +220,6 @@ def _read_mask(path: Path) -> MaskCrop | None:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     return MaskCrop(mask.astype(bool), tuple(int(v) for v in offset))
-
-
-def _write(path: Path, values: Mapping[str, Any]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values), encoding="utf-8")
 
 
 def _read(path: Path, convert: Callable[[Any], Told]) -> Told | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
 
 import pytest
-from ensam import checkpoint_store
 from ensam.checkpoint import load_checkpoint
 from ensam.checkpoint_store import CheckpointStore
 from ensam.errors import CheckpointError, OutputError
@@ -83,14 +84,14 @@ def test_what_is_no_checkpoint_is_refused_and_leaves_nothing(a_store, tmp_path):
 
 @pytest.mark.parametrize("ending", [".safetensors", ".json"])
 def test_a_full_disk_leaves_no_half_of_a_checkpoint(a_store, a_file, monkeypatch, ending):
-    whole = checkpoint_store.replacing
+    whole = os.replace
 
-    def replacing(path):
+    def replace(temporary, path):
         if path.suffix == ending:
-            path = path.parent / "no such folder" / path.name
-        return whole(path)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        whole(temporary, path)
 
-    monkeypatch.setattr(checkpoint_store, "replacing", replacing)
+    monkeypatch.setattr(os, "replace", replace)
     with pytest.raises(OutputError, match=r"liver\.\w+' can't be written"):
         a_store.install(a_file)
     assert files_of(a_store) == []
