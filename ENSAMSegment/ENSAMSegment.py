@@ -90,6 +90,7 @@ class ENSAMSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = None
         self.panel = None
         self._editorNode = None
+        self._effects = None
         self._parameterNode = None
         self._parameterNodeGuiTag = None
         self._imported = None  # what is selected when a scene has been imported
@@ -296,13 +297,15 @@ class ENSAMSegmentTest(ScriptedLoadableModuleTest):
         if install.missing():
             self.delayDisplay(_("Skipped: {reason}").format(reason=install.describe()))
             return
+        from ENSAMSegmentLib.logic import ENSAMSegmentLogic
+
         folder = Path(__file__).parent / "Resources" / "SampleCase"
         volume = slicer.util.loadVolume(str(folder / "image.nii.gz"))
         label = slicer.util.loadLabelVolume(str(folder / "label.nii.gz"))
         case = json.loads((folder / "case.json").read_text(encoding="utf-8"))
         truth = slicer.util.arrayFromVolume(label) == case["label"]
         slicer.mrmlScene.RemoveNode(label)
-        logic = __getattr__("ENSAMSegmentLogic")()
+        logic = ENSAMSegmentLogic()
         logic.select(volume)
         segment_id = logic.add_segment(case["segment"])
 

@@ -150,11 +150,11 @@ class ENSAMTrainerTest(ScriptedLoadableModuleTest):
         if reason:
             self.delayDisplay(_("Skipped: {reason}").format(reason=reason))
             return
+        from ENSAMTrainerLib.logic import ENSAMTrainerLogic
+
         with tempfile.TemporaryDirectory() as folder:
             store, settings = CheckpointStore(Path(folder, "Models")), _Settings()
-            logic = __getattr__("ENSAMTrainerLogic")(
-                Path(folder, "Training"), store, settings, slicers_python()
-            )
+            logic = ENSAMTrainerLogic(Path(folder, "Training"), store, settings, slicers_python())
             try:
                 for number in range(4):
                     self.addCase(number)

@@ -154,7 +154,7 @@ class SegmentFollower(Choosing):
         self._be_done_with_box()
         node = self._views.start(self._target, kind)
         if not is_in_views(self.volume) and not self._updates.is_running:  # else its answer will tell
-            self._updates.say(Status("ready", status.is_not_shown(self.volume)))
+            self._updates.say(Status("ready", status.not_shown(self.volume)))
         self.changed()
         return node
 

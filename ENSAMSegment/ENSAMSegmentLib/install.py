@@ -160,7 +160,7 @@ class _Installation:
         _Installation.under_way = self
 
     def cancel(self) -> None:
-        """See above."""
+        """Begin no further step, and end this one once no package is left half unpacked."""
         self._is_cancelled = True
         self._withdraw_go_ahead()
 

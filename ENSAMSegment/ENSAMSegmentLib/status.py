@@ -97,7 +97,7 @@ def unseen(target: Target) -> str:
     """Why the user sees nothing of what becomes of a segment, and what helps; "" where it is shown."""
     display = target.segmentation.GetDisplayNode()
     if not is_in_views(target.volume):
-        return is_not_shown(target.volume)
+        return not_shown(target.volume)
     if display is None:
         return ""
     if not display.GetVisibility():
@@ -107,7 +107,7 @@ def unseen(target: Target) -> str:
     return ""
 
 
-def is_not_shown(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
+def not_shown(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
     """What to say where the user may click on another image than the one that is segmented."""
     return _(
         "'{volume}' is what is segmented, and the slice views show another image: choose that one as the "

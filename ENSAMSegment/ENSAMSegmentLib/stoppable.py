@@ -46,7 +46,7 @@ def _interrupt_when_gone(file: str, output: _Output) -> None:
 
 
 def main() -> None:
-    """See above."""
+    """Run the module that the command line names, and interrupt it once the file is gone."""
     file, module, *arguments = sys.argv[1:]
     sys.argv = [module, *arguments]
     folder = os.path.dirname(os.path.abspath(__file__))

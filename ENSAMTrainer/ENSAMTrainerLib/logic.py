@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -233,9 +233,9 @@ class ENSAMTrainerLogic:
 
     def wait(self, timeout_s: float = 3600.0) -> None:
         """Until nothing runs, for scripts. Raises InputError with what went wrong, or in time."""
-        end = datetime.now().timestamp() + timeout_s
+        end = time.monotonic() + timeout_s
         while self.poll(_POLL_S) is not None:
-            if datetime.now().timestamp() > end:
+            if time.monotonic() > end:
                 raise InputError(_("It is not done in time: wait again, or stop it."))
         if self.status.kind == "error":
             raise InputError(self.status.text)

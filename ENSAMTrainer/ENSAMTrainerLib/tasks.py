@@ -14,7 +14,8 @@ from .words import task_texts
 
 
 class Tasks:
-    """One job at a time, with its output in `folder`/NAME.txt. Stopping one loses nothing."""
+    """One job at a time, with its output in `folder`/NAME.txt. What a stopped one has done stays, but for
+    half of a recipe."""
 
     def __init__(self, folder: Path, python: Path, start: Callable[..., Process]) -> None:
         """start: starts a process, see `Process`."""

@@ -17,7 +17,7 @@ from ensam_training.cases import CaseFile, dataset_of, load, modality_of
 from ensam_training.discovery import find_cases
 
 MAX_OBJECTS = 6
-MINIMUM_VOXELS = 100
+MINIMUM_JUDGED_VOXELS = 100
 UNKNOWN = "unknown"
 _CT_WINDOW = "soft tissue"
 
@@ -64,16 +64,16 @@ def make_challenge_case(
     """A case from an image and integer labels, both (z, y, x), with spacing (x, y, z) in mm.
 
     Grey values become 0..255: of CT the soft tissue window, of all else the 0.5 to 99.5 percentile. Of the
-    labels of at least `MINIMUM_VOXELS` the `max_objects` largest are kept, the lower one where two are
+    labels of at least `MINIMUM_JUDGED_VOXELS` the `max_objects` largest are kept, the lower one where two are
     equal, and numbered 1..K in the order that they had. The boxes are exact.
     Raises InputError when the shapes differ, no label is large enough, or the image is constant.
     """
     if image.shape != labels.shape:
         raise InputError(f"The image and the labels of '{name}' have different shapes: resample one of them.")
     values, counts = np.unique(labels, return_counts=True)
-    large = [(-n, v) for v, n in zip(values, counts, strict=True) if v > 0 and n >= MINIMUM_VOXELS]
+    large = [(-n, v) for v, n in zip(values, counts, strict=True) if v > 0 and n >= MINIMUM_JUDGED_VOXELS]
     if not large:
-        raise InputError(f"'{name}' has no label of {MINIMUM_VOXELS} voxels: leave the case out.")
+        raise InputError(f"'{name}' has no label of {MINIMUM_JUDGED_VOXELS} voxels: leave the case out.")
     kept = sorted(value for _, value in sorted(large)[:max_objects])
     truth = np.zeros(labels.shape, np.uint8)
     for number, value in enumerate(kept, start=1):

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ensam_training.cases import CaseFile, load
-from ensam_training.challenge_cases import MINIMUM_VOXELS, UNKNOWN
+from ensam_training.challenge_cases import MINIMUM_JUDGED_VOXELS, UNKNOWN
 from ensam_training.conditions import CONDITIONS, EXACT, Scene, exact_scene
 from ensam_training.evaluation import CLICK_ROUNDS
 from ensam_training.interaction import Click, simulate_click
@@ -205,7 +205,7 @@ def _largest(labels: NDArray, count: int) -> list[int]:
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     order = np.argsort(-sizes, kind="stable")[:count]
-    return sorted(int(label) for label in order if sizes[label] >= MINIMUM_VOXELS)
+    return sorted(int(label) for label in order if sizes[label] >= MINIMUM_JUDGED_VOXELS)
 
 
 def plain_volume(image: NDArray, spacing: Sequence[float], name: str) -> Volume:
