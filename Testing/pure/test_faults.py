@@ -79,7 +79,9 @@ def test_after_memory_ran_out_anywhere_the_next_answer_is_the_same_as_ever(
     left = fail(monkeypatch, stage, OUT_OF_MEMORY[kind])
     try:
         answer = a_session.segment(PROMPTS)
-        assert any("Memory ran out" in note for note in answer.notes)
+        # Beside the network it is tried once more without the features that are kept, in the same window.
+        is_smaller = stage not in ("enlarging the logits", "describing the window")
+        assert any("Memory ran out" in note for note in answer.notes) == is_smaller
     except InputError as error:
         assert "too little free memory" in str(error)
     assert left == [0]
