@@ -162,7 +162,7 @@ def _read_report(path: Path) -> dict[str, tuple[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-    except OSError:
+    except (OSError, ValueError, csv.Error):
         return {}
     found = {}
     for row in rows:

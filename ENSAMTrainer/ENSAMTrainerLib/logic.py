@@ -173,9 +173,9 @@ class ENSAMTrainerLogic:
         """What the last estimate says of the present choice, "" before."""
         try:
             values = json.loads((self._folder / "estimate.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            return estimate_text(values, self.choice)
+        except (OSError, ValueError, LookupError, TypeError):  # none yet, or damaged
             return ""
-        return estimate_text(values, self.choice)
 
     def start(self) -> None:
         """Begins a training as `choice` says."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 import json
+import re
 import shutil
 from collections.abc import Callable
 from datetime import datetime
@@ -14,7 +16,7 @@ from typing import Literal
 from ensam.errors import InputError
 from ensam.files import not_written, write_text
 from ensam_training.recipe import Recipe, read_arguments, save_arguments
-from ensam_training.run_folder import OUTCOME, Outcome, RunFolder, write_outcome
+from ensam_training.run_folder import OUTCOME, STATE, Outcome, RunFolder, write_outcome
 from ENSAMSegmentLib.status import Status
 from ENSAMSegmentLib.translation import tr as _
 
@@ -26,6 +28,7 @@ LOG, _ARGUMENTS, _INSTALLED = "log.txt", "arguments.json", "installed.json"
 _WRONG_INPUT = 2
 _ENDED_WELL = (0, 3)  # 3: without a better checkpoint
 _ROOM = 12  # times the checkpoint, which is in half precision: weights, momenta and average in full, twice
+_IS_RUN = re.compile(r"\d{4}-\d\d-\d\d-\d{6}")  # what else lies there is nobody's run
 State = Literal["none", "running", "stopping", "stopped", "failed", "done"]
 
 
@@ -45,9 +48,10 @@ class Runs:
     @property
     def current(self) -> RunFolder | None:
         """The newest run, None if there is none."""
-        if not self._folder.is_dir():
+        try:
+            folders = sorted(p for p in self._folder.iterdir() if _IS_RUN.match(p.name) and p.is_dir())
+        except OSError:  # not there yet, or on a drive that is gone
             return None
-        folders = sorted(p for p in self._folder.iterdir() if p.is_dir() and not p.name.startswith("."))
         return RunFolder(folders[-1]) if folders else None
 
     @property
@@ -89,10 +93,14 @@ class Runs:
 
     def new_folder(self, suffix: str = "") -> Path:
         """Where the next run will be."""
-        return self._folder / f"{datetime.now():%Y-%m-%d-%H%M%S}{suffix}"
+        name, newest = f"{datetime.now():%Y-%m-%d-%H%M%S}{suffix}", self.current
+        if newest is not None and newest.path.name >= name:  # the clock was set back
+            name = f"{newest.path.name}-2{suffix}"
+        return self._folder / name
 
     def start(self, recipe: Recipe, base: Path) -> None:
         """Starts a training of the checkpoint `base` in recipe.state. Raises InputError."""
+        before = self.current
         try:
             recipe.state.mkdir(parents=True)
             needed, free = _ROOM * base.stat().st_size, shutil.disk_usage(recipe.state).free
@@ -111,6 +119,7 @@ class Runs:
             # It would hide the one before, with its result.
             shutil.rmtree(recipe.state, ignore_errors=True)
             raise
+        self._forget_states({recipe.state, *([before.path] if before else [])})
 
     def resume(self) -> None:
         """Goes on with the newest run. Raises InputError."""
@@ -236,6 +245,13 @@ class Runs:
         self._process = self._start(self._python, arguments, folder / LOG)
         self._asked_to_stop = False
 
+    def _forget_states(self, kept: set[Path]) -> None:
+        """Of older trainings, which nothing here goes on with: a state is seven times its checkpoint."""
+        for path in self._folder.glob(f"*/{STATE}"):
+            if path.parent not in kept and not RunFolder(path.parent).is_alive:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
     def _outcome_of(self, run: RunFolder) -> Outcome | None:
         """What it came to, None if nothing or nothing that can be read, which `status` says."""
         try:
@@ -251,7 +267,7 @@ class Runs:
             progress = run.progress
         except InputError:
             return False  # what it came to is whole
-        return progress is not None and progress.phase in ("prepare", "failed")
+        return progress is not None and progress.phase in ("prepare", "before", "failed")
 
     def _exit_code(self, run: RunFolder) -> int | None:
         """Of the run's process; None while that runs, and of one that another Slicer started."""

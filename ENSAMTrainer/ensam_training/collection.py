@@ -101,9 +101,9 @@ class Collection:
         return {name: one for name, one in self._read().items() if isinstance(one, InputError)}
 
     def _read(self) -> dict[str, CollectedCase | InputError]:
-        if not self.folder.is_dir():
-            return {}
         try:
+            if not self.folder.is_dir():
+                return {}
             folders = sorted(path for path in self.folder.iterdir() if not path.name.startswith("."))
         except OSError as error:
             raise InputError(f"The folder '{self.folder}' can't be read: check your permissions.") from error
@@ -119,7 +119,10 @@ class Collection:
     @property
     def is_empty(self) -> bool:
         """Whether there is no case; reads none, since a panel asks at every turn."""
-        return next(self.folder.glob(f"[!.]*/{FACTS}"), None) is None
+        try:
+            return next(self.folder.glob(f"[!.]*/{FACTS}"), None) is None
+        except OSError:
+            return True
 
     def case(self, name: str) -> CollectedCase:
         """The case of that name. Raises InputError if there is none, or it is unreadable."""

@@ -76,7 +76,7 @@ def smoothed(values: Sequence[float], width: int) -> np.ndarray:
 
 
 def _append(path: Path, header: Sequence[str], row: Sequence[float]) -> None:
-    whole = path.stat().st_size if path.is_file() else 0
+    whole = os.path.getsize(path) if os.path.isfile(path) else 0
     try:
         with path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)

@@ -164,7 +164,6 @@ def finetune(
     if reporter is not None:
         # Before anything of the attempt before is lost.
         hold_to_beginning(reporter.path, {"held_out": objects_of(data.validation), **begun_with})
-        reporter.forget_outcome()
     _tell(reporter, Progress("before"))
     base = checkpoint.network().to(device)
     before = scores(base, data.test, budget, _keeper(reporter, "before"))
@@ -183,6 +182,8 @@ def finetune(
     output.parent.mkdir(parents=True, exist_ok=True)
     # A request to stop ends the stepping alone: what is trained is still judged and written.
     with stop, _folder(reporter, output) as folder:
+        if reporter is not None:
+            reporter.forget_outcome()
         run = train(
             checkpoint.config,
             config,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -97,10 +98,17 @@ def _finetune(options: argparse.Namespace) -> int:
         return _train_and_judge(options, None)
     if (over := RunFolder(options.state).outcome) is not None and not over.stopped:
         raise InputError(f"The training in '{options.state}' is over: give another folder for a new one.")
+    if RunFolder(options.state).is_taken():
+        raise InputError(f"A training runs in '{options.state}' already: wait for it, or stop it.")
     with Reporter(options.state) as reporter:
         reporter.say(Progress("prepare"))
         try:
             return _train_and_judge(options, reporter)
+        except KeyboardInterrupt:
+            if not reporter.stop_file.exists():
+                raise
+            reporter.end_early()
+            return NOT_BETTER
         except InputError as error:
             reporter.say(Progress("failed", message=str(error)))
             raise
@@ -118,7 +126,7 @@ def _train_and_judge(options: argparse.Namespace, reporter: object | None) -> in
         print("Warning: no licence is stated: give --licence before you share the result.", file=sys.stderr)
     with ExitStack() as stack:
         start, checkpoint, data = _open(options, stack)
-        print(describe(data.training, data.test))
+        _say(describe(data.training, data.test))
         outcome = finetune(
             checkpoint,
             start,
@@ -129,16 +137,23 @@ def _train_and_judge(options: argparse.Namespace, reporter: object | None) -> in
             RunOptions(workers=options.workers, log_every=10),
             choose_device(options.device),
             reporter,
+            say=_say,
         )
     took = f"{outcome.steps} steps in {outcome.minutes:.1f} minutes"
     if not outcome.written and not outcome.comparisons:
-        print(f"Nothing was learned in {took}: nothing is written, the base stays.")
+        _say(f"Nothing was learned in {took}: nothing is written, the base stays.")
         return NOT_BETTER
     if not outcome.written:
-        print(f"Not better after {took} (mean Dice {outcome.gain:+.3f}): nothing is written, the base stays.")
+        _say(f"Not better after {took} (mean Dice {outcome.gain:+.3f}): nothing is written, the base stays.")
         return NOT_BETTER
-    print(f"Written to {options.output} after {took}, mean Dice {outcome.gain:+.3f}.")
+    _say(f"Written to {options.output} after {took}, mean Dice {outcome.gain:+.3f}.")
     return 0
+
+
+def _say(text: str) -> None:
+    """To a log that may lie on a full disk: what is said there is not worth the training."""
+    with contextlib.suppress(OSError):
+        print(text)
 
 
 def _estimate(options: argparse.Namespace) -> int:

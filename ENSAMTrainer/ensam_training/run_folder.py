@@ -8,9 +8,11 @@ application that can't be expected to have torch.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import json
 import math
+import os
 import threading
 import time
 import zipfile
@@ -28,6 +30,7 @@ from ensam.masks import MaskCrop
 PROGRESS, OUTCOME, ALIVE, STOP = "progress.json", "outcome.json", "alive", "stop"
 STATE, BEST = "state.pt", "best.pt"
 _ALIVE_SECONDS = 2.0
+_WATCH_SECONDS = 2.5 * _ALIVE_SECONDS
 _DEAD_SECONDS = 15.0  # without a sign of life
 _WRITE_SECONDS = 0.5
 Told = TypeVar("Told")
@@ -105,9 +108,26 @@ class RunFolder:
     def is_alive(self) -> bool:
         """Whether a process is at work, of whatever parent."""
         try:
-            return time.time() - (self.path / ALIVE).stat().st_mtime < _DEAD_SECONDS
+            return abs(time.time() - (self.path / ALIVE).stat().st_mtime) < _DEAD_SECONDS
         except OSError:
             return False
+
+    def is_taken(self) -> bool:
+        """For a process that begins here: whether another one is at work, whatever the clocks say.
+
+        One that was killed leaves its sign of life, which is watched for some seconds, and maybe a request to
+        stop, which was not for the next one and goes.
+        """
+        alive, stop = self.path / ALIVE, self.path / STOP
+        seen, asked = _changed(alive), _changed(stop)
+        if seen is None:
+            return False
+        time.sleep(_WATCH_SECONDS)
+        if _changed(alive) not in (seen, None):
+            return True
+        if asked is not None and asked < seen + _DEAD_SECONDS and _changed(stop) == asked:
+            stop.unlink(missing_ok=True)
+        return False
 
     @property
     def has_state(self) -> bool:
@@ -136,6 +156,14 @@ class RunFolder:
         return None if None in found else (found[0], found[1])
 
 
+def _changed(path: Path) -> float | None:
+    """When a file was written, None if it isn't there."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
 class Reporter:
     """The run's side: says what it is at, and that it is alive. A full disk doesn't end a training."""
 
@@ -144,7 +172,7 @@ class Reporter:
         self.path = Path(path)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._live, daemon=True)
-        self._written = 0.0
+        self._written, self._phase = 0.0, ""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -170,6 +198,7 @@ class Reporter:
 
     def say(self, progress: Progress, always: bool = True) -> None:
         """Tells the watcher; without `always` only if it has been a while."""
+        self._phase = progress.phase
         if always or time.monotonic() - self._written > _WRITE_SECONDS:
             self._written = time.monotonic()
             self._try(lambda: write_text(self.path / PROGRESS, json.dumps(asdict(progress))))
@@ -183,6 +212,13 @@ class Reporter:
         write_outcome(self.path / OUTCOME, outcome)
         self.say(Progress("stopped" if outcome.stopped else "done", 1.0, outcome.steps))
 
+    def end_early(self) -> None:
+        """It was asked to stop before it trained: what an attempt before came to still holds."""
+        if RunFolder(self.path).outcome is None:
+            self.finish(Outcome((), 0, 0.0, False, stopped=True))
+        else:
+            self.say(Progress("stopped"))
+
     def keep_mask(self, side: str, case: str, label: int, mask: MaskCrop) -> None:
         """Keeps a judged mask to look at; side: "before" or "after"."""
         self._try(lambda: _write_mask(self.path / side / _name(case, label), mask))
@@ -190,6 +226,10 @@ class Reporter:
     def _live(self) -> None:
         while not self._ended.wait(_ALIVE_SECONDS):
             self._try((self.path / ALIVE).touch)
+            if self._phase in ("prepare", "before") and os.path.exists(self.stop_file):
+                self._phase = ""
+                # Nothing is lost yet. Later on it is StopRequest that asks, between steps.
+                _thread.interrupt_main()
 
     def _try(self, write: Callable[[], object]) -> None:
         # What the watcher sees is old where this fails; a full disk is said where the state can't be saved.

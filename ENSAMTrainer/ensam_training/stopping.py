@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -32,7 +33,7 @@ class StopRequest:
 
     @property
     def made(self) -> bool:
-        return self._signalled or (self._file is not None and self._file.exists())
+        return self._signalled or (self._file is not None and os.path.exists(self._file))
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self._signalled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -121,8 +122,7 @@ def test_a_better_result_is_judged_installed_and_taken_back(logic):
 
 
 def test_the_results_of_several_trainings_are_taken_back_one_after_the_other(a_training, logic):
-    chosen, folders = [], iter("ab")
-    logic._runs.new_folder = lambda: logic.folder / "runs" / next(folders)
+    chosen = []
     for seed in range(2):
         chosen.append(logic._settings.get(CHECKPOINT_KEY))
         a_training.does = a_training.ends(BETTER, seed=seed)
@@ -137,8 +137,6 @@ def test_the_results_of_several_trainings_are_taken_back_one_after_the_other(a_t
 
 
 def test_the_result_before_can_be_taken_back_although_the_last_training_made_none(a_training, logic):
-    folders = iter("ab")
-    logic._runs.new_folder = lambda: logic.folder / "runs" / next(folders)
     logic.start()
     logic.wait()
     logic.install()
@@ -291,10 +289,50 @@ def test_a_file_that_a_power_cut_damaged_keeps_nobody_from_training_again(logic,
         assert "outcome.json' is damaged: start the training again" in logic.status.text
         assert logic.judgement == Judgement()
     logic.choice = replace(logic.choice, name="again")
-    logic._runs.new_folder = lambda: logic.folder / "runs" / "later"
     logic.start()
     logic.wait()
     assert logic.judgement.is_better
+
+
+def test_the_newest_training_is_the_current_one_whatever_else_lies_there(logic, monkeypatch):
+    """A folder of the user's, one of a network drive's, and a training of before the clock was set back."""
+    runs = logic.folder / "runs"
+    for name in ("archive", "@eaDir", ".hidden", "2020-01-01-120000"):
+        (runs / name).mkdir(parents=True)
+    (runs / "zzz.txt").write_text("notes")
+    assert logic._runs.current.path.name == "2020-01-01-120000"
+    (runs / "2999-12-31-235959").mkdir()
+    logic.start()
+    assert logic._runs.current.path.name == "2999-12-31-235959-2"
+    logic.wait()
+    assert logic.judgement.is_better
+
+
+def test_of_stopped_trainings_only_the_last_two_keep_their_state(a_training, logic):
+    """That of the one before stays for who pressed Train instead of Resume."""
+    states = []
+    for _ in range(4):
+        logic.start()
+        logic.wait()
+        states.append(logic._runs.current.path / "state.pt")
+        states[-1].write_text("kept")
+    assert [state.is_file() for state in states] == [False, False, True, True]
+
+
+def test_damaged_files_and_a_drive_that_is_gone_keep_no_panel_from_opening(logic, monkeypatch):
+    (logic.folder / "estimate.json").write_text("")
+    (logic.folder / "check.csv").write_bytes("case,problem\nMüller,x\n".encode("cp1252"))
+    assert logic.estimate_text == ""
+    assert logic.rows()
+
+    def gone(*given, **named):
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    for name in ("is_dir", "iterdir", "glob"):
+        monkeypatch.setattr(Path, name, gone)
+    assert logic._runs.current is None and logic._cases.collection.is_empty
+    with pytest.raises(InputError, match="can't be read"):
+        logic._cases.collection.cases()
 
 
 def test_a_question_to_stop_that_a_killed_training_left_does_not_stop_the_next_one(a_training, logic):
@@ -383,7 +421,6 @@ def test_a_python_that_is_not_there_is_said(an_mrml_scene, tmp_path, a_training)
     a_training.logic.start()
     a_training.logic.wait()
     logic = a_trainer(tmp_path, python=Path("/nowhere/PythonSlicer"))
-    logic._runs.new_folder = lambda: logic.folder / "runs" / "later"
     with pytest.raises(InputError, match="could not be started"):
         logic.start()
     assert logic.can_start and logic.judgement.is_better and logic.can_install

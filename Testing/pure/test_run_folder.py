@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import torch
 from ensam.checkpoint import load_checkpoint, save_checkpoint
 from ensam.errors import InputError
 from ensam.masks import MaskCrop
+from ensam_training import finetuning_commands, run_folder
 from ensam_training import training as training_module
 from ensam_training.__main__ import main
 from ensam_training.configuration import Limit
@@ -23,12 +26,14 @@ from ensam_training.run_folder import (
     ALIVE,
     OUTCOME,
     PROGRESS,
+    STOP,
     Comparison,
     Outcome,
     Progress,
     Reporter,
     RunFolder,
 )
+from ensam_training.stopping import StopRequest
 from ensam_training.training import RunOptions
 from ensam_training.validation import ObjectScore
 
@@ -92,6 +97,33 @@ def test_a_process_may_be_asked_to_stop_before_it_has_begun_and_the_next_one_is_
     folder.ask_to_stop()  # of one that was killed
     folder.forget_stop()
     assert not reporter.stop_file.exists()
+
+
+@pytest.fixture
+def quickly(monkeypatch):
+    monkeypatch.setattr(run_folder, "_ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr(run_folder, "_WATCH_SECONDS", 0.4)
+
+
+def test_a_process_at_work_is_found_whatever_the_clocks_say(tmp_path, quickly):
+    folder = RunFolder(tmp_path)
+    assert not folder.is_taken()
+    with Reporter(tmp_path):
+        assert folder.is_taken()
+    (tmp_path / ALIVE).touch()  # of one that was killed
+    assert not folder.is_taken()
+    os.utime(tmp_path / ALIVE, (time.time() + 3600,) * 2)  # before the clock was set back
+    assert not folder.is_alive
+
+
+def test_a_killed_process_leaves_its_request_to_stop_to_nobody(tmp_path, quickly):
+    folder, stop = RunFolder(tmp_path), tmp_path / STOP
+    (tmp_path / ALIVE).touch()
+    folder.ask_to_stop()
+    assert not folder.is_taken() and not stop.exists()
+    os.utime(tmp_path / ALIVE, (time.time() - 60,) * 2)
+    folder.ask_to_stop()  # long after: of the one that begins now
+    assert not folder.is_taken() and stop.exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"phase": 1, "share"', "null"])
@@ -226,6 +258,70 @@ def test_a_training_that_is_over_is_not_begun_anew_in_its_folder(base, tmp_path,
     assert main([*arguments, "-o", str(tmp_path / "new.safetensors")]) == 2
     assert "is over: give another folder" in capsys.readouterr().err
     assert RunFolder(tmp_path / "run").outcome == OUTCOME_OF_ONE
+
+
+def test_a_second_process_in_a_folder_is_refused(base, tmp_path, capsys, quickly):
+    write_case(tmp_path / "cases", "one")
+    arguments = ["finetune", str(base), str(tmp_path / "cases"), "--state", str(tmp_path / "run")]
+    with Reporter(tmp_path / "run"):
+        assert main([*arguments, "-o", str(tmp_path / "new.safetensors")]) == 2
+        assert "A training runs in" in capsys.readouterr().err
+        assert (tmp_path / "run" / ALIVE).exists()
+
+
+@pytest.mark.parametrize("earlier", [None, replace(OUTCOME_OF_ONE, stopped=True)])
+@pytest.mark.parametrize("phase", ["prepare", "before"])
+def test_a_training_stops_while_it_prepares_and_what_it_came_to_earlier_stays(
+    base, tmp_path, quickly, monkeypatch, phase, earlier
+):
+    write_case(tmp_path / "cases", "one")
+    folder = RunFolder(tmp_path / "run")
+    if earlier is not None:
+        with Reporter(folder.path) as reporter:
+            reporter.finish(earlier)
+
+    def takes_long(options, reporter):
+        reporter.say(Progress(phase))
+        folder.ask_to_stop()
+        time.sleep(20)
+        raise AssertionError("it was not stopped")
+
+    monkeypatch.setattr(finetuning_commands, "_train_and_judge", takes_long)
+    arguments = ["finetune", str(base), str(tmp_path / "cases"), "--state", str(folder.path)]
+    assert main([*arguments, "-o", str(tmp_path / "new.safetensors")]) == 3
+    assert folder.outcome == (earlier or Outcome((), 0, 0.0, False, stopped=True))
+    assert folder.progress.phase == "stopped" and not folder.is_alive
+
+
+def test_the_judgement_before_stays_until_the_training_goes_on(base, tmp_path, monkeypatch):
+    with Reporter(tmp_path / "run") as reporter:
+        reporter.finish(replace(OUTCOME_OF_ONE, stopped=True))
+    seen = []
+    Watched(
+        base, tmp_path / "run", when=lambda p: seen.append((p.phase, RunFolder(tmp_path / "run").outcome))
+    ).go()
+    assert dict(seen)["before"].steps == OUTCOME_OF_ONE.steps and dict(seen)["train"] is None
+
+
+def test_a_log_on_a_full_disk_ends_no_training(monkeypatch, capsys):
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    finetuning_commands._say("told")
+    monkeypatch.setattr("builtins.print", full)
+    finetuning_commands._say("lost")
+    assert capsys.readouterr().out == "told\n"
+
+
+def test_a_request_on_a_drive_that_is_away_for_a_moment_is_none(tmp_path, monkeypatch):
+    def away(self, **named):
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    request = StopRequest(tmp_path / STOP)
+    (tmp_path / STOP).touch()
+    assert request.made
+    monkeypatch.setattr(os, "stat", away)
+    assert not request.made
 
 
 def test_what_is_wrong_with_the_input_reaches_the_watcher(base, tmp_path):
