@@ -214,8 +214,9 @@ def finetune(
             outcome = replace(outcome, written=True)
         if reporter is not None:
             reporter.finish(outcome)
-            if not stopped:
-                (folder / STATE).unlink(missing_ok=True)  # three times the weights, and nothing to go on
+            if not stopped:  # there is nothing to go on, and they are seven and two times the checkpoint
+                for name in (STATE, BEST):
+                    (folder / name).unlink(missing_ok=True)
     return outcome
 
 

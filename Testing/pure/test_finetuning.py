@@ -359,7 +359,7 @@ def test_trained_weights_that_find_no_room_are_an_error_and_written_once_there_i
         with pytest.raises(OutputError, match="make room on the disk"):
             run(base, tmp_path / "new.safetensors", data, reporter=reporter)
     run(base, tmp_path / "new.safetensors", data, reporter=reporter)
-    assert (tmp_path / "state" / "best.pt").is_file()
+    assert (tmp_path / "new.safetensors").is_file()
 
 
 @pytest.mark.parametrize("is_kept", [True, False])

@@ -213,7 +213,7 @@ def test_a_run_says_all_that_it_does(base, tmp_path):
     folder = RunFolder(tmp_path / "run")
     assert folder.outcome == outcome
     assert all(m is not None for m in folder.masks("mr_ball_001", 1))
-    assert not folder.has_state  # it is over, and the state is large
+    assert not folder.has_state and not folder.has_best  # it is over, and they are large
 
 
 def test_a_stopped_run_is_judged_and_goes_on_to_the_same_end(base, tmp_path):
