@@ -118,7 +118,7 @@ def _without_overlap(results: Sequence[Segmentation]) -> list[MaskCrop]:
 
 
 def _give_voxel(masks: Sequence[MaskCrop], index: int, logits: NDArray[np.float32]) -> None:
-    """Gives an object, in its crop, the voxel where it is surest among those that are no one's last.
+    """Gives an object, in its crop, the voxel where it is surest among those that are no one's last there.
 
     Raises PromptError if there are more objects than voxels.
     """

@@ -82,7 +82,7 @@ def enlarge(
     window: Window,
     intensity: IntensityRange,
     part: tuple[slice, slice, slice],
-    noise: float = 0.0,
+    noise: float,
 ) -> NDArray[np.float32]:
     """A window's logits (z, y, x) on the volume's voxels in a part of the window's crop.
 

@@ -181,10 +181,10 @@ class InteractiveSession:
             for group, plan in zip(groups, plans, strict=True)
             for i in group
         )
-        new = {plan.window for plan in plans if self._key(volume, plan) not in self.cache}
+        new = {key: plan.window for plan in plans if (key := self._key(volume, plan)) not in self.cache}
         kept = sorted(
             kept_memory(window, self._execution.is_half(window.shape), self.checkpoint.config.widths[0])
-            for window in new
+            for window in new.values()
         )
         # The last one's are in what its answer takes.
         besides = ANSWER_BYTES * voxels + min(sum(kept[:-1]), max(0, self.cache.limit - self.cache.nbytes))
@@ -321,9 +321,8 @@ class InteractiveSession:
             members = objects[start : start + chunk]
             with torch.inference_mode():
                 if len(objects) == 1 and _is_guided(members[0]) and not members[0].clicks:
-                    logits = self._box_logits(seen, window, members[0], 1)[
-                        None
-                    ]  # kept for the clicks to come
+                    # Kept for the clicks to come.
+                    logits = self._box_logits(seen, window, members[0], 1)[None]
                 else:
                     logits = self._pass(seen.features, window, members)
                 for index, one in enumerate(members):

@@ -187,7 +187,8 @@ class ENSAMTrainerLogic:
     def stop(self) -> None:
         """Ends the training between two steps and judges the best weights so far; `resume` can go on.
 
-        A check, a copy or an estimate ends at once; what it has done stays, but for half of a recipe.
+        A training that only prepares, a check, a copy or an estimate ends at once; what it has done stays,
+        but for half of a recipe.
         """
         self._tasks.stop()
         self._runs.stop()

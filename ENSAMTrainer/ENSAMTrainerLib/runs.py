@@ -16,7 +16,7 @@ from typing import Literal
 from ensam.errors import InputError
 from ensam.files import not_written, write_text
 from ensam_training.recipe import Recipe, read_arguments, save_arguments
-from ensam_training.run_folder import OUTCOME, STATE, Outcome, RunFolder, write_outcome
+from ensam_training.run_folder import OUTCOME, STATE, STOP, Outcome, RunFolder, write_outcome
 from ENSAMSegmentLib.status import Status
 from ENSAMSegmentLib.translation import tr as _
 
@@ -61,7 +61,8 @@ class Runs:
         if run is None:
             return "none"
         if self._is_running(run):
-            return "stopping" if self._asked_to_stop else "running"
+            # One that was asked before it began may have taken the question for a killed one's.
+            return "stopping" if self._asked_to_stop and (run.path / STOP).is_file() else "running"
         outcome = self._outcome_of(run)
         if outcome is None or (outcome.stopped and self._could_not_go_on(run)):
             return "failed"
@@ -128,7 +129,10 @@ class Runs:
         self._launch(self.current.path)
 
     def stop(self) -> None:
-        """Asks the run to end between two steps; its best weights are judged and kept. Raises OutputError."""
+        """Asks the run to end between two steps; its best weights are judged and kept. Raises OutputError.
+
+        While it only prepares, it ends at once.
+        """
         if self.state == "running":
             self.current.ask_to_stop()
             self._asked_to_stop = True
@@ -247,9 +251,10 @@ class Runs:
 
     def _forget_states(self, kept: set[Path]) -> None:
         """Of older trainings, which nothing here goes on with: a state is seven times its checkpoint."""
-        for path in self._folder.glob(f"*/{STATE}"):
-            if path.parent not in kept and not RunFolder(path.parent).is_alive:
-                with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            for path in self._folder.glob(f"*/{STATE}"):
+                run = RunFolder(path.parent)
+                if path.parent not in kept and _IS_RUN.match(path.parent.name) and not run.is_alive:
                     path.unlink()
 
     def _outcome_of(self, run: RunFolder) -> Outcome | None:

@@ -13,6 +13,8 @@ from .values import TrainingChoice
 
 def working(progress: Progress | None, stopping: bool) -> Status:
     """What a training is at."""
+    if stopping and (progress is None or progress.phase in ("prepare", "before")):
+        return Status("working", _("Stopping..."))
     if stopping:
         return Status("working", _("Stopping after this step, then judging what is best so far..."))
     if progress is None or progress.phase == "prepare":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ensam.command_line import seed
 from ensam.errors import InputError
@@ -100,6 +101,7 @@ def _finetune(options: argparse.Namespace) -> int:
         raise InputError(f"The training in '{options.state}' is over: give another folder for a new one.")
     if RunFolder(options.state).is_taken():
         raise InputError(f"A training runs in '{options.state}' already: wait for it, or stop it.")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background processes ignore it
     with Reporter(options.state) as reporter:
         reporter.say(Progress("prepare"))
         try:
@@ -123,7 +125,7 @@ def _train_and_judge(options: argparse.Namespace, reporter: object | None) -> in
 
     card = {"name": options.name or options.output.stem, "licence": options.licence or "not stated"}
     if options.licence is None:
-        print("Warning: no licence is stated: give --licence before you share the result.", file=sys.stderr)
+        _say("Warning: no licence is stated: give --licence before you share the result.", sys.stderr)
     with ExitStack() as stack:
         start, checkpoint, data = _open(options, stack)
         _say(describe(data.training, data.test))
@@ -150,10 +152,10 @@ def _train_and_judge(options: argparse.Namespace, reporter: object | None) -> in
     return 0
 
 
-def _say(text: str) -> None:
+def _say(text: str, file: TextIO | None = None) -> None:
     """To a log that may lie on a full disk: what is said there is not worth the training."""
     with contextlib.suppress(OSError):
-        print(text)
+        print(text, file=file)
 
 
 def _estimate(options: argparse.Namespace) -> int:
@@ -257,7 +259,7 @@ def _data(options: argparse.Namespace, folder: Path) -> FinetuningData:
         for path in (options.cases, options.validation, options.test)
     )
     wanted = [*chosen, *validation, *test] if chosen else []
-    cases = open_named(options.data, wanted, folder, print)
+    cases = open_named(options.data, wanted, folder, _say)
     missing = {*validation, *test} - {case.name for case in cases}
     if missing:
         raise InputError(f"'{options.data}' has no usable case '{min(missing)}': see what check says of it.")
@@ -284,5 +286,5 @@ def _known(cases: list[Case], noted: Mapping[str, Any]) -> list[Case]:
     known = with_objects(cases, [one for side in SIDES for one in noted.get(side, ())])
     new = sum(len(case.objects) for case in cases) - sum(len(case.objects) for case in known)
     if new:
-        print(f"{new} objects that have come since this training was begun wait for another one.")
+        _say(f"{new} objects that have come since this training was begun wait for another one.")
     return known

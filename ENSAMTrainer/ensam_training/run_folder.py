@@ -1,9 +1,9 @@
 """What a training process leaves in its folder for whoever watches it from another process.
 
 The files are progress.json (what it is at), outcome.json (what it came to), alive (touched every two
-seconds), stop (made by the watcher: end between two steps and keep the best so far), and before, after:
-folders of the judged masks. Nothing is loaded here but the standard library and numpy: the watcher is an
-application that can't be expected to have torch.
+seconds), stop (made by the watcher: end, between two steps with the best so far), and before, after: folders
+of the judged masks. Nothing is loaded here but the standard library and numpy: the watcher is an application
+that can't be expected to have torch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 import json
 import math
 import os
+import signal
 import threading
 import time
 import zipfile
@@ -32,6 +33,7 @@ STATE, BEST = "state.pt", "best.pt"
 _ALIVE_SECONDS = 2.0
 _WATCH_SECONDS = 2.5 * _ALIVE_SECONDS
 _DEAD_SECONDS = 15.0  # without a sign of life
+_CLOCKS_DIFFER = 300.0  # seconds that a drive's may be ahead; beyond that this one's was set back
 _WRITE_SECONDS = 0.5
 Told = TypeVar("Told")
 
@@ -108,15 +110,16 @@ class RunFolder:
     def is_alive(self) -> bool:
         """Whether a process is at work, of whatever parent."""
         try:
-            return abs(time.time() - (self.path / ALIVE).stat().st_mtime) < _DEAD_SECONDS
+            age = time.time() - (self.path / ALIVE).stat().st_mtime
         except OSError:
             return False
+        return -_CLOCKS_DIFFER < age < _DEAD_SECONDS
 
     def is_taken(self) -> bool:
         """For a process that begins here: whether another one is at work, whatever the clocks say.
 
         One that was killed leaves its sign of life, which is watched for some seconds, and maybe a request to
-        stop, which was not for the next one and goes.
+        stop, which was not for the next one and goes. Raises OutputError.
         """
         alive, stop = self.path / ALIVE, self.path / STOP
         seen, asked = _changed(alive), _changed(stop)
@@ -126,7 +129,7 @@ class RunFolder:
         if _changed(alive) not in (seen, None):
             return True
         if asked is not None and asked < seen + _DEAD_SECONDS and _changed(stop) == asked:
-            stop.unlink(missing_ok=True)
+            self.forget_stop()
         return False
 
     @property
@@ -140,7 +143,10 @@ class RunFolder:
         return (self.path / BEST).is_file()
 
     def ask_to_stop(self) -> None:
-        """The run ends between two steps, judges its best weights and keeps its state. Raises OutputError."""
+        """The run ends between two steps, judges its best weights and keeps its state. Raises OutputError.
+
+        While it only prepares, it ends at once.
+        """
         write_text(self.path / STOP, "")
 
     def forget_stop(self) -> None:
@@ -154,6 +160,14 @@ class RunFolder:
         """The judged masks of an object, before and after, on the case's grid. None if there are none."""
         found = [_read_mask(self.path / side / _name(case, label)) for side in ("before", "after")]
         return None if None in found else (found[0], found[1])
+
+
+def _interrupt() -> None:
+    """A KeyboardInterrupt for the main thread."""
+    if hasattr(signal, "pthread_kill"):  # wakes it where it waits, too
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 def _changed(path: Path) -> float | None:
@@ -228,8 +242,7 @@ class Reporter:
             self._try((self.path / ALIVE).touch)
             if self._phase in ("prepare", "before") and os.path.exists(self.stop_file):
                 self._phase = ""
-                # Nothing is lost yet. Later on it is StopRequest that asks, between steps.
-                _thread.interrupt_main()
+                _interrupt()  # nothing is lost yet; later on it is StopRequest that asks, between steps
 
     def _try(self, write: Callable[[], object]) -> None:
         # What the watcher sees is old where this fails; a full disk is said where the state can't be saved.

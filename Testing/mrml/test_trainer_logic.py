@@ -18,6 +18,7 @@ from ensam_training import collection, run_folder
 from ensam_training.run_folder import Progress, Reporter
 from ENSAMSegmentLib.choosing import CHECKPOINT_KEY
 from ENSAMTrainerLib.values import Judgement, TrainingChoice
+from ENSAMTrainerLib.words import working
 from pure.tiny import write_checkpoint
 
 from .stub_training import BETTER, WORSE, output_of, state_of
@@ -186,7 +187,8 @@ def test_stop_keeps_the_best_so_far_and_resume_goes_on_in_the_same_folder(a_trai
     a_training.does = a_training.ends(BETTER, stopped=True)
     logic.start()
     logic.stop()
-    assert logic.status.text.startswith("Stopping after this step") and not logic.can_stop
+    assert logic.status.text == "Stopping..." and not logic.can_stop
+    assert working(Progress("train", 0.5), True).text.startswith("Stopping after this step")
     assert (state_of(a_training.process.started[0]) / "stop").exists()
     logic.wait()
     assert logic.can_resume and logic.can_install and "'Resume' goes on" in logic.status.text
@@ -310,6 +312,9 @@ def test_the_newest_training_is_the_current_one_whatever_else_lies_there(logic, 
 
 def test_of_stopped_trainings_only_the_last_two_keep_their_state(a_training, logic):
     """That of the one before stays for who pressed Train instead of Resume."""
+    own = logic.folder / "runs" / "set aside" / "state.pt"
+    own.parent.mkdir(parents=True)
+    own.write_text("the user's")
     states = []
     for _ in range(4):
         logic.start()
@@ -317,6 +322,7 @@ def test_of_stopped_trainings_only_the_last_two_keep_their_state(a_training, log
         states.append(logic._runs.current.path / "state.pt")
         states[-1].write_text("kept")
     assert [state.is_file() for state in states] == [False, False, True, True]
+    assert own.is_file()
 
 
 def test_damaged_files_and_a_drive_that_is_gone_keep_no_panel_from_opening(logic, monkeypatch):

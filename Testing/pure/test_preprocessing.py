@@ -361,7 +361,7 @@ def test_logits_are_enlarged_as_by_trilinear_interpolation_where_the_image_has_n
     window, part = case
     logits = torch.randn(1, 1, *window.shape, generator=torch.Generator().manual_seed(0))
     volume, grey = np.full(window.upper, 7, np.int16), IntensityRange(0, 255, "")
-    answer = enlarge(logits[0, 0].numpy(), extract(volume, window, grey), volume, window, grey, part)
+    answer = enlarge(logits[0, 0].numpy(), extract(volume, window, grey), volume, window, grey, part, 0)
     plain = torch.nn.functional.interpolate(logits, size=window.size, mode="trilinear", align_corners=False)
     assert np.allclose(answer, plain[0, 0].numpy()[part], atol=1e-5)
 
@@ -374,7 +374,7 @@ def test_a_part_of_an_answer_is_as_in_the_whole(case):
     logits, volume = rng.normal(size=window.shape).astype(np.float32), rng.integers(0, 500, window.upper)
     image = extract(volume, window, grey)
     everything = tuple(slice(0, n) for n in window.size)
-    whole, alone = (enlarge(logits, image, volume, window, grey, cut) for cut in (everything, part))
+    whole, alone = (enlarge(logits, image, volume, window, grey, cut, 0) for cut in (everything, part))
     assert np.allclose(whole[part], alone, atol=1e-5)
 
 
@@ -384,8 +384,8 @@ def test_an_answer_follows_what_is_thinner_than_the_networks_voxels():
     window, grey = Window((0, 0, 0), (30, 30, 30), (10, 10, 10)), IntensityRange(0, 100, "")
     image, everything = extract(volume, window, grey), (slice(0, 30),) * 3
     logits = (12 * image[0, 0] - 1).numpy()
-    assert np.array_equal(enlarge(logits, image, volume, window, grey, everything) > 0, volume > 0)
-    plain = enlarge(logits, torch.zeros_like(image), volume * 0, window, grey, everything)
+    assert np.array_equal(enlarge(logits, image, volume, window, grey, everything, 0) > 0, volume > 0)
+    plain = enlarge(logits, torch.zeros_like(image), volume * 0, window, grey, everything, 0)
     assert np.count_nonzero(plain > 0) > 2 * np.count_nonzero(volume)  # interpolation alone smears it
 
 
@@ -395,7 +395,7 @@ def test_an_answer_hardly_follows_noise():
     window = Window((0, 0, 0), (40, 40, 40), (16, 16, 16))
     logits = np.broadcast_to(np.linspace(-4, 4, 16, dtype=np.float32), window.shape).copy()
     noisy, smooth = (
-        enlarge(logits, extract(image, window, grey), image, window, grey, (slice(0, 40),) * 3) > 0
+        enlarge(logits, extract(image, window, grey), image, window, grey, (slice(0, 40),) * 3, 0) > 0
         for image in (volume, np.full_like(volume, 500))
     )
     edge = smooth[:, :, :-1] != smooth[:, :, 1:]
@@ -436,7 +436,8 @@ def test_values_of_any_type_are_seen_alike(dtype):
     everything, logits = (slice(0, 8), slice(0, 8), slice(0, 16)), np.ones(window.shape, np.float32)
     expected, image = (extract(array, window, grey) for array in (volume, volume.astype(dtype)))
     assert torch.equal(image, expected)
-    assert np.allclose(enlarge(logits, image, volume.astype(dtype), window, grey, everything), 1, atol=1e-4)
+    answer = enlarge(logits, image, volume.astype(dtype), window, grey, everything, 0)
+    assert np.allclose(answer, 1, atol=1e-4)
 
 
 def test_a_thin_structure_ends_where_its_logits_do_whatever_part_is_asked_for():
@@ -447,7 +448,7 @@ def test_a_thin_structure_ends_where_its_logits_do_whatever_part_is_asked_for():
     image = extract(volume, window, grey)
     logits = np.full(window.shape, -8, np.float32)
     logits[:, 6, 6] = np.linspace(2, -8, 16)
-    whole = enlarge(logits, image, volume, window, grey, (slice(0, 32),) * 3) > 0
+    whole = enlarge(logits, image, volume, window, grey, (slice(0, 32),) * 3, 0) > 0
     one = ObjectPrompts(np.array([[-0.5, 8.5, 8.5], [4.5, 18.5, 18.5]]), ())
     part = answered_part(one, window, Grid((32, 32, 32), np.eye(4)), logits)
     assert part != (slice(0, 32),) * 3 and whole.any()

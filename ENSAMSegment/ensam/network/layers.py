@@ -85,7 +85,7 @@ class Convolution(nn.Conv3d):
     """A convolution that on a CPU is oneDNN's, in training but for kernels of one voxel.
 
     Of small windows in float32 torch takes another path, which is up to ten times slower: windows of 48^3
-    voxels are such, on every processor without matrix units.
+    voxels are such, on every processor without instructions for bfloat16.
     """
 
     def forward(self, x: Tensor) -> Tensor:
