@@ -14,7 +14,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from ensam.errors import InputError, PromptError
 from ensam.files import ABANDONED_SECONDS, not_written, write_text
 from ensam.masks import MaskCrop
 from ensam.prompts import PromptSet, SegmentPrompts, from_json, one_line, to_json
-from ensam.volume import Volume, write_image, write_labels
+from ensam.volume import Volume, read_volume, write_image, write_labels
 
 IMAGE, LABEL, FACTS = "image.nrrd", "label.nrrd", "case.json"
 VERSION = 1
@@ -137,8 +137,8 @@ class Collection:
         """Keeps a copy of a volume and its segments, whole or not at all, and gives the names of the cases.
 
         Usually that is one. A label image can't hold overlapping segments: each further layer of them
-        becomes a case of its own, of the same patient. Cases of the same image that hold none but these
-        segments are replaced: whoever corrects on adds again.
+        becomes a case of its own, of the same patient. Cases of the same image that hold a segment of one of
+        these names are replaced, and what else they hold is carried over: whoever corrects on adds again.
         patient: what must stay together when cases are held out, which then holds for all cases of the
         image; by default what they say already, and for a new image one of its own.
         Raises InputError when no segment has a voxel in the image, VolumeError, OutputError.
@@ -148,9 +148,11 @@ class Collection:
             raise InputError(f"No segment has a voxel in '{volume.name}': segment something first.")
         self._remove_leftovers()
         added, image = datetime.now(UTC).date().isoformat(), volume.voxel_fingerprint
-        layers, new = _layers(segments), {one.name for one in segments}
+        new = {one.name.casefold() for one in segments}
         same = [case for case in self.cases() if case.facts.image == image]
-        replaced = [case.name for case in same if set(case.facts.segments) <= new]
+        replaced = [case.name for case in same if any(n.casefold() in new for n in case.facts.segments)]
+        others = [one for case in same if case.name in replaced for one in _segments_of(case, new)]
+        layers = _layers(_named_apart([*segments, *others]))
         patient = patient or (same[0].facts.patient if same else image)
         written = [self.folder / f".adding-{uuid.uuid4().hex[:8]}" for _ in layers]
         names = [*replaced[: len(layers)], *self._free_names(volume.name, len(layers) - len(replaced))]
@@ -273,6 +275,17 @@ def _write(folder: Path, volume: Volume, layer: Sequence[NewSegment], facts: Cas
     write_image(folder / IMAGE, volume)
     write_labels(folder / LABEL, labels, volume.grid, facts.segments)
     write_facts(folder / FACTS, facts)
+
+
+def _segments_of(case: CollectedCase, without: Set[str]) -> Iterator[NewSegment]:
+    """A case's segments but those of some names, in small letters. Raises VolumeError for damaged labels."""
+    named = enumerate(case.facts.segments, start=1)
+    left = [(label, name) for label, name in named if name.casefold() not in without]
+    labels = read_volume(case.label).array if left else None
+    for label, name in left:
+        mask = MaskCrop(labels == label, (0, 0, 0)).trimmed()
+        if mask.mask.any():
+            yield NewSegment(name, mask, case.facts.prompts_of(label))
 
 
 def _trimmed(segments: Sequence[NewSegment], volume: Volume) -> Iterator[NewSegment]:

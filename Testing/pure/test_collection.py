@@ -115,6 +115,40 @@ def test_what_is_corrected_on_replaces_what_was_there(a_collection):
     assert a_collection.add(a_volume(), [NewSegment("spleen", KIDNEY)], "scene") == ("MR_head_3",)
 
 
+def test_a_corrected_segment_replaces_its_own_alone(a_collection):
+    """As a panel adds it that ticks what has prompts."""
+    volume = a_volume()
+    kidneys = prompts_for(KIDNEY, volume)
+    a_collection.add(volume, [NewSegment("liver", LIVER), NewSegment("kidney", KIDNEY, kidneys)], "", "7")
+    larger = block((4, 4, 4), (13, 14, 14))
+    names = a_collection.add(volume, [NewSegment("Liver", larger)], "")
+    (case,) = a_collection.cases()
+    assert names == (case.name,) and case.facts.segments == ("Liver", "kidney")
+    labels = read_volume(case.label).array
+    assert (np.count_nonzero(labels == 1), np.count_nonzero(labels == 2)) == (larger.count, KIDNEY.count)
+    assert case.facts.prompts_of(2) == kidneys and case.facts.patient == "7"
+    over = block((4, 4, 4), (12, 14, 20))  # grown into the other one
+    names = a_collection.add(volume, [NewSegment("liver", over)], "")
+    first, second = (a_collection.case(name) for name in names)
+    assert (first.facts.segments, second.facts.segments) == (("liver",), ("kidney",))
+    assert first.facts.patient == second.facts.patient == "7"
+    a_collection.add(volume, [NewSegment("spleen", block((14, 4, 4), (18, 9, 9)))], "")
+    assert len(a_collection.cases()) == 3  # what shares no name stays as it is
+
+
+def test_what_can_not_be_carried_over_is_not_lost(a_collection):
+    volume = a_volume()
+    (name,) = a_collection.add(volume, [NewSegment("liver", LIVER), NewSegment("kidney", KIDNEY)], "")
+    label = a_collection.case(name).label
+    whole = label.read_bytes()
+    label.write_bytes(b"damaged")
+    with pytest.raises(InputError, match="label"):
+        a_collection.add(volume, [NewSegment("liver", LIVER)], "")
+    label.write_bytes(whole)
+    (case,) = a_collection.cases()
+    assert case.facts.segments == ("liver", "kidney")
+
+
 def test_an_image_is_known_again_however_its_position_was_rounded(a_collection):
     a_collection.add(a_volume(), [NewSegment("liver", LIVER)], "scene", "patient 7")
     matrix = straight().ijk_to_ras.copy()
