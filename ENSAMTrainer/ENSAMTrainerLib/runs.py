@@ -16,7 +16,7 @@ from typing import Literal
 from ensam.errors import InputError
 from ensam.files import not_written, write_text
 from ensam_training.recipe import Recipe, read_arguments, save_arguments
-from ensam_training.run_folder import OUTCOME, STATE, STOP, Outcome, RunFolder, write_outcome
+from ensam_training.run_folder import OUTCOME, STATE, STOP, Outcome, Progress, RunFolder, write_outcome
 from ENSAMSegmentLib.status import Status
 from ENSAMSegmentLib.translation import tr as _
 
@@ -30,6 +30,14 @@ _ENDED_WELL = (0, 3)  # 3: without a better checkpoint
 _ROOM = 12  # times the checkpoint, which is in half precision: weights, momenta and average in full, twice
 _IS_RUN = re.compile(r"\d{4}-\d\d-\d\d-\d{6}")  # what else lies there is nobody's run
 State = Literal["none", "running", "stopping", "stopped", "failed", "done"]
+
+
+def _progress_of(run: RunFolder) -> Progress | None:
+    """What it said last, None where that is damaged: the state may be whole all the same."""
+    try:
+        return run.progress
+    except InputError:
+        return None
 
 
 class Runs:
@@ -184,10 +192,10 @@ class Runs:
 
     def _why_it_failed(self, run: RunFolder) -> str:
         try:
-            progress, _outcome = run.progress, run.outcome
+            _outcome = run.outcome
         except InputError as error:
             return str(error)
-        code = self._exit_code(run)
+        progress, code = _progress_of(run), self._exit_code(run)
         if progress is not None and progress.phase == "failed":
             return progress.message
         words = last_words(run.path / LOG)
@@ -268,10 +276,7 @@ class Runs:
         """Whether a stopped run was resumed and ended before it began: what it came to is that of before."""
         if self._exit_code(run) not in (None, *_ENDED_WELL):
             return True
-        try:
-            progress = run.progress
-        except InputError:
-            return False  # what it came to is whole
+        progress = _progress_of(run)
         return progress is not None and progress.phase in ("prepare", "before", "failed")
 
     def _exit_code(self, run: RunFolder) -> int | None:

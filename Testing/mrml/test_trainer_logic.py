@@ -398,6 +398,8 @@ def test_after_the_computer_was_switched_off_that_is_said(a_training, tmp_path, 
     os.utime(alive, (time.time() - 100,) * 2)
     later = a_trainer(tmp_path)
     assert "was cut off at step 5" in later.status.text and later.can_resume
+    (alive.parent / "progress.json").write_text("")  # as a power cut leaves it
+    assert "'Resume' goes on from the last saved step" in later.status.text and later.can_resume
 
 
 def test_a_disk_that_is_too_full_is_said_before_anything_begins(a_training, logic, monkeypatch):
