@@ -198,13 +198,18 @@ class Collection:
     def _remove_leftovers(self) -> None:
         """What a process left that was killed while it added, or that found a file open while it removed.
 
-        What is younger than an hour stays: another process may be writing it.
+        Cases that it had moved aside and not yet replaced come back. What is younger than an hour stays:
+        another process may be writing it.
         """
-        for kind in (".adding-*", ".removed-*"):
+        for kind in (".adding-*", ".removed-*", ".replaced-*"):
             for path in self.folder.glob(kind):
                 with contextlib.suppress(OSError):  # gone, or still open: it is in nobody's way
-                    if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-                        shutil.rmtree(path, ignore_errors=True)
+                    if time.time() - path.stat().st_mtime < ABANDONED_SECONDS:
+                        continue
+                    for case in path.iterdir() if kind == ".replaced-*" else ():
+                        if not (self.folder / case.name).exists():
+                            case.rename(self.folder / case.name)
+                    shutil.rmtree(path, ignore_errors=True)
 
     def _swap_in(self, written: Sequence[Path], names: Sequence[str], replaced: Sequence[str]) -> None:
         """Gives folders their names; the cases that they replace go only when all are there."""

@@ -272,8 +272,33 @@ def test_what_a_killed_process_left_goes_with_the_next_change(a_collection):
     for name in names:
         os.utime(a_collection.folder / name, (0, 0))
     (name,) = a_collection.add(a_volume(), [NewSegment("liver", LIVER)], "scene")
-    # The last of them may hold the only copy of a case, and the other be written still.
-    assert {p.name for p in a_collection.folder.iterdir()} == {name, names[2], ".adding-5678abcd"}
+    # The last of them may be written still.
+    assert {p.name for p in a_collection.folder.iterdir()} == {name, ".adding-5678abcd"}
+
+
+def test_a_case_whose_correction_was_cut_off_comes_back(a_collection, monkeypatch):
+    volume, rename, moved = a_volume(), Path.rename, []
+    (name,) = a_collection.add(volume, [NewSegment("liver", LIVER)], "scene")
+
+    class Killed(BaseException):
+        """The process ends between two moves."""
+
+    def dies(path, target):
+        if moved:
+            raise Killed
+        moved.append(path)
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", dies)
+        with pytest.raises(Killed):
+            a_collection.add(volume, [NewSegment("liver", KIDNEY)], "scene")
+    assert a_collection.is_empty
+    (aside,) = a_collection.folder.glob(".replaced-*")
+    os.utime(aside, (0, 0))
+    (other,) = a_collection.add(a_volume("CT", seed=1), [NewSegment("liver", LIVER)], "scene")
+    assert {case.name for case in a_collection.cases()} == {name, other}
+    assert sorted(path.name for path in a_collection.folder.iterdir()) == sorted([name, other])
 
 
 def test_a_write_that_fails_leaves_the_old_case(a_collection, monkeypatch):
