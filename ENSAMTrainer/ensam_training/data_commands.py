@@ -89,6 +89,8 @@ def _collect(options: argparse.Namespace) -> int:
 
     collection = Collection(options.output)
     source = options.data.resolve()  # folders elsewhere may have its name
+    if source == options.output.resolve():
+        raise InputError(f"'{options.data}' is the collection itself: choose another folder.")
     files, left_out = find_cases(options.data), []
     kept: set[str] = set()
     for file in files:
@@ -108,7 +110,8 @@ def _collect(options: argparse.Namespace) -> int:
 
 
 def _collect_file(collection: Collection, file: CaseFile, source: Path, kept: set[str]) -> tuple[str, ...]:
-    """Copies a case, whose labels have no names but their numbers, and gives the names of the copies.
+    """Copies a case, and gives the names of the copies. Only a case of another collection has prompts, and
+    other names of its labels than their numbers.
 
     kept: names of the cases that the same call of the command has copied. Raises InputError.
     """
@@ -117,9 +120,10 @@ def _collect_file(collection: Collection, file: CaseFile, source: Path, kept: se
     from scipy import ndimage
 
     from ensam_training.cases import load
-    from ensam_training.collection import NewSegment
+    from ensam_training.collection import NO_PROMPTS, NewSegment, read_facts
 
     volume, labels = load(file)
+    facts = None if file.facts is None else read_facts(file.facts)
     volume = Volume(volume.array, volume.grid, file.name)
     same = [case for case in collection.cases() if case.facts.image == volume.voxel_fingerprint]
     # Another case's label 1 of the same image may be another organ, which this one must not replace.
@@ -133,11 +137,13 @@ def _collect_file(collection: Collection, file: CaseFile, source: Path, kept: se
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None:
             continue
-        longer = f"{label} ({source.name}: {file.name}"
-        names = itertools.chain((str(label), f"{longer})"), (f"{longer}, {n})" for n in itertools.count(2)))
+        known = facts is not None and label <= len(facts.segments)
+        own = facts.segments[label - 1] if known else str(label)
+        longer = f"{own} ({source.name}: {file.name}"
+        names = itertools.chain((own, f"{longer})"), (f"{longer}, {n})" for n in itertools.count(2)))
         name = next(name for name in names if name not in taken)
         mask = MaskCrop(labels[box] == label, tuple(axis.start for axis in box))
-        segments.append(NewSegment(name, mask))
+        segments.append(NewSegment(name, mask, facts.prompts_of(label) if known else NO_PROMPTS))
     # What the name tells of the patient is a guess, and what is known of the image may have been stated.
     patient = same[0].facts.patient if same else file.group
     return collection.add(volume, segments, str(source), patient)

@@ -149,6 +149,23 @@ def test_what_can_not_be_carried_over_is_not_lost(a_collection):
     assert case.facts.segments == ("liver", "kidney")
 
 
+def test_another_collection_comes_with_names_and_prompts_and_itself_does_not(a_collection, tmp_path, capsys):
+    volume = a_volume()
+    prompts = prompts_for(LIVER, volume)
+    elsewhere = Collection(tmp_path / "elsewhere")
+    elsewhere.add(
+        volume, [NewSegment("Leber, links", LIVER, prompts), NewSegment("kidney", KIDNEY)], "", "anna"
+    )
+    assert main(["collect", str(elsewhere.folder), "-o", str(a_collection.folder)]) == 0
+    (case,) = a_collection.cases()
+    assert case.facts.segments == ("Leber, links", "kidney") and case.facts.patient == "anna"
+    assert case.facts.prompts_of(1) == prompts and case.facts.prompts_of(2) == PromptSet()
+    capsys.readouterr()
+    assert main(["collect", str(a_collection.folder), "-o", str(a_collection.folder)]) == 2
+    assert "is the collection itself" in capsys.readouterr().err
+    assert len(a_collection.cases()) == 1
+
+
 def test_an_image_is_known_again_however_its_position_was_rounded(a_collection):
     a_collection.add(a_volume(), [NewSegment("liver", LIVER)], "scene", "patient 7")
     matrix = straight().ijk_to_ras.copy()
