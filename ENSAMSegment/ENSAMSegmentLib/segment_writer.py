@@ -145,6 +145,7 @@ class SegmentWriter:
                 editor.SetAndObserveSourceVolumeNode(volume)
             # Of segments that share out the voxels most stay as they were.
             for write in (write for write in writes if write.changes):
+                _align_empty(segmentation, write.modifier)
                 editor.SetSelectedSegmentID(write.segment_id)
                 is_alone = not self.is_masked and editor.GetOverwriteMode() == editor.OverwriteNone
                 # Of an image without foreground Slicer can't make the segment's surface.
@@ -319,6 +320,21 @@ class SegmentWriter:
         if "Subject hierarchy" not in message:
             # VTK puts the class, the object's address and the method before what it has to say.
             self._errors.append(message.strip().rpartition(": ")[2])
+
+
+def _align_empty(segmentation: slicer.vtkMRMLSegmentationNode, image: slicer.vtkOrientedImageData) -> None:
+    """Give segments without voxels the image's grid.
+
+    Slicer saves all segments on the finest grid among them, and that of segments which were loaded without
+    voxels is one of 1 mm along the axes: what is written beside them would come back resampled.
+    """
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    segments = segmentation.GetSegmentation()
+    for number in range(segments.GetNumberOfSegments()):
+        labelmap = labelmap_of(segments.GetNthSegment(number))
+        if labelmap is not None and labelmap.IsEmpty():
+            labelmap.SetGeometryFromImageToWorldMatrix(matrix)
 
 
 def _put_beside(

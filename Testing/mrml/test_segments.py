@@ -93,6 +93,21 @@ def test_an_empty_mask_clears_the_segment(a_segmentation, a_writer, a_volume_nod
     assert read_segment(a_segmentation, "liver", a_volume_node).mask.size == 0
 
 
+def test_a_mask_beside_segments_that_were_loaded_empty_comes_back_from_its_file(
+    an_mrml_scene, a_volume_node, a_writer, tmp_path
+):
+    """Slicer saves all on the finest grid, and puts segments without voxels on one of 1 mm."""
+    prepared = add_segmentation(a_volume_node, "organs")
+    for name in ("spleen", "liver"):
+        prepared.GetSegmentation().AddEmptySegment(name, name)
+    save(prepared, tmp_path / "prepared.seg.nrrd")
+    loaded = load_segmentation(an_mrml_scene, tmp_path / "prepared.seg.nrrd")
+    a_writer.write(loaded, a_volume_node, {"liver": MaskCrop(LIVER, (0, 0, 0))})
+    save(loaded, tmp_path / "segmented.seg.nrrd")
+    again = load_segmentation(an_mrml_scene, tmp_path / "segmented.seg.nrrd")
+    np.testing.assert_array_equal(read_segment(again, "liver", a_volume_node).laid_out(SHAPE), LIVER)
+
+
 def test_a_mask_reaches_the_volumes_last_voxels(a_segmentation, a_writer, a_volume_node):
     a_writer.write(a_segmentation, a_volume_node, {"liver": MaskCrop(np.ones((2, 30, 40), bool), (18, 0, 0))})
 
