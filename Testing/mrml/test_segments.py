@@ -100,11 +100,17 @@ def test_a_mask_beside_segments_that_were_loaded_empty_comes_back_from_its_file(
     prepared = add_segmentation(a_volume_node, "organs")
     for name in ("spleen", "liver"):
         prepared.GetSegmentation().AddEmptySegment(name, name)
-    save(prepared, tmp_path / "prepared.seg.nrrd")
-    loaded = load_segmentation(an_mrml_scene, tmp_path / "prepared.seg.nrrd")
-    a_writer.write(loaded, a_volume_node, {"liver": MaskCrop(LIVER, (0, 0, 0))})
-    save(loaded, tmp_path / "segmented.seg.nrrd")
-    again = load_segmentation(an_mrml_scene, tmp_path / "segmented.seg.nrrd")
+
+    def through_a_file(segmentation):
+        segmentation.SetAndObserveTransformNodeID(None)  # which a file would not keep
+        save(segmentation, tmp_path / "organs.seg.nrrd")
+        loaded = load_segmentation(an_mrml_scene, tmp_path / "organs.seg.nrrd")
+        loaded.SetAndObserveTransformNodeID(a_volume_node.GetTransformNodeID())
+        return loaded
+
+    written = through_a_file(prepared)
+    a_writer.write(written, a_volume_node, {"liver": MaskCrop(LIVER, (0, 0, 0))})
+    again = through_a_file(written)
     np.testing.assert_array_equal(read_segment(again, "liver", a_volume_node).laid_out(SHAPE), LIVER)
 
 
