@@ -25,7 +25,7 @@ from, the program, and arguments.txt, which says how to train. It needs Python 3
 
 Run it in this folder, with or without a graphics card; after an interruption the same command goes on:
 
-    python -m ensam_training @arguments.txt
+    python -X utf8 -m ensam_training "@arguments.txt"
 
 Bring {result}/ back and choose {result}/{name}.safetensors under "Import result" of ENSAM Trainer.
 There is no such file if the result is not better than what it started from.
