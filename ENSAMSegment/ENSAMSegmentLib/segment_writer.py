@@ -330,9 +330,8 @@ def _align_empty(segmentation: slicer.vtkMRMLSegmentationNode, image: slicer.vtk
     """
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
-    segments = segmentation.GetSegmentation()
-    for number in range(segments.GetNumberOfSegments()):
-        labelmap = labelmap_of(segments.GetNthSegment(number))
+    for segment_id in segmentation.GetSegmentation().GetSegmentIDs():
+        labelmap = labelmap_of(get_segment(segmentation, segment_id))
         if labelmap is not None and labelmap.IsEmpty():
             labelmap.SetGeometryFromImageToWorldMatrix(matrix)
 
