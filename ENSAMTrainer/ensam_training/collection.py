@@ -227,7 +227,11 @@ class Collection:
                 other.rename(place)
             aside.rmdir()
             raise
-        shutil.rmtree(aside, ignore_errors=True)
+        # By another name: what stays of it, where a file is open, must not come back as a case.
+        removed = self.folder / f".removed-{uuid.uuid4().hex[:8]}"
+        with contextlib.suppress(OSError):
+            aside.rename(removed)
+        shutil.rmtree(removed, ignore_errors=True)
 
     def _free_names(self, volume_name: str, count: int) -> list[str]:
         stem = re.sub(r"[^A-Za-z0-9-]+", "_", re.sub(r"\.(nii|nii\.gz|nrrd|mha)$", "", volume_name))

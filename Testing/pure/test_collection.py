@@ -293,6 +293,19 @@ def test_what_a_killed_process_left_goes_with_the_next_change(a_collection):
     assert {p.name for p in a_collection.folder.iterdir()} == {name, ".adding-5678abcd"}
 
 
+def test_a_replaced_case_that_could_not_be_deleted_does_not_come_back(a_collection, monkeypatch):
+    volume, both = a_volume(), [NewSegment("liver", LIVER), NewSegment("kidney", KIDNEY)]
+    for one in both:
+        a_collection.add(volume, [one], "scene")
+    with monkeypatch.context() as patch:
+        patch.setattr("ensam_training.collection.shutil.rmtree", lambda *given, **named: None)
+        (name,) = a_collection.add(volume, both, "scene")
+    for path in a_collection.folder.glob(".*"):
+        os.utime(path, (0, 0))
+    (other,) = a_collection.add(a_volume("CT", seed=1), both, "scene")
+    assert sorted(path.name for path in a_collection.folder.iterdir()) == sorted([name, other])
+
+
 def test_a_case_whose_correction_was_cut_off_comes_back(a_collection, monkeypatch):
     volume, rename, moved = a_volume(), Path.rename, []
     (name,) = a_collection.add(volume, [NewSegment("liver", LIVER)], "scene")
